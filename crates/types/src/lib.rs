@@ -1,0 +1,25 @@
+//! The vocabulary of Daybook: money, business day, version, and the names parts agree on.
+//!
+//! # Where this sits
+//!
+//! Layer 0. Every crate speaks these words; this one knows none of them and does no I/O.
+//!
+//! # Invariants
+//!
+//! - **No floats.** An [`Amount`] is a whole number of 1/100,000 of the major unit; every
+//!   operation on it is checked.
+//! - **The day is pure.** A business day is computed from an instant and a [`BusinessCalendar`]
+//!   only; nothing here reads a clock.
+
+mod amount;
+mod counts;
+mod currency;
+mod day;
+pub mod names;
+mod version;
+
+pub use amount::{Amount, AmountError, SCALE_DIGITS, SCALE_FACTOR};
+pub use counts::Counts;
+pub use currency::{DIGITS_UNKNOWN, currency_digits};
+pub use day::{BusinessCalendar, BusinessDay, CalendarError, DayCache, Micros};
+pub use version::Version;

@@ -1,0 +1,67 @@
+//! Names on the wire (DESIGN §5): queues, topics, fields and headers that parts meet by.
+
+/// The embedded queue manager.
+pub const QUEUE_MANAGER: &str = "DAYBOOK";
+/// Queue the gateway puts translated transactions to.
+pub const QUEUE_TRANSACTIONS: &str = "DAYBOOK.TRANSACTIONS";
+/// Queue for messages that were backed out too often.
+pub const QUEUE_BACKOUT: &str = "DAYBOOK.BACKOUT";
+/// Queue for requests and records the gateway refused, with their reason.
+pub const QUEUE_QUARANTINE: &str = "DAYBOOK.QUARANTINE";
+/// Queue for checks.
+pub const QUEUE_TEST: &str = "DAYBOOK.TEST";
+
+/// Topic of the transactions; record key is the account.
+pub const TOPIC_TRANSACTIONS: &str = "transactions";
+/// Topic of records refused behind the gateway, with their reason.
+pub const TOPIC_QUARANTINE: &str = "__daybook_quarantine";
+/// Compacted topic with the generation of each aggregation.
+pub const TOPIC_CONTROL: &str = "__daybook_control";
+/// Id log of the connector: which messages are already in Kafka.
+pub const TOPIC_DELIVERED: &str = "__daybook_delivered";
+
+/// Changelog topic of an aggregation's state.
+pub fn topic_state(aggregation: &str) -> String {
+    format!("__daybook_state_{aggregation}")
+}
+
+/// Header and property: the transaction's id within its source.
+pub const HEADER_ID: &str = "id";
+/// Header and property: the source it came through.
+pub const HEADER_SOURCE: &str = "source";
+/// Header and property: W3C trace context.
+pub const HEADER_TRACEPARENT: &str = "traceparent";
+/// Header and property: gateway clock when the request was read, microseconds since 1970.
+pub const HEADER_RECEIVED_AT: &str = "received_at";
+
+/// Fields of the canonical JSON object (DESIGN §3).
+pub mod field {
+    /// Identity within the source, stable over retries.
+    pub const ID: &str = "id";
+    /// Configured source.
+    pub const SOURCE: &str = "source";
+    /// Default grouping key and Kafka record key.
+    pub const ACCOUNT: &str = "account";
+    /// Exact signed decimal string in major units.
+    pub const AMOUNT: &str = "amount";
+    /// ISO 4217 code.
+    pub const CURRENCY: &str = "currency";
+    /// Event time, RFC 3339 with offset.
+    pub const BOOKED_AT: &str = "booked_at";
+    /// Gateway clock, RFC 3339 with microseconds.
+    pub const RECEIVED_AT: &str = "received_at";
+    /// Id of the transaction it takes back; optional.
+    pub const REVERSES: &str = "reverses";
+}
+
+/// Ports, before `--port-offset` (DESIGN §5).
+pub mod port {
+    /// Page and API.
+    pub const WEB: u16 = 8080;
+    /// Gateway.
+    pub const GATEWAY: u16 = 8081;
+    /// Kafka protocol.
+    pub const KAFKA: u16 = 9092;
+    /// Health and metrics.
+    pub const ADMIN: u16 = 9190;
+}
