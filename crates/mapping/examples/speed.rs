@@ -1,0 +1,162 @@
+//! Records translated per CPU-second, on one thread: `cargo run --release -p mapping --example speed`.
+//!
+//! With an argument only the inputs whose title contains it. CPU time is read from `/proc/self/schedstat`, so other programs on the machine do not matter much.
+
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
+use std::fmt::Write as _;
+
+use mapping::{Context, Limits, Mapping, RecordOutcome};
+
+const ROUNDS: usize = 7;
+const RECEIVED_AT: i64 = 1_795_435_200_000_000;
+
+fn main() {
+    println!(
+        "{:34} {:>7} {:>9} {:>12}",
+        "input", "bytes", "us/record", "records/CPU-s"
+    );
+    let json = |count: usize| {
+        let mut body = String::new();
+        for index in 0..count {
+            writeln!(body, "{}", json_record(index)).expect("writing to a string");
+        }
+        body
+    };
+    run("json", "JSON, one record a body", &json(1), 1, 20_000);
+    run(
+        "json",
+        "NDJSON, 1,000 records a body",
+        &json(1_000),
+        1_000,
+        20,
+    );
+    run(
+        "pain.001",
+        "pain.001, one transaction a body",
+        &pain(1),
+        1,
+        10_000,
+    );
+    run(
+        "pain.001",
+        "pain.001, 1,000 transactions",
+        &pain(1_000),
+        1_000,
+        10,
+    );
+    run("card-csv", "CSV, 1,000 rows", &cards(1_000), 1_000, 20);
+    let cdnow = cdnow(1_000);
+    run("cdnow", "CDNOW, 1,000 rows", &cdnow, 1_000, 50);
+}
+
+fn run(source: &str, title: &str, body: &str, records: usize, repeat: usize) {
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|filter| !title.contains(&filter))
+    {
+        return;
+    }
+    let path = format!(
+        "{}/../../config/sources/{source}.toml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).expect("the source is there");
+    let mapping = Mapping::compile(&path, &text).expect("a ready-made source");
+    let limits = Limits::default();
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let begun = cpu_nanos();
+        for _ in 0..repeat {
+            let mut out = Vec::with_capacity(body.len() + body.len() / 4 + 256);
+            let mut translated = 0;
+            let mut new_id = || "made-up".to_owned();
+            let mut context = Context {
+                received_at: RECEIVED_AT,
+                idempotency_key: Some("key"),
+                first_record: 1,
+                lines: false,
+                new_id: &mut new_id,
+            };
+            let result = mapping.decode(
+                body.as_bytes(),
+                &mut context,
+                &limits,
+                &mut out,
+                &mut |outcome| match outcome {
+                    RecordOutcome::Translated(_) => translated += 1,
+                    RecordOutcome::Refused(refused) => panic!("{}", refused.refusal),
+                },
+            );
+            assert_eq!((result, translated), (Ok(records as u64), records));
+        }
+        let spent = (cpu_nanos() - begun) as f64 / 1_000.0;
+        best = best.min(spent / (repeat * records) as f64);
+    }
+    println!(
+        "{title:34} {:>7} {best:>9.3} {:>12.0}",
+        body.len() / records,
+        1_000_000.0 / best
+    );
+}
+
+/// CPU time of this thread in nanoseconds.
+fn cpu_nanos() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let first = text.split_ascii_whitespace().next().expect("a number");
+    first.parse().expect("a number")
+}
+
+fn json_record(index: usize) -> String {
+    format!(
+        "{{\"id\":\"txn-2026-11-23-{index:08}\",\"account\":\"HR1210010051863000160\",\"amount\":\"-{}.{:02}\",\
+         \"currency\":\"EUR\",\"booked_at\":\"2026-11-23T10:15:00.123+01:00\",\"merchant\":\"Konzum d.d. Zagreb, \
+         Ilica 12\",\"type\":\"purchase\",\"channel\":\"card-present\",\"category\":\"5411\",\"country\":\"HR\",\
+         \"reference\":\"HR00 123-456-{index}\",\"terminal\":{{\"id\":\"T-0042\",\"position\":[45.813,15.977],\
+         \"entry\":\"contactless\"}},\"device\":\"f3a1c9d2-7b64-4e9f-8f0a-1c2d3e4f5a6b\",\"note\":\"line one \
+         and quite a bit more text to make half a kilobyte\"}}",
+        index % 900,
+        index % 100
+    )
+}
+
+fn pain(count: usize) -> String {
+    let mut body = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:pain.001.001.09\">\
+         <CstmrCdtTrfInitn><GrpHdr><MsgId>MSG-1</MsgId><CreDtTm>2026-11-23T09:00:00</CreDtTm><NbOfTxs>1</NbOfTxs>\
+         <InitgPty><Nm>Primjer d.o.o.</Nm></InitgPty></GrpHdr><PmtInf><PmtInfId>P-1</PmtInfId><PmtMtd>TRF</PmtMtd>\
+         <ReqdExctnDt><Dt>2026-11-24</Dt></ReqdExctnDt><Dbtr><Nm>Primjer d.o.o.</Nm></Dbtr><DbtrAcct><Id>\
+         <IBAN>HR1210010051863000160</IBAN></Id></DbtrAcct><DbtrAgt><FinInstnId><BICFI>AAAAHR2X</BICFI></FinInstnId>\
+         </DbtrAgt>",
+    );
+    for index in 0..count {
+        writeln!(
+            body,
+            "<CdtTrfTxInf><PmtId><InstrId>I-{index}</InstrId><EndToEndId>E2E-{index}</EndToEndId></PmtId><Amt>\
+             <InstdAmt Ccy=\"EUR\">{index}.25</InstdAmt></Amt><CdtrAgt><FinInstnId><BICFI>BBBBDEFF</BICFI></FinInstnId>\
+             </CdtrAgt><Cdtr><Nm>Beispiel &amp; Co GmbH</Nm></Cdtr><CdtrAcct><Id><IBAN>DE89370400440532013000</IBAN></Id>\
+             </CdtrAcct><RmtInf><Ustrd>Rechnung {index}</Ustrd></RmtInf></CdtTrfTxInf>"
+        )
+        .expect("writing to a string");
+    }
+    body.push_str("</PmtInf></CstmrCdtTrfInitn></Document>");
+    body
+}
+
+fn cards(count: usize) -> String {
+    let mut body = String::from("id,card,amount,currency,booked_at,merchant,type,reverses\n");
+    for index in 0..count {
+        writeln!(body, "c-{index},5299-0001,-{index}.50,EUR,2026-11-23T10:15:00+01:00,\"Konzum, Zagreb\",purchase,")
+            .expect("writing to a string");
+    }
+    body
+}
+
+fn cdnow(count: usize) -> String {
+    let mut body = String::new();
+    for index in 0..count {
+        writeln!(body, " {index:05} 19970112  5   77.{:02}\r", index % 100)
+            .expect("writing to a string");
+    }
+    body
+}

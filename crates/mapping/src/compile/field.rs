@@ -1,0 +1,393 @@
+//! Compiling one field of a mapping: where its text comes from and what is done to it.
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+use super::table::Section;
+use super::{CANONICAL, Compiler, RESERVED};
+use crate::encode::write_string;
+use crate::plan::{
+    AmountRule, ExtraKind, ExtraRule, Piece, SignRule, SlotId, Source, TextRule, When,
+};
+use crate::steps::Step;
+use crate::time::{TimeFormat, TimeRule};
+
+const TEXT_KEYS: &[&str] = &[
+    "from", "const", "template", "steps", "default", "when", "optional", "repeated",
+];
+const TIME_KEYS: &[&str] = &["format", "zone", "at"];
+const STEPS: &[&str] = &["trim", "upper", "lower", "hash"];
+
+impl Compiler<'_> {
+    /// A field whose value is a text.
+    pub(super) fn text_field(
+        &mut self,
+        fields: &Section<'_>,
+        name: &str,
+        optional: bool,
+    ) -> Option<TextRule> {
+        let section = self.field_section(fields, name)?;
+        section.only(self, TEXT_KEYS);
+        self.text_rule(&section, name, optional)
+    }
+
+    fn field_section<'v>(&mut self, fields: &Section<'v>, name: &str) -> Option<Section<'v>> {
+        if !fields.has(name) {
+            let message =
+                format!("every source maps {name}: add [fields.{name}] with `from = \"…\"`");
+            self.error(fields.span(), &fields.key(name), message);
+        }
+        fields.section(self, name)
+    }
+
+    /// `optional` is what an absent key `optional` means.
+    fn text_rule(&mut self, section: &Section<'_>, name: &str, optional: bool) -> Option<TextRule> {
+        let optional = section.flag(self, "optional").unwrap_or(optional);
+        if optional && CANONICAL.contains(&name) && name != "reverses" {
+            self.error(
+                section.span(),
+                &section.key("optional"),
+                format!("{name} is required of every transaction"),
+            );
+        }
+        let default: Option<Box<str>> = section.text(self, "default").map(|(text, _)| text.into());
+        let required = !optional && default.is_none();
+        let source = self.source(section, required);
+        let steps = self.steps(section);
+        let when = self.when(section);
+        if when.is_some() && !optional {
+            let message = "only a field with `optional = true` can depend on a condition";
+            self.error(section.span(), &section.key("when"), message);
+        }
+        let repeated_first =
+            section.choice(self, "repeated", &["refuse", "first"], "refuse") == "first";
+        Some(TextRule {
+            name: name.into(),
+            source: source?,
+            steps,
+            default,
+            when,
+            optional,
+            repeated_first,
+        })
+    }
+
+    fn source(&mut self, section: &Section<'_>, required: bool) -> Option<Source> {
+        let given: Vec<&str> = ["from", "const", "template"]
+            .into_iter()
+            .filter(|key| section.has(key))
+            .collect();
+        match given.as_slice() {
+            ["from"] => {
+                let paths = section.texts(self, "from")?;
+                let key = section.key("from");
+                let sole = paths.len() == 1;
+                let slots: Vec<SlotId> = paths
+                    .into_iter()
+                    .filter_map(|(path, span)| self.slot(path, span, &key, required && sole))
+                    .collect();
+                (!slots.is_empty()).then_some(Source::FirstOf(slots))
+            }
+            ["const"] => Some(Source::Const(section.text(self, "const")?.0.into())),
+            ["template"] => self.template(section, required),
+            _ => {
+                let message = "one of `from` (a path or several), `const` and `template` says where the value comes from";
+                self.error(section.span(), &section.key("from"), message);
+                None
+            }
+        }
+    }
+
+    fn template(&mut self, section: &Section<'_>, required: bool) -> Option<Source> {
+        let (template, span) = section.text(self, "template")?;
+        let key = section.key("template");
+        let mut pieces = Vec::new();
+        let mut rest = template;
+        while let Some(open) = rest.find('{') {
+            if open > 0 {
+                pieces.push(Piece::Text(rest[..open].into()));
+            }
+            let Some(length) = rest[open..].find('}') else {
+                self.error(
+                    span,
+                    &key,
+                    "a { has no } behind it; a path stands between them, as in \"{bank}-{branch}\"",
+                );
+                return None;
+            };
+            let path = &rest[open + 1..open + length];
+            pieces.push(Piece::Slot(self.slot(
+                path,
+                span.clone(),
+                &key,
+                required,
+            )?));
+            rest = &rest[open + length + 1..];
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.into()));
+        }
+        Some(Source::Template(pieces))
+    }
+
+    fn steps(&mut self, section: &Section<'_>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for item in section.items(self, "steps") {
+            if let Some(name) = item.get_ref().as_str() {
+                match name {
+                    "trim" => steps.push(Step::Trim),
+                    "upper" => steps.push(Step::Upper),
+                    "lower" => steps.push(Step::Lower),
+                    "hash" => steps.push(Step::Hash),
+                    _ => {
+                        let hint = match super::nearest(name, STEPS) {
+                            Some(meant) => format!("did you mean \"{meant}\"?"),
+                            None => "known are \"trim\", \"upper\", \"lower\", \"hash\", { substring = [start, length] }, \
+                                     { lookup = { a = \"b\" }, else = \"c\" }"
+                                .to_owned(),
+                        };
+                        self.error(
+                            item.span(),
+                            &section.key("steps"),
+                            format!("there is no function {name:?}; {hint}"),
+                        );
+                    }
+                }
+            } else if let Some(table) = section.item_section("steps", item) {
+                steps.extend(self.step_with_arguments(&table));
+            } else {
+                self.error(
+                    item.span(),
+                    &section.key("steps"),
+                    "a function's name or a table is expected",
+                );
+            }
+        }
+        steps
+    }
+
+    fn step_with_arguments(&mut self, table: &Section<'_>) -> Option<Step> {
+        table.only(self, &["substring", "lookup", "else"]);
+        if table.has("lookup") {
+            let otherwise = table.text(self, "else").map(|(text, _)| text.into());
+            let pairs = table.section(self, "lookup")?;
+            let table = pairs.pairs(self);
+            return Some(Step::Lookup { table, otherwise });
+        }
+        let (start, length) = table.two_numbers(self, "substring")?;
+        Some(Step::Substring { start, length })
+    }
+
+    fn when(&mut self, section: &Section<'_>) -> Option<When> {
+        let when = section.section(self, "when")?;
+        when.only(self, &["from", "is", "is_not"]);
+        let key = when.key("from");
+        let slots: Vec<SlotId> = when
+            .texts(self, "from")
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(path, span)| self.slot(path, span, &key, false))
+            .collect();
+        let (texts, negated) = match (when.has("is"), when.has("is_not")) {
+            (true, false) => (when.texts(self, "is"), false),
+            (false, true) => (when.texts(self, "is_not"), true),
+            _ => {
+                self.error(
+                    when.span(),
+                    &when.key("is"),
+                    "a condition has `from` and either `is` or `is_not`",
+                );
+                return None;
+            }
+        };
+        let is = texts?.into_iter().map(|(text, _)| text.into()).collect();
+        (!slots.is_empty()).then_some(When { slots, is, negated })
+    }
+
+    pub(super) fn amount_field(
+        &mut self,
+        fields: &Section<'_>,
+        any_digits: bool,
+    ) -> Option<AmountRule> {
+        let section = self.field_section(fields, "amount")?;
+        let known: Vec<&str> = TEXT_KEYS
+            .iter()
+            .chain(&["decimal", "sign"])
+            .copied()
+            .collect();
+        section.only(self, &known);
+        let text = self.text_rule(&section, "amount", false);
+        let decimal_comma = self.decimal_comma(&section);
+        let sign = self.sign(&section);
+        Some(AmountRule {
+            text: text?,
+            decimal_comma,
+            sign: sign?,
+            currency_digits: !any_digits,
+        })
+    }
+
+    fn decimal_comma(&mut self, section: &Section<'_>) -> bool {
+        section.choice(self, "decimal", &["point", "comma"], "point") == "comma"
+    }
+
+    fn sign(&mut self, section: &Section<'_>) -> Option<SignRule> {
+        if !section.has("sign") {
+            return Some(SignRule::Own);
+        }
+        if section.is_text("sign") {
+            let sign = section.choice(self, "sign", &["+", "-"], "+");
+            return Some(SignRule::Fixed {
+                negative: sign == "-",
+            });
+        }
+        let sign = section.section(self, "sign")?;
+        sign.only(self, &["from", "credit", "debit"]);
+        let key = sign.key("from");
+        let slots: Vec<SlotId> = sign
+            .texts(self, "from")
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(path, span)| self.slot(path, span, &key, true))
+            .collect();
+        let mut list = |name| -> Vec<Box<str>> {
+            let texts = sign.texts(self, name).unwrap_or_default();
+            texts.into_iter().map(|(text, _)| text.into()).collect()
+        };
+        let (credit, debit) = (list("credit"), list("debit"));
+        if slots.is_empty() || credit.is_empty() || debit.is_empty() {
+            let message = "a sign is \"+\", \"-\" or { from = \"CdtDbtInd\", credit = \"CRDT\", debit = \"DBIT\" }";
+            self.error(sign.span(), &section.key("sign"), message);
+            return None;
+        }
+        Some(SignRule::Indicator {
+            slots,
+            credit,
+            debit,
+        })
+    }
+
+    pub(super) fn booked_field(&mut self, fields: &Section<'_>) -> Option<(TextRule, TimeRule)> {
+        let section = self.field_section(fields, "booked_at")?;
+        let known: Vec<&str> = TEXT_KEYS.iter().chain(TIME_KEYS).copied().collect();
+        section.only(self, &known);
+        let text = self.text_rule(&section, "booked_at", false);
+        let time = self.time_rule(&section);
+        Some((text?, time?))
+    }
+
+    fn time_rule(&mut self, section: &Section<'_>) -> Option<TimeRule> {
+        // All three are looked at before any is given up: every mistake in one run.
+        let format = self.time_format(section);
+        let zone = section.text(self, "zone").map(|(name, span)| {
+            let zone = TimeZone::get(name).ok();
+            if zone.is_none() {
+                let message = format!(
+                    "{name:?} is no time zone of the IANA database such as \"Europe/Zagreb\""
+                );
+                self.error(span, &section.key("zone"), message);
+            }
+            zone
+        });
+        let at = section.text(self, "at").map(|(text, span)| {
+            let time = text.parse::<civil::Time>().ok();
+            if time.is_none() {
+                self.error(
+                    span,
+                    &section.key("at"),
+                    format!("{text:?} is no time of day such as \"12:00\""),
+                );
+            }
+            time
+        });
+        Some(TimeRule {
+            format: format?,
+            zone: zone.map_or(Some(None), |zone| zone.map(Some))?,
+            at: at.map_or(Some(None), |time| time.map(Some))?,
+        })
+    }
+
+    fn time_format(&mut self, section: &Section<'_>) -> Option<TimeFormat> {
+        let Some((text, span)) = section.text(self, "format") else {
+            return Some(TimeFormat::Iso);
+        };
+        match text {
+            "iso" => Some(TimeFormat::Iso),
+            "unix-seconds" => Some(TimeFormat::UnixSeconds),
+            "unix-millis" => Some(TimeFormat::UnixMillis),
+            pattern if is_pattern(pattern) => Some(TimeFormat::Pattern(pattern.into())),
+            other => {
+                let message = format!(
+                    "{other:?} is neither \"iso\", \"unix-seconds\", \"unix-millis\" nor a pattern such as \"%d.%m.%Y %H:%M\""
+                );
+                self.error(span, &section.key("format"), message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn extra_field(&mut self, fields: &Section<'_>, name: &str) -> Option<ExtraRule> {
+        let section = fields.section(self, name)?;
+        let kind = section.choice(self, "type", &["text", "time", "decimal"], "text");
+        let mut known: Vec<&str> = TEXT_KEYS.iter().chain(&["type"]).copied().collect();
+        match kind {
+            "time" => known.extend(TIME_KEYS),
+            "decimal" => known.push("decimal"),
+            _ => {}
+        }
+        section.only(self, &known);
+        let text = self.text_rule(&section, name, false)?;
+        let kind = match kind {
+            "time" => ExtraKind::Time(self.time_rule(&section)?),
+            "decimal" => ExtraKind::Decimal {
+                decimal_comma: self.decimal_comma(&section),
+            },
+            _ => ExtraKind::Text,
+        };
+        Some(extra(text, kind))
+    }
+
+    /// Fields of `pass`: taken over under their own name if they are there.
+    pub(super) fn passed(&mut self, root: &Section<'_>, taken: &[Box<str>]) -> Vec<ExtraRule> {
+        let mut extras: Vec<ExtraRule> = Vec::new();
+        for (name, span) in root.texts(self, "pass").unwrap_or_default() {
+            let known = taken.iter().any(|taken| **taken == *name)
+                || extras.iter().any(|extra| *extra.text.name == *name)
+                || CANONICAL.contains(&name)
+                || RESERVED.contains(&name);
+            if known {
+                self.error(span, "pass", format!("{name} is already a field"));
+                continue;
+            }
+            let Some(slot) = self.slot(name, span, "pass", false) else {
+                continue;
+            };
+            let text = TextRule {
+                name: name.into(),
+                source: Source::FirstOf(vec![slot]),
+                steps: Vec::new(),
+                default: None,
+                when: None,
+                optional: true,
+                repeated_first: false,
+            };
+            extras.push(extra(text, ExtraKind::Text));
+        }
+        extras
+    }
+}
+
+/// Whether jiff understands a pattern: it is tried on an instant.
+fn is_pattern(pattern: &str) -> bool {
+    let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+    pattern.contains('%') && jiff::fmt::strtime::format(pattern, &sample).is_ok()
+}
+
+fn extra(text: TextRule, kind: ExtraKind) -> ExtraRule {
+    let mut prefix = b",\"".to_vec();
+    write_string(&mut prefix, &text.name);
+    prefix.extend_from_slice(b"\":\"");
+    // Made of a `str` and ASCII.
+    let prefix = String::from_utf8_lossy(&prefix).into_owned().into();
+    ExtraRule { text, kind, prefix }
+}

@@ -1,0 +1,503 @@
+//! From a mapping's TOML to its compiled form, with every mistake found in one run.
+//!
+//! The TOML is walked by hand rather than deserialised, because a deserialiser stops at the first
+//! mistake and forgets where in the file a value stood. What each key means is documented for people
+//! in `config/sources/README.md`.
+
+mod field;
+mod table;
+mod trie;
+
+use std::fmt;
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use crate::Mapping;
+use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces};
+use table::{Section, distance, nearest};
+use trie::TrieBuilder;
+
+/// A mistake in a mapping file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingError {
+    /// File as given to [`Mapping::compile`].
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Key the mistake is about, with its sections: `fields.amount.sign`. May be empty.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for MappingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for MappingError {}
+
+/// What a body looks like, as far as paths are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FormatKind {
+    Json,
+    Csv,
+    Xml,
+}
+
+/// Collects the plan and the mistakes.
+pub(crate) struct Compiler<'t> {
+    file: &'t str,
+    text: &'t str,
+    pub(crate) errors: Vec<MappingError>,
+    pub(crate) format: FormatKind,
+    pub(crate) trie: TrieBuilder,
+    /// Names of a CSV's columns, if the mapping gives them.
+    pub(crate) columns: Vec<Box<str>>,
+}
+
+const TOP_KEYS: &[&str] = &[
+    "source",
+    "title",
+    "format",
+    "records",
+    "empty",
+    "future_max",
+    "amount_digits",
+    "pass",
+    "csv",
+    "xml",
+    "identity",
+    "fields",
+];
+const CANONICAL: &[&str] = &["account", "amount", "currency", "booked_at", "reverses"];
+/// Fields that Daybook fills in itself.
+const RESERVED: &[&str] = &["id", "source", "received_at", "business_day"];
+
+/// See [`Mapping::compile`].
+pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingError>> {
+    let (root, syntax) = DeTable::parse_recoverable(text);
+    let mut compiler = Compiler {
+        file,
+        text,
+        errors: Vec::new(),
+        format: FormatKind::Json,
+        trie: TrieBuilder::default(),
+        columns: Vec::new(),
+    };
+    for error in syntax {
+        compiler.error(error.span().unwrap_or(0..0), "", error.message().to_owned());
+    }
+    // After a syntax error what was recovered would only give follow-up messages.
+    let mapping = if compiler.errors.is_empty() {
+        compiler.mapping(Section::root(root.get_ref()))
+    } else {
+        None
+    };
+    match mapping {
+        Some(mapping) if compiler.errors.is_empty() => Ok(mapping),
+        _ => {
+            compiler
+                .errors
+                .sort_by_key(|error| (error.line, error.column));
+            Err(compiler.errors)
+        }
+    }
+}
+
+impl<'t> Compiler<'t> {
+    /// Remembers a mistake at a place of the file.
+    pub(crate) fn error(&mut self, span: Range<usize>, key: &str, message: impl Into<String>) {
+        let start = span.start.min(self.text.len());
+        let before = &self.text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        self.errors.push(MappingError {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    fn mapping(&mut self, root: Section<'_>) -> Option<Mapping> {
+        root.only(self, TOP_KEYS);
+        let source = self.source_name(&root);
+        let title = root.text(self, "title").map(|(text, _)| text.to_owned());
+        self.format = self.format_kind(&root)?;
+        self.record_path(&root);
+        let format = self.format_plan(&root);
+        let future_max_micros = self.future_max(&root);
+        let accept_empty = root.choice(self, "empty", &["refuse", "accept"], "refuse") == "accept";
+        let any_digits =
+            root.choice(self, "amount_digits", &["currency", "any"], "currency") == "any";
+        let identity = self.identity(&root);
+        let fields = self.fields(&root, identity, any_digits, future_max_micros);
+        let (source, mut format, fields) = (source?, format?, fields?);
+        let plan = std::mem::take(&mut self.trie).finish();
+        if let FormatPlan::Csv(csv) = &mut format {
+            csv.mapped = plan
+                .slots
+                .iter()
+                .zip(&plan.required)
+                .map(|(slot, required)| (slot.path.clone(), !required))
+                .collect();
+        }
+        Some(Mapping {
+            source,
+            title: title.unwrap_or_default(),
+            format,
+            plan: plan.into_plan(),
+            fields,
+            accept_empty,
+        })
+    }
+
+    fn source_name(&mut self, root: &Section<'_>) -> Option<String> {
+        let (name, span) = root.required_text(self, "source")?;
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+            let message = "a source's name has 1 to 64 of the characters a-z 0-9 . _ -";
+            self.error(span, "source", message);
+            return None;
+        }
+        let stem = std::path::Path::new(self.file)
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(".toml"));
+        if stem.is_some_and(|stem| stem != name) {
+            let message =
+                format!("the source is called {name:?}, so the file must be called {name}.toml");
+            self.error(span, "source", message);
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    fn format_kind(&mut self, root: &Section<'_>) -> Option<FormatKind> {
+        let (_, span) = root.required_text(self, "format")?;
+        let kind = match root.choice(self, "format", &["json", "csv", "xml"], "") {
+            "json" => FormatKind::Json,
+            "csv" => FormatKind::Csv,
+            "xml" => FormatKind::Xml,
+            _ => return None,
+        };
+        for (section, belongs) in [("csv", FormatKind::Csv), ("xml", FormatKind::Xml)] {
+            if belongs != kind && root.has(section) {
+                let message = format!(
+                    "the format is {:?}, so the section [{section}] means nothing",
+                    kind.name()
+                );
+                self.error(
+                    root.span_of(section).unwrap_or(span.clone()),
+                    section,
+                    message,
+                );
+            }
+        }
+        Some(kind)
+    }
+
+    fn record_path(&mut self, root: &Section<'_>) {
+        let Some((path, span)) = root.text(self, "records") else {
+            if self.format == FormatKind::Xml {
+                let message = "an XML source names the element that is one record, such as \
+                               \"/Document/CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf\"";
+                self.error(0..0, "records", message);
+            }
+            return;
+        };
+        if self.format == FormatKind::Csv {
+            self.error(
+                span,
+                "records",
+                "in CSV each row is a record: remove this key",
+            );
+            return;
+        }
+        let steps: Option<Vec<String>> = path
+            .strip_prefix('/')
+            .map(|rest| rest.split('/').map(trie::unescape_step).collect());
+        match steps {
+            Some(steps)
+                if steps
+                    .iter()
+                    .all(|step| !step.is_empty() && !step.starts_with('@')) =>
+            {
+                self.trie.set_records(steps);
+            }
+            _ => {
+                let message = format!(
+                    "{path:?} is no path from the top of the document such as \"/data/items\""
+                );
+                self.error(span, "records", message);
+            }
+        }
+    }
+
+    fn format_plan(&mut self, root: &Section<'_>) -> Option<FormatPlan> {
+        match self.format {
+            FormatKind::Json => Some(FormatPlan::Json),
+            FormatKind::Csv => self.csv(root),
+            FormatKind::Xml => {
+                let Some(section) = root.section(self, "xml") else {
+                    let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
+                    self.error(0..0, "xml", message);
+                    return None;
+                };
+                section.only(self, &["namespaces"]);
+                let Some(patterns) = section.texts(self, "namespaces") else {
+                    let message = "list the accepted namespaces; \"*\" accepts every one, \"\" documents without one";
+                    self.error(section.span(), "xml.namespaces", message);
+                    return None;
+                };
+                let patterns = patterns.into_iter().map(|(text, _)| text.into()).collect();
+                Some(FormatPlan::Xml(Namespaces(patterns)))
+            }
+        }
+    }
+
+    fn csv(&mut self, root: &Section<'_>) -> Option<FormatPlan> {
+        let empty = DeTable::new();
+        let section = root
+            .section(self, "csv")
+            .unwrap_or_else(|| Section::empty("csv", &empty));
+        section.only(self, &["delimiter", "header", "columns"]);
+        let mut delimiter = Some(b',');
+        if let Some((text, span)) = section.text(self, "delimiter") {
+            delimiter = match text.as_bytes() {
+                b"whitespace" => None,
+                [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
+                _ => {
+                    let message = "a delimiter is one ASCII character such as \";\" or \"\\t\", or \"whitespace\"";
+                    self.error(span, "csv.delimiter", message);
+                    return None;
+                }
+            };
+        }
+        let header = match section.choice(
+            self,
+            "header",
+            &["required", "absent", "optional"],
+            "required",
+        ) {
+            "absent" => Header::Absent,
+            "optional" => Header::Optional,
+            _ => Header::Required,
+        };
+        let columns: Vec<Box<str>> = section
+            .texts(self, "columns")
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(text, _)| text.into())
+            .collect();
+        if header == Header::Optional && columns.is_empty() {
+            let message =
+                "where the header is optional, `columns` says what the columns are called";
+            self.error(section.span(), "csv.columns", message);
+        }
+        self.columns = columns.clone();
+        Some(FormatPlan::Csv(CsvPlan {
+            delimiter,
+            header,
+            columns,
+            mapped: Vec::new(),
+        }))
+    }
+
+    fn future_max(&mut self, root: &Section<'_>) -> i64 {
+        const DAY_MICROS: i64 = 86_400_000_000;
+        let Some((text, span)) = root.text(self, "future_max") else {
+            return DAY_MICROS;
+        };
+        let parsed = text.split_once(' ').and_then(|(number, unit)| {
+            let unit = match unit {
+                "minute" | "minutes" => 60_000_000,
+                "hour" | "hours" => 3_600_000_000,
+                "day" | "days" => DAY_MICROS,
+                _ => return None,
+            };
+            number
+                .parse::<u32>()
+                .ok()
+                .and_then(|number| i64::from(number).checked_mul(unit))
+        });
+        parsed.unwrap_or_else(|| {
+            let message = format!(
+                "{text:?} is no time span such as \"1 day\", \"36 hours\" or \"30 minutes\""
+            );
+            self.error(span, "future_max", message);
+            DAY_MICROS
+        })
+    }
+
+    fn identity(&mut self, root: &Section<'_>) -> IdentityRule {
+        // ISO 20022 prescribes this text where there is no end-to-end id.
+        let mut rule = IdentityRule {
+            natural: Vec::new(),
+            never: vec!["NOTPROVIDED".into()],
+            required: false,
+        };
+        let Some(section) = root.section(self, "identity") else {
+            return rule;
+        };
+        section.only(self, &["natural", "never", "required"]);
+        rule.required = section.flag(self, "required").unwrap_or(false);
+        if let Some(never) = section.texts(self, "never") {
+            rule.never
+                .extend(never.into_iter().map(|(text, _)| text.into()));
+        }
+        for alternatives in section.alternatives(self, "natural").unwrap_or_default() {
+            let key = "identity.natural";
+            let part = match alternatives.as_slice() {
+                [(number @ ("@number" | "@number-in-parent"), span)] => {
+                    if self.format == FormatKind::Csv || !self.trie.has_records() {
+                        let message = "a record's number is an identity only inside of one document, which cannot be \
+                                       sent in pieces; use Idempotency-Key and Daybook-First-Record here";
+                        self.error(span.clone(), key, message);
+                    }
+                    if *number == "@number" {
+                        IdPart::Number
+                    } else {
+                        IdPart::NumberInParent
+                    }
+                }
+                paths => IdPart::FirstOf(
+                    paths
+                        .iter()
+                        .filter_map(|(path, span)| {
+                            self.slot(path, span.clone(), key, rule.required && paths.len() == 1)
+                        })
+                        .collect(),
+                ),
+            };
+            rule.natural.push(part);
+        }
+        if rule.required && rule.natural.is_empty() {
+            self.error(
+                section.span(),
+                "identity.required",
+                "an id is required but `natural` says nowhere to find it",
+            );
+        }
+        rule
+    }
+
+    fn fields(
+        &mut self,
+        root: &Section<'_>,
+        identity: IdentityRule,
+        any_digits: bool,
+        future_max_micros: i64,
+    ) -> Option<Fields> {
+        let Some(section) = root.section(self, "fields") else {
+            self.error(0..0, "fields", "the mapping has no [fields.account], [fields.amount], [fields.currency], [fields.booked_at]");
+            return None;
+        };
+        let account = self.text_field(&section, "account", false);
+        let amount = self.amount_field(&section, any_digits);
+        let currency = self.text_field(&section, "currency", false);
+        let booked = self.booked_field(&section);
+        let reverses = section
+            .has("reverses")
+            .then(|| self.text_field(&section, "reverses", true))
+            .flatten();
+        let mut extras = Vec::new();
+        for (name, span) in section.keys_in_order() {
+            if RESERVED.contains(&name) {
+                let hint = if name == "id" {
+                    "; an id is declared by [identity] natural"
+                } else {
+                    ""
+                };
+                self.error(
+                    span,
+                    &format!("fields.{name}"),
+                    format!("Daybook fills {name} in itself{hint}"),
+                );
+            } else if !CANONICAL.contains(&name) {
+                self.misspelt(&section, name, span);
+                extras.extend(self.extra_field(&section, name));
+            }
+        }
+        let names: Vec<Box<str>> = extras.iter().map(|extra| extra.text.name.clone()).collect();
+        extras.extend(self.passed(root, &names));
+        let (booked_at, booked_time) = booked?;
+        Some(Fields {
+            identity,
+            account: account?,
+            amount: amount?,
+            currency: currency?,
+            booked_at,
+            booked_time,
+            reverses,
+            extras,
+            future_max_micros,
+        })
+    }
+
+    /// An additional field whose name nearly is that of a canonical one that is missing.
+    fn misspelt(&mut self, section: &Section<'_>, name: &str, span: Range<usize>) {
+        let missing: Vec<&str> = CANONICAL
+            .iter()
+            .copied()
+            .filter(|known| !section.has(known))
+            .collect();
+        // `reverses` is optional, and names such as `reversal` are near it on purpose.
+        let meant = nearest(name, &missing)
+            .filter(|meant| *meant != "reverses" || distance(name, meant) == 1);
+        if let Some(meant) = meant {
+            self.error(
+                span,
+                &format!("fields.{name}"),
+                format!("did you mean `{meant}`?"),
+            );
+        }
+    }
+
+    /// The slot of a path. `None` after a mistake.
+    pub(crate) fn slot(
+        &mut self,
+        path: &str,
+        span: Range<usize>,
+        key: &str,
+        required: bool,
+    ) -> Option<u16> {
+        let result = if self.format == FormatKind::Csv {
+            self.trie.column(path, &self.columns)
+        } else {
+            self.trie.path(path, self.format == FormatKind::Xml)
+        };
+        match result {
+            Ok(slot) => {
+                if required {
+                    self.trie.require(slot);
+                }
+                Some(slot)
+            }
+            Err(message) => {
+                self.error(span, key, message);
+                None
+            }
+        }
+    }
+}
+
+impl FormatKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Xml => "xml",
+        }
+    }
+}

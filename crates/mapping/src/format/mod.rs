@@ -1,0 +1,7 @@
+//! Decoders: each turns one format into the same path events for the record assembler.
+//!
+//! None recurses, none builds a tree, and each checks its limits before it reads on.
+
+pub(crate) mod csv;
+pub(crate) mod json;
+pub(crate) mod xml;

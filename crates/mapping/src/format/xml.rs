@@ -1,0 +1,524 @@
+//! XML: elements and attributes by local name under the namespaces that the source accepts.
+//!
+//! # Invariants
+//!
+//! - A DOCTYPE is refused, so no entity can be declared; only the five predefined entities and
+//!   character references are read. Nothing outside of the body is ever looked up.
+//! - No recursion: one stack of frames, bounded by `depth_max`.
+//! - An element in a namespace that is not accepted is skipped with everything inside; a document
+//!   whose root is in such a namespace is refused.
+
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use crate::plan::{Namespaces, NodeId, ROOT, SlotId, same_name};
+use crate::record::{Assembler, Value};
+use crate::refusal::{Refusal, rule, shown};
+
+/// An element at this node is skipped.
+const SKIP: NodeId = NodeId::MAX;
+
+/// An element that has begun.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    node: NodeId,
+    slot: Option<SlotId>,
+    is_record: bool,
+    /// Number of namespace bindings outside of this element.
+    bindings: u32,
+}
+
+/// A namespace declaration in force.
+#[derive(Debug)]
+struct Binding {
+    prefix: Box<str>,
+    accepted: bool,
+}
+
+/// The text of the innermost mapped element, while it is being read.
+#[derive(Debug, Default)]
+struct Text {
+    /// Range of the body, while the text is one piece of it.
+    body: Option<(usize, usize)>,
+    /// The text itself, once it is not.
+    joined: String,
+    is_joined: bool,
+    offset: usize,
+}
+
+struct Decoder<'n> {
+    namespaces: &'n Namespaces,
+    frames: Vec<Frame>,
+    bindings: Vec<Binding>,
+    text: Text,
+    roots: usize,
+}
+
+/// Decodes an XML document.
+pub(crate) fn decode(
+    records: &mut Assembler<'_, '_>,
+    namespaces: &Namespaces,
+) -> Result<(), Refusal> {
+    let body = records.body;
+    let mut reader = Reader::from_str(body);
+    reader.config_mut().check_end_names = true;
+    let mut decoder = Decoder {
+        namespaces,
+        frames: Vec::with_capacity(16),
+        bindings: Vec::new(),
+        text: Text::default(),
+        roots: 0,
+    };
+    records.open_scope(0);
+    loop {
+        let start = position(&reader);
+        let event = match reader.read_event() {
+            Ok(event) => event,
+            Err(error) => {
+                let at = usize::try_from(reader.error_position()).unwrap_or(start);
+                return Err(records.refuse(
+                    at,
+                    None,
+                    rule::XML,
+                    format!("not well-formed: {error}"),
+                ));
+            }
+        };
+        let end = position(&reader);
+        match event {
+            Event::Start(element) => decoder.open(records, &element, start)?,
+            Event::Empty(element) => {
+                decoder.open(records, &element, start)?;
+                decoder.close(records, end)?;
+            }
+            Event::End(_) => decoder.close(records, end)?,
+            Event::Text(_) => decoder.text(records, start, end)?,
+            Event::CData(data) => {
+                decoder.outside(records, start, false)?;
+                decoder.push(records, &data, start)?;
+            }
+            Event::GeneralRef(reference) => decoder.reference(records, &reference, start)?,
+            Event::DocType(_) => {
+                let detail = "the document has a DOCTYPE; document type definitions are never read";
+                return Err(records.refuse(start, None, rule::DOCTYPE, detail));
+            }
+            Event::Decl(declaration) => declared(records, &declaration, start)?,
+            Event::Comment(_) | Event::PI(_) => {}
+            Event::Eof => break,
+        }
+    }
+    let end = body.len();
+    if !decoder.frames.is_empty() {
+        return Err(records.refuse(end, None, rule::XML, "the text ends inside of an element"));
+    }
+    if decoder.roots == 0 {
+        return Err(records.refuse(end, None, rule::XML, "there is no element in the document"));
+    }
+    Ok(())
+}
+
+/// The XML declaration must be first and may name no other encoding than UTF-8.
+fn declared(
+    records: &mut Assembler<'_, '_>,
+    declaration: &BytesDecl<'_>,
+    start: usize,
+) -> Result<(), Refusal> {
+    if start != 0 {
+        let detail = "an XML declaration may stand only at the beginning";
+        return Err(records.refuse(start, None, rule::XML, detail));
+    }
+    let Some(Ok(encoding)) = declaration.encoding() else {
+        return Ok(());
+    };
+    let known = ["utf-8", "utf8", "us-ascii", "ascii"];
+    if known.contains(&encoding.to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    let detail = format!("the encoding is {}, only UTF-8 is read", shown(&encoding));
+    Err(records.refuse(start, None, rule::ENCODING, detail))
+}
+
+/// Hands a text over that is not a piece of the body. Empty is absent: `<Id/>` says nothing.
+fn text_value(
+    records: &mut Assembler<'_, '_>,
+    slot: SlotId,
+    text: &str,
+    offset: usize,
+) -> Result<(), Refusal> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    records.value(slot, Value::Unescaped(text), offset)
+}
+
+fn position(reader: &Reader<&[u8]>) -> usize {
+    // The body was checked to be shorter than 4 GiB.
+    reader.buffer_position() as usize
+}
+
+impl Decoder<'_> {
+    fn open(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        element: &BytesStart<'_>,
+        start: usize,
+    ) -> Result<(), Refusal> {
+        if self.frames.len() >= records.limits.depth_max {
+            let detail = format!("nested deeper than {} levels", records.limits.depth_max);
+            return Err(records.refuse(start, None, rule::DEPTH, detail));
+        }
+        let name = element.name();
+        name_bytes(records, name.as_ref(), start)?;
+        let bindings = self.bindings.len() as u32;
+        let has_attributes = !element.attributes_raw().is_empty();
+        if has_attributes {
+            self.declarations(records, element, start)?;
+        }
+        let (local, prefix) = name.decompose();
+        let parent = match self.frames.last() {
+            Some(frame) => frame.node,
+            None if self.roots == 0 => ROOT,
+            None => {
+                return Err(records.refuse(
+                    start,
+                    None,
+                    rule::XML,
+                    "there is a second root element",
+                ));
+            }
+        };
+        let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_ref());
+        let is_root = self.frames.is_empty();
+        let mut node = SKIP;
+        if parent != SKIP {
+            if self.accepts(prefix) {
+                node = records.plan.child(parent, local.as_ref()).unwrap_or(SKIP);
+            } else if is_root {
+                return Err(self.foreign(records, element, start));
+            }
+        }
+        if is_root {
+            self.roots += 1;
+        }
+        let mut frame = Frame {
+            node,
+            slot: None,
+            is_record: false,
+            bindings,
+        };
+        if node != SKIP {
+            self.enter(records, &mut frame, start)?;
+            if has_attributes && records.plan.nodes[usize::from(node)].has_attributes {
+                self.attributes(records, element, node, start)?;
+            }
+        }
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    /// An element that the mapping knows begins.
+    fn enter(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        frame: &mut Frame,
+        start: usize,
+    ) -> Result<(), Refusal> {
+        let plan = records.plan;
+        let node = &plan.nodes[usize::from(frame.node)];
+        if frame.node == plan.record {
+            frame.is_record = true;
+            records.begin_record(start)?;
+        } else if let Some(level) = node.scope {
+            records.open_scope(level);
+        }
+        frame.slot = node.slot;
+        // An element between two pieces of text ends the first: mixed content is not a value.
+        self.text.clear(start);
+        Ok(())
+    }
+
+    fn close(&mut self, records: &mut Assembler<'_, '_>, end: usize) -> Result<(), Refusal> {
+        let Some(frame) = self.frames.pop() else {
+            return Err(records.refuse(end, None, rule::XML, "an element ends that has not begun"));
+        };
+        self.bindings.truncate(frame.bindings as usize);
+        if let Some(slot) = frame.slot {
+            self.store(records, slot)?;
+        }
+        if frame.is_record {
+            records.end_record(end)?;
+        }
+        if frame.node != SKIP {
+            self.text.clear(end);
+        }
+        Ok(())
+    }
+
+    /// Hands the collected text over, without white space around it.
+    fn store(&mut self, records: &mut Assembler<'_, '_>, slot: SlotId) -> Result<(), Refusal> {
+        let offset = self.text.offset;
+        if self.text.is_joined {
+            return text_value(records, slot, self.text.joined.trim(), offset);
+        }
+        let Some((start, end)) = self.text.body else {
+            return Ok(());
+        };
+        let raw = &records.body[start..end];
+        if raw.contains('\r') {
+            // Line ends are normalised before anything else (XML 1.0, 2.11).
+            let text = raw.replace("\r\n", "\n").replace('\r', "\n");
+            return text_value(records, slot, text.trim(), offset);
+        }
+        let start = start + (raw.len() - raw.trim_start().len());
+        let text = raw.trim();
+        if text.is_empty() {
+            return Ok(());
+        }
+        records.value(slot, Value::Body(start, start + text.len()), offset)
+    }
+
+    fn collects(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.slot.is_some())
+    }
+
+    /// Text outside of the root element must be white space.
+    fn outside(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        start: usize,
+        is_space: bool,
+    ) -> Result<(), Refusal> {
+        if self.frames.is_empty() && !is_space {
+            return Err(records.refuse(
+                start,
+                None,
+                rule::XML,
+                "there is text outside of the root element",
+            ));
+        }
+        Ok(())
+    }
+
+    fn text(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Refusal> {
+        let body = records.body;
+        if self.frames.is_empty() {
+            return self.outside(records, start, body[start..end].trim().is_empty());
+        }
+        if !self.collects() {
+            return Ok(());
+        }
+        if self.text.body.is_none() && !self.text.is_joined {
+            self.text.body = Some((start, end));
+            self.text.offset = start;
+            return Ok(());
+        }
+        let piece = &body[start..end];
+        if piece.contains('\r') {
+            let normalised = piece.replace("\r\n", "\n").replace('\r', "\n");
+            return self.push(records, &normalised, start);
+        }
+        self.push(records, piece, start)
+    }
+
+    /// Adds a piece that does not follow directly in the body.
+    fn push(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        piece: &str,
+        start: usize,
+    ) -> Result<(), Refusal> {
+        if !self.collects() {
+            return Ok(());
+        }
+        if !self.text.is_joined {
+            self.text.is_joined = true;
+            self.text.joined.clear();
+            match self.text.body.take() {
+                Some((from, to)) => {
+                    let first = records.body[from..to]
+                        .replace("\r\n", "\n")
+                        .replace('\r', "\n");
+                    self.text.joined.push_str(&first);
+                }
+                None => self.text.offset = start,
+            }
+        }
+        // One piece more than the limit is enough to be refused later.
+        if self.text.joined.len() <= records.limits.field_bytes_max {
+            self.text.joined.push_str(piece);
+        }
+        Ok(())
+    }
+
+    fn reference(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        reference: &BytesRef<'_>,
+        start: usize,
+    ) -> Result<(), Refusal> {
+        self.outside(records, start, false)?;
+        let character = match reference.resolve_char_ref() {
+            Ok(Some(character)) => Some(character),
+            Ok(None) => predefined(reference),
+            Err(_) => None,
+        };
+        let is_allowed = |character: &char| !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+        let Some(character) = character.filter(is_allowed) else {
+            let name: &str = reference;
+            let detail = format!(
+                "{} is no character reference and none of the five predefined entities",
+                shown(&format!("&{name};"))
+            );
+            return Err(records.refuse(start, None, rule::ENTITY, detail));
+        };
+        self.push(records, character.encode_utf8(&mut [0; 4]), start)
+    }
+
+    /// Reads all attributes of an element: counts them, and remembers namespace declarations.
+    fn declarations(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        element: &BytesStart<'_>,
+        start: usize,
+    ) -> Result<(), Refusal> {
+        let mut count = 0;
+        for attribute in element.attributes() {
+            let attribute = attribute.map_err(|error| {
+                records.refuse(start, None, rule::XML, format!("not well-formed: {error}"))
+            })?;
+            count += 1;
+            if count > records.limits.attributes_max {
+                let detail = format!(
+                    "an element has more than {} attributes",
+                    records.limits.attributes_max
+                );
+                return Err(records.refuse(start, None, rule::ATTRIBUTES, detail));
+            }
+            let key = attribute.key.as_ref();
+            name_bytes(records, key, start)?;
+            let prefix = match key.strip_prefix("xmlns") {
+                Some("") => "",
+                Some(rest) if rest.starts_with(':') => &rest[1..],
+                _ => continue,
+            };
+            let uri = attribute.value.as_ref();
+            self.bindings.push(Binding {
+                prefix: prefix.into(),
+                accepted: self.namespaces.accept(uri),
+            });
+        }
+        Ok(())
+    }
+
+    /// Hands the mapped attributes over.
+    fn attributes(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        element: &BytesStart<'_>,
+        node: NodeId,
+        start: usize,
+    ) -> Result<(), Refusal> {
+        // Already checked by `declarations`.
+        for attribute in element.attributes().with_checks(false).flatten() {
+            let Some(child) = records
+                .plan
+                .attribute(node, attribute.key.local_name().as_ref())
+            else {
+                continue;
+            };
+            let Some(slot) = records.plan.nodes[usize::from(child)].slot else {
+                continue;
+            };
+            let value = attribute
+                .normalized_value(XmlVersion::Explicit1_0)
+                .map_err(|error| {
+                    let path = records.slot_path(slot);
+                    records.refuse(
+                        start,
+                        Some(path),
+                        rule::ENTITY,
+                        format!("in an attribute: {error}"),
+                    )
+                })?;
+            if value.contains('<') {
+                return Err(records.refuse(start, None, rule::XML, "an attribute contains <"));
+            }
+            records.value(slot, Value::Unescaped(&value), start)?;
+        }
+        Ok(())
+    }
+
+    /// Whether names with this prefix are in an accepted namespace here.
+    fn accepts(&self, prefix: &str) -> bool {
+        self.bindings
+            .iter()
+            .rev()
+            .find(|binding| same_name(&binding.prefix, prefix))
+            .map_or_else(|| self.namespaces.accept(""), |binding| binding.accepted)
+    }
+
+    fn foreign(
+        &self,
+        records: &mut Assembler<'_, '_>,
+        element: &BytesStart<'_>,
+        start: usize,
+    ) -> Refusal {
+        let name = element.name();
+        let declared = element.attributes().flatten().find_map(|attribute| {
+            attribute
+                .key
+                .as_ref()
+                .starts_with("xmlns")
+                .then(|| shown_uri(attribute.value.as_ref()))
+        });
+        let accepted: Vec<&str> = self.namespaces.0.iter().map(|pattern| &**pattern).collect();
+        let detail = format!(
+            "the document {} is in the namespace {}, this source accepts {}",
+            shown(name.as_ref()),
+            declared.unwrap_or_else(|| "none".to_owned()),
+            accepted.join(" and ")
+        );
+        records.refuse(start, None, rule::NAMESPACE, detail)
+    }
+}
+
+fn shown_uri(uri: &str) -> String {
+    let short: String = uri.chars().take(120).flat_map(char::escape_debug).collect();
+    format!("\"{short}\"")
+}
+
+fn name_bytes(records: &mut Assembler<'_, '_>, name: &str, start: usize) -> Result<(), Refusal> {
+    if name.len() > records.limits.name_bytes_max {
+        let detail = format!(
+            "a name has more than {} bytes",
+            records.limits.name_bytes_max
+        );
+        return Err(records.refuse(start, None, rule::NAME_BYTES, detail));
+    }
+    Ok(())
+}
+
+fn predefined(name: &str) -> Option<char> {
+    Some(match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => return None,
+    })
+}
+
+impl Text {
+    fn clear(&mut self, offset: usize) {
+        self.body = None;
+        self.is_joined = false;
+        self.offset = offset;
+    }
+}

@@ -1,0 +1,291 @@
+//! The compiled form of a mapping: a path trie that decoders walk, and the rules of the fields.
+//!
+//! Decoders know paths, never fields; the record assembler knows slots, never formats.
+
+use crate::steps::Step;
+use crate::time::TimeRule;
+
+/// A node of the path trie.
+pub(crate) type NodeId = u16;
+/// A place for one value of the current record, or of an element around it.
+pub(crate) type SlotId = u16;
+
+/// The trie's root: the document itself.
+pub(crate) const ROOT: NodeId = 0;
+
+/// One step of the paths that the mapping reads.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    /// Name in the document (an attribute's begins with `@`) and the node it leads to. Few, so a
+    /// linear search beats hashing.
+    pub(crate) children: Vec<(Box<str>, NodeId)>,
+    /// Where this node's own text goes.
+    pub(crate) slot: Option<SlotId>,
+    /// Level of the scope this node opens, if it encloses the records.
+    pub(crate) scope: Option<u8>,
+    /// Whether some child is an attribute.
+    pub(crate) has_attributes: bool,
+}
+
+/// Where a slot's text comes from.
+#[derive(Debug)]
+pub(crate) struct SlotPlan {
+    /// As written in the mapping.
+    pub(crate) path: Box<str>,
+    /// `Some(level)`: the value belongs to the enclosing element of that level and is inherited.
+    pub(crate) scope: Option<u8>,
+}
+
+/// The path trie with what is known about its nodes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) record: NodeId,
+    pub(crate) slots: Vec<SlotPlan>,
+    /// Number of enclosing levels: the root and each step of the record path but the last.
+    pub(crate) scopes: u8,
+}
+
+impl Plan {
+    /// The child of a node by its name in the document.
+    #[inline]
+    pub(crate) fn child(&self, node: NodeId, name: &str) -> Option<NodeId> {
+        self.nodes[usize::from(node)]
+            .children
+            .iter()
+            .find(|(known, _)| same_name(known, name))
+            .map(|(_, child)| *child)
+    }
+
+    /// The child of a node that stands for one of its attributes.
+    pub(crate) fn attribute(&self, node: NodeId, name: &str) -> Option<NodeId> {
+        self.nodes[usize::from(node)]
+            .children
+            .iter()
+            .find(|(known, _)| known.strip_prefix('@') == Some(name))
+            .map(|(_, child)| *child)
+    }
+}
+
+/// Whether two names are equal. They are short and mostly differ: a loop beats a call to `memcmp`.
+#[inline]
+pub(crate) fn same_name(known: &str, name: &str) -> bool {
+    let (known, name) = (known.as_bytes(), name.as_bytes());
+    known.len() == name.len() && known.iter().zip(name).all(|(left, right)| left == right)
+}
+
+/// Where a field's text comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The first of these slots that holds a text.
+    FirstOf(Vec<SlotId>),
+    /// Always the same.
+    Const(Box<str>),
+    /// Texts and slots one after the other; absent as soon as one of the slots is.
+    Template(Vec<Piece>),
+}
+
+/// Part of a template.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Text(Box<str>),
+    Slot(SlotId),
+}
+
+/// The field is written only when a slot holds (or does not hold) one of some texts.
+#[derive(Debug)]
+pub(crate) struct When {
+    pub(crate) slots: Vec<SlotId>,
+    pub(crate) is: Vec<Box<str>>,
+    pub(crate) negated: bool,
+}
+
+/// How one field's text is made.
+#[derive(Debug)]
+pub(crate) struct TextRule {
+    pub(crate) name: Box<str>,
+    pub(crate) source: Source,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) default: Option<Box<str>>,
+    pub(crate) when: Option<When>,
+    pub(crate) optional: bool,
+    /// Of several values under the same path the first counts; otherwise they are refused.
+    pub(crate) repeated_first: bool,
+}
+
+/// Where an amount's sign comes from.
+#[derive(Debug)]
+pub(crate) enum SignRule {
+    /// The amount's own sign.
+    Own,
+    /// Always this one; the amount itself has none.
+    Fixed { negative: bool },
+    /// From an indicator; the amount itself has none.
+    Indicator {
+        slots: Vec<SlotId>,
+        credit: Vec<Box<str>>,
+        debit: Vec<Box<str>>,
+    },
+}
+
+/// How the amount is made.
+#[derive(Debug)]
+pub(crate) struct AmountRule {
+    pub(crate) text: TextRule,
+    pub(crate) decimal_comma: bool,
+    pub(crate) sign: SignRule,
+    /// Refuse more decimal digits than the currency has.
+    pub(crate) currency_digits: bool,
+}
+
+/// What an additional field holds. All are written as JSON strings.
+#[derive(Debug)]
+pub(crate) enum ExtraKind {
+    Text,
+    Time(TimeRule),
+    Decimal { decimal_comma: bool },
+}
+
+/// A field beyond the canonical ones.
+#[derive(Debug)]
+pub(crate) struct ExtraRule {
+    pub(crate) text: TextRule,
+    pub(crate) kind: ExtraKind,
+    /// `,"name":"` ready to be written.
+    pub(crate) prefix: Box<str>,
+}
+
+/// One part of a natural id.
+#[derive(Debug)]
+pub(crate) enum IdPart {
+    /// The first of these slots that holds a text.
+    FirstOf(Vec<SlotId>),
+    /// The record's number in the document, from 1.
+    Number,
+    /// The record's number in its parent element, from 1.
+    NumberInParent,
+}
+
+/// How a natural id is made.
+#[derive(Debug)]
+pub(crate) struct IdentityRule {
+    /// Empty: the source has no natural id.
+    pub(crate) natural: Vec<IdPart>,
+    /// Texts that stand for "no id", such as `NOTPROVIDED`.
+    pub(crate) never: Vec<Box<str>>,
+    /// Refuse records without natural id instead of deriving one.
+    pub(crate) required: bool,
+}
+
+/// The rules of all fields.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    pub(crate) identity: IdentityRule,
+    pub(crate) account: TextRule,
+    pub(crate) amount: AmountRule,
+    pub(crate) currency: TextRule,
+    pub(crate) booked_at: TextRule,
+    pub(crate) booked_time: TimeRule,
+    pub(crate) reverses: Option<TextRule>,
+    pub(crate) extras: Vec<ExtraRule>,
+    pub(crate) future_max_micros: i64,
+}
+
+/// Namespaces a source accepts; `*` in a pattern stands for any characters.
+#[derive(Debug)]
+pub(crate) struct Namespaces(pub(crate) Vec<Box<str>>);
+
+impl Namespaces {
+    /// Whether a namespace URI is accepted. An empty list accepts every one.
+    pub(crate) fn accept(&self, uri: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|pattern| glob(pattern, uri))
+    }
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for any characters, none included.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut rest = rest;
+    let mut ends_open = false;
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+        ends_open = part.is_empty();
+    }
+    ends_open
+}
+
+/// Whether the first row of a CSV body names the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// The first row is the header.
+    Required,
+    /// No row is a header; columns have the names given in the mapping.
+    Absent,
+    /// The first row is a header if all its cells are known column names.
+    Optional,
+}
+
+/// How rows are cut into columns.
+#[derive(Debug)]
+pub(crate) struct CsvPlan {
+    /// `None`: any run of spaces and tabs.
+    pub(crate) delimiter: Option<u8>,
+    pub(crate) header: Header,
+    /// Names of the columns when there is no header.
+    pub(crate) columns: Vec<Box<str>>,
+    /// For each slot: the column's name and whether a record can do without it.
+    pub(crate) mapped: Vec<(Box<str>, bool)>,
+}
+
+/// What a body looks like.
+#[derive(Debug)]
+pub(crate) enum FormatPlan {
+    Json,
+    Csv(CsvPlan),
+    Xml(Namespaces),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, text, expected) in [
+            ("urn:pain.001.001.*", "urn:pain.001.001.09", true),
+            ("urn:pain.001.001.*", "urn:pain.002.001.09", false),
+            (
+                "http://six/*/pain.001.*.xsd",
+                "http://six/de/pain.001.03.xsd",
+                true,
+            ),
+            (
+                "http://six/*/pain.001.*.xsd",
+                "http://six/de/pain.001.03.xs",
+                false,
+            ),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("a*b", "a-b-b", true),
+            ("a*b", "a", false),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! From path events to translated records: what all formats share.
+//!
+//! A decoder announces scopes, records and values; [`Assembler`] keeps the values in slots, and at
+//! the end of a record makes the canonical JSON from them or says why not.
+//!
+//! # Invariants
+//!
+//! - A record is either translated whole or refused; `out` never keeps half a record.
+//! - A value is read from the body where it stands; it is copied only when it had to be unescaped.
+//! - The first problem of a record is the one reported; the rest of the record is skipped.
+
+use std::ops::Range;
+
+use crate::encode::write_string;
+use crate::fields::{
+    append, identifier, repeated, required, text_of, write_booked_at, write_extra, write_money,
+    write_ranged,
+};
+use crate::identity::{IdentityKind, key_id, push_natural_part, push_number};
+use crate::plan::{Fields, IdPart, Plan, SlotId};
+use crate::refusal::{Problem, Refusal, rule};
+use crate::time::received_at_text;
+pub(crate) use crate::values::Value;
+use crate::values::{Place, Slot, Values};
+use crate::{Context, Limits, RecordOutcome, Refused, Translated};
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Scope {
+    /// Records that have ended in the open element of this level.
+    records: u64,
+}
+
+/// Line numbers of increasing offsets, each byte of the body looked at once.
+#[derive(Debug)]
+struct Lines {
+    offset: usize,
+    line: u64,
+}
+
+/// Turns path events into translated or refused records.
+pub(crate) struct Assembler<'a, 'b> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) limits: &'a Limits,
+    pub(crate) body: &'b str,
+    fields: &'a Fields,
+    source: &'a str,
+    context: &'a mut Context<'b>,
+    out: &'a mut Vec<u8>,
+    sink: &'a mut dyn FnMut(RecordOutcome),
+    values: Values<'b>,
+    scopes: Vec<Scope>,
+    /// Bytes cut off in front of `body` (a byte order mark), for positions.
+    shift: usize,
+    record_start: Option<usize>,
+    problem: Option<(Problem, usize)>,
+    records: u64,
+    lines: Lines,
+    received_at: String,
+    out_start: usize,
+    id: String,
+    scratch: String,
+}
+
+impl std::fmt::Debug for Assembler<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assembler")
+            .field("records", &self.records)
+            .field("values", &self.values)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a decoder works for: everything that is not the format's.
+pub(crate) struct Job<'a, 'b> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) fields: &'a Fields,
+    pub(crate) source: &'a str,
+    pub(crate) limits: &'a Limits,
+    pub(crate) body: &'b str,
+    pub(crate) shift: usize,
+    pub(crate) context: &'a mut Context<'b>,
+    pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) sink: &'a mut dyn FnMut(RecordOutcome),
+}
+
+impl<'a, 'b> Assembler<'a, 'b> {
+    pub(crate) fn new(job: Job<'a, 'b>) -> Self {
+        let received_at = received_at_text(job.context.received_at);
+        Self {
+            plan: job.plan,
+            limits: job.limits,
+            body: job.body,
+            fields: job.fields,
+            source: job.source,
+            values: Values {
+                body: job.body,
+                slots: vec![Slot::default(); job.plan.slots.len()],
+                record_text: String::new(),
+                kept_text: String::new(),
+            },
+            scopes: vec![Scope::default(); usize::from(job.plan.scopes)],
+            shift: job.shift,
+            record_start: None,
+            problem: None,
+            records: 0,
+            lines: Lines { offset: 0, line: 1 },
+            received_at,
+            out_start: job.out.len(),
+            id: String::with_capacity(128),
+            scratch: String::with_capacity(64),
+            context: job.context,
+            out: job.out,
+            sink: job.sink,
+        }
+    }
+
+    /// Records begun so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Whether a record has begun and not ended.
+    pub(crate) fn in_record(&self) -> bool {
+        self.record_start.is_some()
+    }
+
+    /// Whether the record can no longer be translated, so that reading its values is no use.
+    pub(crate) fn has_problem(&self) -> bool {
+        self.problem.is_some()
+    }
+
+    /// An element (object) around the records begins: what an earlier one said is forgotten.
+    pub(crate) fn open_scope(&mut self, level: u8) {
+        self.scopes[usize::from(level)] = Scope::default();
+        for (slot, plan) in self.values.slots.iter_mut().zip(&self.plan.slots) {
+            if plan.scope.is_some_and(|scope| scope >= level) {
+                *slot = Slot::default();
+            }
+        }
+        if level == 0 {
+            self.values.kept_text.clear();
+        }
+    }
+
+    /// A record begins. An error ends the document.
+    pub(crate) fn begin_record(&mut self, offset: usize) -> Result<(), Refusal> {
+        debug_assert!(self.record_start.is_none(), "records do not nest");
+        if self.records as usize >= self.limits.records_max {
+            let detail = format!(
+                "the request has more than {} records: send it in several requests",
+                self.limits.records_max
+            );
+            return Err(self.refuse(offset, None, rule::RECORDS, detail));
+        }
+        self.records += 1;
+        self.record_start = Some(offset);
+        self.values.record_text.clear();
+        for (slot, plan) in self.values.slots.iter_mut().zip(&self.plan.slots) {
+            if plan.scope.is_none() {
+                *slot = Slot::default();
+            }
+        }
+        Ok(())
+    }
+
+    /// A mapped value. An error ends the document; what only spoils the record is remembered.
+    pub(crate) fn value(
+        &mut self,
+        slot: SlotId,
+        value: Value<'_>,
+        offset: usize,
+    ) -> Result<(), Refusal> {
+        let plan = &self.plan.slots[usize::from(slot)];
+        let length = match value {
+            Value::Body(start, end) => end - start,
+            Value::Unescaped(text) => text.len(),
+        };
+        if length > self.limits.field_bytes_max {
+            let detail = format!(
+                "{} has {length} bytes, at most {} are read",
+                plan.path, self.limits.field_bytes_max
+            );
+            return self.spoil(offset, Problem::new(&plan.path, rule::FIELD_BYTES, detail));
+        }
+        if let Some(level) = plan.scope
+            && self.scopes[usize::from(level)].records > 0
+        {
+            let detail = format!(
+                "{} stands behind records that inherit it; it must come before them",
+                plan.path
+            );
+            return Err(self.refuse(offset, Some(&plan.path), rule::LATE_FIELD, detail));
+        }
+        let state = &mut self.values.slots[usize::from(slot)];
+        if !matches!(state.place, Place::Absent) {
+            state.repeated = true;
+            return Ok(());
+        }
+        state.place = match value {
+            // Positions fit: the body's length was checked against POSITION_MAX.
+            Value::Body(start, end) => Place::Body(start as u32, end as u32),
+            Value::Unescaped(text) if plan.scope.is_some() => {
+                let start = self.values.kept_text.len() as u32;
+                self.values.kept_text.push_str(text);
+                Place::Kept(start, start + text.len() as u32)
+            }
+            Value::Unescaped(text) => {
+                let start = self.values.record_text.len() as u32;
+                self.values.record_text.push_str(text);
+                Place::Record(start, start + text.len() as u32)
+            }
+        };
+        Ok(())
+    }
+
+    /// Something is wrong with the current record, or with the document when none is open.
+    pub(crate) fn spoil(&mut self, offset: usize, problem: Problem) -> Result<(), Refusal> {
+        if self.record_start.is_none() {
+            let Problem {
+                field,
+                rule,
+                detail,
+            } = problem;
+            return Err(self.refuse(offset, field.as_deref(), rule, detail));
+        }
+        if self.problem.is_none() {
+            self.problem = Some((problem, offset));
+        }
+        Ok(())
+    }
+
+    /// Path a node stands for, for messages: the path of a slot at or below it.
+    pub(crate) fn slot_path(&self, slot: SlotId) -> &'a str {
+        &self.plan.slots[usize::from(slot)].path
+    }
+
+    /// A refusal of the whole document.
+    pub(crate) fn refuse(
+        &mut self,
+        offset: usize,
+        field: Option<&str>,
+        rule: &'static str,
+        detail: impl Into<String>,
+    ) -> Refusal {
+        let record = self.record_start.map(|_| self.number());
+        Refusal {
+            record,
+            line: self.line(offset),
+            offset: (offset + self.shift) as u64,
+            field: field.map(Into::into),
+            rule,
+            detail: detail.into(),
+        }
+    }
+
+    /// Gives up the open record after a syntax error behind which reading can go on.
+    pub(crate) fn abandon_record(&mut self, refusal: Refusal, end: usize) {
+        let start = self.record_start.take().unwrap_or(end);
+        self.problem = None;
+        self.emit_refused(refusal, start, end);
+    }
+
+    /// The record ends: it is translated or refused. An error ends the document.
+    pub(crate) fn end_record(&mut self, end: usize) -> Result<(), Refusal> {
+        let start = self.record_start.take().unwrap_or(end);
+        for scope in &mut self.scopes {
+            scope.records += 1;
+        }
+        let before = self.out.len();
+        let result = match self.problem.take() {
+            Some((problem, offset)) => Err((problem, offset)),
+            None => self.translate().map_err(|problem| (problem, start)),
+        };
+        match result {
+            Ok(mut translated) => {
+                if self.out.len() - self.out_start > self.limits.output_bytes_max {
+                    let detail = format!(
+                        "the translated records have more than {} bytes: send fewer in a request",
+                        self.limits.output_bytes_max
+                    );
+                    return Err(self.refuse(start, None, rule::OUTPUT_BYTES, detail));
+                }
+                translated.record = self.number();
+                translated.original = self.original(start, end);
+                (self.sink)(RecordOutcome::Translated(translated));
+            }
+            Err((problem, offset)) => {
+                self.out.truncate(before);
+                let refusal = Refusal {
+                    record: Some(self.number()),
+                    line: self.line(offset),
+                    offset: (offset + self.shift) as u64,
+                    field: problem.field,
+                    rule: problem.rule,
+                    detail: problem.detail,
+                };
+                self.emit_refused(refusal, start, end);
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_refused(&mut self, refusal: Refusal, start: usize, end: usize) {
+        let original = self.original(start, end);
+        (self.sink)(RecordOutcome::Refused(Refused { refusal, original }));
+    }
+
+    fn original(&self, start: usize, end: usize) -> Range<u32> {
+        (start + self.shift) as u32..(end + self.shift) as u32
+    }
+
+    /// Number of the current or last record.
+    pub(crate) fn number(&self) -> u64 {
+        self.context
+            .first_record
+            .saturating_add(self.records.saturating_sub(1))
+    }
+
+    fn line(&mut self, offset: usize) -> u64 {
+        let offset = offset.min(self.body.len());
+        // Refusals come in the order of the body but for the start of a record that ended badly.
+        if offset < self.lines.offset {
+            let back = &self.body.as_bytes()[offset..self.lines.offset];
+            return self.lines.line - memchr::memchr_iter(b'\n', back).count() as u64;
+        }
+        let between = &self.body.as_bytes()[self.lines.offset..offset];
+        self.lines.line += memchr::memchr_iter(b'\n', between).count() as u64;
+        self.lines.offset = offset;
+        self.lines.line
+    }
+
+    /// Writes the record to `out`. On an error `out` may hold a part of it.
+    fn translate(&mut self) -> Result<Translated, Problem> {
+        let identity = self.make_id()?;
+        let Self {
+            fields,
+            values,
+            out,
+            scratch,
+            limits,
+            ..
+        } = self;
+        let (fields, limits) = (*fields, *limits);
+        let json_start = out.len();
+        out.extend_from_slice(b"{\"id\":\"");
+        let id = write_ranged(out, &self.id);
+        out.extend_from_slice(b"\",\"source\":\"");
+        out.extend_from_slice(self.source.as_bytes());
+        out.extend_from_slice(b"\",\"account\":\"");
+        let account_text = required(&fields.account, values, scratch)?;
+        identifier("account", account_text, limits)?;
+        let account = write_ranged(out, account_text);
+        let account_copy = account.is_none().then(|| account_text.to_owned());
+        out.extend_from_slice(b"\",\"amount\":\"");
+        write_money(out, fields, values, scratch)?;
+        out.extend_from_slice(b"\",\"booked_at\":\"");
+        write_booked_at(out, fields, values, scratch, self.context.received_at)?;
+        out.extend_from_slice(b"\",\"received_at\":\"");
+        out.extend_from_slice(self.received_at.as_bytes());
+        out.push(b'"');
+        if let Some(reverses) = &fields.reverses
+            && let Some(text) = text_of(reverses, values, scratch)?
+        {
+            identifier("reverses", text, limits)?;
+            out.extend_from_slice(b",\"reverses\":\"");
+            write_string(out, text);
+            out.push(b'"');
+        }
+        for extra in &fields.extras {
+            write_extra(out, extra, values, scratch)?;
+        }
+        out.push(b'}');
+        let json_end = out.len();
+        if json_end - json_start > limits.record_bytes_max {
+            let detail = format!(
+                "the translated record has {} bytes, at most {} are allowed",
+                json_end - json_start,
+                limits.record_bytes_max
+            );
+            return Err(Problem {
+                field: None,
+                rule: rule::RECORD_BYTES,
+                detail,
+            });
+        }
+        // An id or account that had to be escaped is written once more as it is, behind the JSON.
+        let id = id.unwrap_or_else(|| append(out, &self.id));
+        let account =
+            account.unwrap_or_else(|| append(out, account_copy.as_deref().unwrap_or_default()));
+        Ok(Translated {
+            record: 0,
+            json: json_start as u32..json_end as u32,
+            id,
+            account,
+            original: 0..0,
+            identity,
+        })
+    }
+
+    /// Puts the record's id into `self.id`.
+    fn make_id(&mut self) -> Result<IdentityKind, Problem> {
+        self.id.clear();
+        let kind = if self.natural_id()? {
+            IdentityKind::Natural
+        } else if self.fields.identity.required {
+            let detail = "the record has no id, and this source requires one";
+            return Err(Problem::new("id", rule::MISSING, detail));
+        } else if let Some(key) = self.context.idempotency_key {
+            self.id = key_id(key, self.number());
+            IdentityKind::Key
+        } else {
+            self.id = (self.context.new_id)();
+            IdentityKind::Generated
+        };
+        identifier("id", &self.id, self.limits)?;
+        Ok(kind)
+    }
+
+    /// Whether the record has all parts of its natural id, which is then in `self.id`.
+    fn natural_id(&mut self) -> Result<bool, Problem> {
+        let Self {
+            fields,
+            values,
+            id,
+            scopes,
+            records,
+            ..
+        } = self;
+        let rule = &fields.identity;
+        if rule.natural.is_empty() {
+            return Ok(false);
+        }
+        for (index, part) in rule.natural.iter().enumerate() {
+            let is_first = index == 0;
+            match part {
+                IdPart::Number => push_number(id, *records, is_first),
+                IdPart::NumberInParent => {
+                    push_number(
+                        id,
+                        scopes.last().map_or(*records, |scope| scope.records),
+                        is_first,
+                    );
+                }
+                IdPart::FirstOf(slots) => {
+                    let found = slots.iter().find_map(|slot| {
+                        let text = values.get(*slot)?;
+                        let absent = rule.never.iter().any(|never| **never == *text);
+                        (!absent).then_some((*slot, text))
+                    });
+                    let Some((slot, text)) = found else {
+                        id.clear();
+                        return Ok(false);
+                    };
+                    if values.repeated(slot) {
+                        return Err(repeated("id", slot, self.plan));
+                    }
+                    push_natural_part(id, text, is_first, rule.natural.len() > 1);
+                }
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,128 @@
+//! The closed set of text functions a field can go through, in the order the mapping lists them.
+
+use crate::refusal::{Problem, rule, shown};
+
+/// One text function.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Without white space at both ends.
+    Trim,
+    /// In upper case.
+    Upper,
+    /// In lower case.
+    Lower,
+    /// BLAKE3 of the text, 32 hexadecimal digits: a pseudonym that stays the same.
+    Hash,
+    /// `length` characters from the `start`-th, from 0; fewer when the text is shorter.
+    Substring { start: usize, length: usize },
+    /// The text beside it in a table.
+    Lookup {
+        table: Vec<(Box<str>, Box<str>)>,
+        otherwise: Option<Box<str>>,
+    },
+}
+
+impl Step {
+    /// Applies the function in place. `field` is for the message only.
+    pub(crate) fn apply(&self, field: &str, text: &mut String) -> Result<(), Problem> {
+        match self {
+            Self::Trim => {
+                let kept = text.trim();
+                if kept.len() != text.len() {
+                    *text = kept.to_owned();
+                }
+            }
+            Self::Upper => *text = text.to_uppercase(),
+            Self::Lower => *text = text.to_lowercase(),
+            Self::Hash => *text = hash_text(text.as_bytes()),
+            Self::Substring { start, length } => {
+                *text = text.chars().skip(*start).take(*length).collect();
+            }
+            Self::Lookup { table, otherwise } => {
+                let found = table.iter().find(|(from, _)| **from == **text);
+                match found.map(|(_, to)| to).or(otherwise.as_ref()) {
+                    Some(to) => {
+                        text.clear();
+                        text.push_str(to);
+                    }
+                    None => {
+                        let known: Vec<&str> = table.iter().map(|(from, _)| &**from).collect();
+                        let detail = format!(
+                            "{} is not in the lookup table, which knows {}",
+                            shown(text),
+                            known.join(", ")
+                        );
+                        return Err(Problem::new(field, rule::LOOKUP, detail));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// BLAKE3 cut to 128 bits, in 32 hexadecimal digits.
+pub(crate) fn hash_text(bytes: &[u8]) -> String {
+    let mut hex = blake3::hash(bytes).to_hex();
+    hex.truncate(32);
+    hex.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(step: &Step, text: &str, expected: &str) {
+        let mut actual = text.to_owned();
+        let result = step.apply("field", &mut actual);
+        let actual = result.map_or_else(|problem| problem.detail, |()| actual);
+        assert_eq!(actual, expected);
+    }
+
+    #[test]
+    fn functions_change_text() {
+        check(&Step::Trim, " \t a b \n", "a b");
+        check(&Step::Upper, "straße", "STRASSE");
+        check(&Step::Lower, "ABC", "abc");
+        check(
+            &Step::Substring {
+                start: 1,
+                length: 2,
+            },
+            "äöüß",
+            "öü",
+        );
+        check(
+            &Step::Substring {
+                start: 9,
+                length: 2,
+            },
+            "abc",
+            "",
+        );
+        check(
+            &Step::Hash,
+            "4111111111111111",
+            &hash_text(b"4111111111111111"),
+        );
+    }
+
+    #[test]
+    fn a_lookup_without_else_refuses_the_unknown() {
+        let mut step = Step::Lookup {
+            table: vec![("1".into(), "EUR".into()), ("2".into(), "USD".into())],
+            otherwise: None,
+        };
+        check(&step, "2", "USD");
+        check(
+            &step,
+            "3",
+            "\"3\" is not in the lookup table, which knows 1, 2",
+        );
+        if let Step::Lookup { otherwise, .. } = &mut step {
+            *otherwise = Some("CHF".into());
+        }
+        check(&step, "3", "CHF");
+    }
+}

@@ -1,0 +1,122 @@
+//! What the tests of this crate share: mappings compiled, bodies decoded, outcomes as text.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use mapping::{Context, Limits, Mapping, RecordOutcome, Refusal};
+
+/// 2026-11-23T12:00:00Z.
+pub(crate) const RECEIVED_AT: i64 = 1_795_435_200_000_000;
+
+/// A ready-made source of `config/sources/`.
+pub(crate) fn ready_made(source: &str) -> Mapping {
+    let path = format!(
+        "{}/../../config/sources/{source}.toml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).expect("the source is there");
+    compile(&path, &text)
+}
+
+pub(crate) fn compile(path: &str, text: &str) -> Mapping {
+    Mapping::compile(path, text).unwrap_or_else(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        panic!("{}", errors.join("\n"))
+    })
+}
+
+pub(crate) fn sample(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).expect("the sample is there")
+}
+
+/// What decoding gave.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) out: Vec<u8>,
+    pub(crate) outcomes: Vec<RecordOutcome>,
+    pub(crate) result: Result<u64, Refusal>,
+}
+
+impl Decoded {
+    /// The canonical objects.
+    pub(crate) fn objects(&self) -> Vec<serde_json::Value> {
+        self.outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                RecordOutcome::Translated(record) => {
+                    let range = record.json.start as usize..record.json.end as usize;
+                    Some(serde_json::from_slice(&self.out[range]).expect("canonical JSON"))
+                }
+                RecordOutcome::Refused(_) => None,
+            })
+            .collect()
+    }
+
+    /// One line an outcome.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for outcome in &self.outcomes {
+            match outcome {
+                RecordOutcome::Translated(record) => {
+                    let range = record.json.start as usize..record.json.end as usize;
+                    text.push_str(std::str::from_utf8(&self.out[range]).expect("UTF-8"));
+                }
+                RecordOutcome::Refused(refused) => text.push_str(&refused.refusal.to_string()),
+            }
+            text.push('\n');
+        }
+        if let Err(refusal) = &self.result {
+            text.push_str(&format!("document refused: {refusal}\n"));
+        }
+        text
+    }
+}
+
+pub(crate) struct Options<'a> {
+    pub(crate) key: Option<&'a str>,
+    pub(crate) first_record: u64,
+    pub(crate) lines: bool,
+    pub(crate) limits: Limits,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            key: Some("key"),
+            first_record: 1,
+            lines: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+pub(crate) fn decode(mapping: &Mapping, body: &[u8], options: &Options<'_>) -> Decoded {
+    let mut count = 0;
+    let mut new_id = || {
+        count += 1;
+        format!("made-up-{count}")
+    };
+    let mut context = Context {
+        received_at: RECEIVED_AT,
+        idempotency_key: options.key,
+        first_record: options.first_record,
+        lines: options.lines,
+        new_id: &mut new_id,
+    };
+    let mut out = Vec::new();
+    let mut outcomes = Vec::new();
+    let result = mapping.decode(
+        body,
+        &mut context,
+        &options.limits,
+        &mut out,
+        &mut |outcome| {
+            outcomes.push(outcome);
+        },
+    );
+    Decoded {
+        out,
+        outcomes,
+        result,
+    }
+}
