@@ -1,0 +1,553 @@
+//! The life of one `POST /v1/transactions/{source}`.
+//!
+//! Headers, body, mapping, quarantine, queue, answer, in this order. Each step either goes on or ends
+//! the request with a [`Problem`]; the queue's commit is the last thing that can fail.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use mapping::{Context, IdentityKind, RecordOutcome, Refusal, Refused, Translated};
+use tracing::{debug, warn};
+use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
+
+use crate::body::{self, BodyError};
+use crate::budget::Share;
+use crate::headers::{self, Content, Preferences};
+use crate::metrics::{SourceMetrics, add};
+use crate::outbox::{Batch, Outbox, PutError, RecordRef};
+use crate::problem::Problem;
+use crate::quarantine::Entries;
+use crate::service::{Source, State};
+
+/// Bodies up to this size are translated where they were read; larger ones on a thread of their own,
+/// so that other requests do not wait for them.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+/// Most ids that an answer lists without being asked to.
+const IDS_LISTED_MAX: usize = 100;
+/// Seconds after which a full or unreachable queue is worth another try.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// What the head of the request says.
+#[derive(Debug, Clone)]
+struct Head {
+    key: Option<Box<str>>,
+    first_record: u64,
+    lines: bool,
+    preferences: Preferences,
+    traceparent: Box<str>,
+}
+
+/// A request that has been read.
+struct Received<'s, O> {
+    state: &'s Arc<State<O>>,
+    source: &'s Arc<Source>,
+    head: Head,
+    body: Bytes,
+    received_at: i64,
+    /// Memory of body and translation, held until the answer is made.
+    _share: Share,
+}
+
+/// What the mapping made of a body.
+struct Translation {
+    out: Vec<u8>,
+    translated: Vec<Translated>,
+    refused: Vec<Refused>,
+    result: Result<u64, Refusal>,
+}
+
+/// Answers a post.
+pub(crate) async fn post<O: Outbox>(
+    state: &Arc<State<O>>,
+    source: &Arc<Source>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let metrics = &state.metrics.sources[source.index];
+    add(&metrics.requests, 1);
+    let (parts, mut incoming) = request.into_parts();
+    let head = read_head(state, source, &parts.headers)?;
+    let mut share = state.budget.share();
+    let limits = &state.options.limits;
+    let read = body::read(
+        &mut incoming,
+        limits.body_bytes_max,
+        state.options.body_time_max(),
+        &mut share,
+    );
+    let body = match read.await {
+        Ok(body) => body,
+        Err(error) => {
+            let problem = body_problem(&error, limits.body_bytes_max);
+            // Whoever waits for "100 Continue" has sent nothing that would have to be taken off the wire.
+            if matches!(error, BodyError::TooLarge) && !parts.headers.contains_key(header::EXPECT) {
+                body::drain(&mut incoming).await;
+            }
+            return Err(problem);
+        }
+    };
+    add(&state.metrics.bytes, body.len() as u64);
+    let received_at = state.clock.now_micros();
+    let translation = translate(state, source, &head, &body, received_at).await?;
+    if !share.grow(translation.out.len()) {
+        return Err(busy());
+    }
+    let received = Received {
+        state,
+        source,
+        head,
+        body,
+        received_at,
+        _share: share,
+    };
+    received.finish(translation, metrics).await
+}
+
+fn read_head<O>(state: &State<O>, source: &Source, map: &HeaderMap) -> Result<Head, Problem> {
+    let bad = |bad: headers::BadHeader| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "header",
+            "a header cannot be used",
+            bad.detail,
+        )
+        .with("header", bad.name)
+        .close()
+    };
+    let unsupported = |detail: String| {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-type",
+            "the content is of another kind",
+            detail,
+        )
+        .close()
+    };
+    let encoding = map.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return Err(unsupported(
+            "compressed bodies are not read; send it without Content-Encoding".to_owned(),
+        ));
+    }
+    let format = source.mapping.format();
+    let Content::Fits { lines } = headers::content(map, format) else {
+        let detail = format!(
+            "the source {} takes {format}, the Content-Type says otherwise",
+            source.name
+        );
+        return Err(unsupported(detail));
+    };
+    Ok(Head {
+        key: headers::idempotency_key(map).map_err(bad)?.map(Into::into),
+        first_record: headers::first_record(map).map_err(bad)?,
+        lines,
+        preferences: headers::preferences(map),
+        traceparent: state
+            .traces
+            .traceparent(map.get(headers::TRACEPARENT).map(HeaderValue::as_bytes)),
+    })
+}
+
+fn body_problem(error: &BodyError, bytes_max: usize) -> Problem {
+    let problem = match error {
+        BodyError::TooLarge => {
+            let detail =
+                format!("the body has more than {bytes_max} bytes; send it in several requests");
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-bytes",
+                "the body is too large",
+                detail,
+            )
+            .with("rule", "body-bytes")
+        }
+        BodyError::Busy => busy(),
+        BodyError::Slow => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body-time",
+            "the body took too long",
+            "the body did not arrive in time; nothing was accepted",
+        ),
+        BodyError::Broken => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "body",
+            "the body is broken",
+            "the body ended before it was complete; nothing was accepted",
+        ),
+    };
+    problem.close()
+}
+
+fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "the gateway is busy",
+        "requests in progress hold as much memory as they may; nothing was accepted, repeat the request",
+    )
+    .retry_after(RETRY_AFTER_SECONDS)
+}
+
+/// Runs the mapping, here or on a thread for blocking work.
+async fn translate<O: Outbox>(
+    state: &Arc<State<O>>,
+    source: &Arc<Source>,
+    head: &Head,
+    body: &Bytes,
+    received_at: i64,
+) -> Result<Translation, Problem> {
+    if body.len() <= INLINE_BYTES_MAX {
+        return Ok(run_mapping(state, source, head, body, received_at));
+    }
+    let (state, source, head, body) = (
+        Arc::clone(state),
+        Arc::clone(source),
+        head.clone(),
+        body.clone(),
+    );
+    let work = move || run_mapping(&state, &source, &head, &body, received_at);
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        warn!(%error, "translating a request failed");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the gateway failed",
+            "the gateway failed to translate the request; nothing was accepted",
+        )
+    })
+}
+
+fn run_mapping<O>(
+    state: &State<O>,
+    source: &Source,
+    head: &Head,
+    body: &Bytes,
+    received_at: i64,
+) -> Translation {
+    let mut new_id = || new_id(received_at);
+    let mut context = Context {
+        received_at,
+        idempotency_key: head.key.as_deref(),
+        first_record: head.first_record,
+        lines: head.lines,
+        new_id: &mut new_id,
+    };
+    let mut translation = Translation {
+        // Most translations are a little larger than what they are made from.
+        out: Vec::with_capacity(body.len() + body.len() / 4 + 256),
+        translated: Vec::new(),
+        refused: Vec::new(),
+        result: Ok(0),
+    };
+    let (translated, refused) = (&mut translation.translated, &mut translation.refused);
+    translation.result = source.mapping.decode(
+        body,
+        &mut context,
+        &state.options.limits,
+        &mut translation.out,
+        &mut |outcome| match outcome {
+            RecordOutcome::Translated(record) => translated.push(record),
+            RecordOutcome::Refused(record) => refused.push(record),
+        },
+    );
+    translation
+}
+
+/// An id that begins with the time of arrival (UUIDv7), so that ids made later sort later.
+fn new_id(received_at: i64) -> String {
+    let micros = u64::try_from(received_at).unwrap_or(0);
+    let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
+    let timestamp = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos);
+    uuid::Uuid::new_v7(timestamp).to_string()
+}
+
+impl<O: Outbox> Received<'_, O> {
+    /// Decides between acceptance and refusal, and makes either durable.
+    async fn finish(
+        self,
+        translation: Translation,
+        metrics: &SourceMetrics,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let Translation {
+            out,
+            translated,
+            refused,
+            result,
+        } = translation;
+        if let Err(refusal) = result {
+            return Err(self
+                .refuse_request(&refusal, Problem::document(&refusal), metrics)
+                .await);
+        }
+        let records = translated.len() + refused.len();
+        add(&metrics.records, records as u64);
+        let lenient = self.head.preferences.lenient;
+        if let Some(first) = refused.first()
+            && !lenient
+        {
+            let refusals: Vec<&Refusal> = refused.iter().map(|record| &record.refusal).collect();
+            let problem = Problem::records(&refusals, refused.len(), records);
+            return Err(self.refuse_request(&first.refusal, problem, metrics).await);
+        }
+        if !refused.is_empty() {
+            let bytes_max = self.state.options.quarantine_bytes_max;
+            let entries = Entries::records(&self.source.name, &self.body, &refused, bytes_max);
+            self.quarantine(entries, metrics).await?;
+            for record in &refused {
+                self.state.metrics.refused(record.refusal.rule);
+            }
+            add(&metrics.refused, refused.len() as u64);
+        }
+        let out = Bytes::from(out);
+        self.accept(&out, &translated, metrics).await?;
+        Ok(if lenient {
+            self.per_record(&out, &translated, &refused)
+        } else {
+            self.accepted(&out, &translated)
+        })
+    }
+
+    /// Puts the original request to the quarantine; answers what the sender reads.
+    async fn refuse_request(
+        &self,
+        refusal: &Refusal,
+        problem: Problem,
+        metrics: &SourceMetrics,
+    ) -> Problem {
+        debug!(source = %self.source.name, rule = refusal.rule, "request refused");
+        let bytes_max = self.state.options.quarantine_bytes_max;
+        let entries = Entries::request(&self.source.name, &self.body, refusal, bytes_max);
+        if let Err(problem) = self.quarantine(entries, metrics).await {
+            return problem;
+        }
+        self.state.metrics.refused(refusal.rule);
+        add(&metrics.refused, 1);
+        problem
+    }
+
+    async fn quarantine(&self, entries: Entries, metrics: &SourceMetrics) -> Result<(), Problem> {
+        let count = entries.records.len() as u64;
+        let batch = Batch {
+            source: Arc::clone(&self.source.name),
+            received_at: self.received_at,
+            traceparent: self.head.traceparent.clone(),
+            body: self.body.clone(),
+            names: entries.names.into(),
+            records: entries.records,
+            reasons: entries.reasons,
+        };
+        self.put(QUEUE_QUARANTINE, batch).await?;
+        add(&metrics.quarantined, count);
+        Ok(())
+    }
+
+    async fn accept(
+        &self,
+        out: &Bytes,
+        translated: &[Translated],
+        metrics: &SourceMetrics,
+    ) -> Result<(), Problem> {
+        if translated.is_empty() {
+            return Ok(());
+        }
+        let reference = |record: &Translated| RecordRef {
+            body: record.json.clone(),
+            id: record.id.clone(),
+            account: record.account.clone(),
+        };
+        let batch = Batch {
+            source: Arc::clone(&self.source.name),
+            received_at: self.received_at,
+            traceparent: self.head.traceparent.clone(),
+            body: out.clone(),
+            names: out.clone(),
+            records: translated.iter().map(reference).collect(),
+            reasons: Vec::new(),
+        };
+        self.put(QUEUE_TRANSACTIONS, batch).await?;
+        add(&metrics.accepted, translated.len() as u64);
+        Ok(())
+    }
+
+    async fn put(&self, queue: &'static str, batch: Batch) -> Result<(), Problem> {
+        self.state
+            .outbox
+            .put_all(queue, batch)
+            .await
+            .map_err(|error| {
+                warn!(queue, %error, "putting failed");
+                if matches!(error, PutError::Unknown { .. }) {
+                    add(&self.state.metrics.unknown, 1);
+                }
+                put_problem(&error)
+            })
+    }
+
+    fn accepted(&self, out: &[u8], translated: &[Translated]) -> Response<Full<Bytes>> {
+        let asked = self.head.preferences.representation;
+        let mut json = format!("{{\"accepted\":{}", translated.len()).into_bytes();
+        if asked || translated.len() <= IDS_LISTED_MAX {
+            json.extend_from_slice(b",\"ids\":[");
+            for (index, record) in translated.iter().enumerate() {
+                if index > 0 {
+                    json.push(b',');
+                }
+                write_json_string(&mut json, slice(out, &record.id));
+            }
+            json.push(b']');
+        }
+        json.push(b'}');
+        let mut response = json_response(StatusCode::ACCEPTED, json);
+        if asked {
+            let applied = HeaderValue::from_static("return=representation");
+            response
+                .headers_mut()
+                .insert(headers::PREFERENCE_APPLIED, applied);
+        }
+        self.warn_of_made_up_ids(translated, response)
+    }
+
+    /// The answer to `Prefer: handling=lenient`: what became of each record.
+    fn per_record(
+        &self,
+        out: &[u8],
+        translated: &[Translated],
+        refused: &[Refused],
+    ) -> Response<Full<Bytes>> {
+        let status = if translated.is_empty() && !refused.is_empty() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::ACCEPTED
+        };
+        let mut json = format!(
+            "{{\"accepted\":{},\"refused\":{},\"records\":[",
+            translated.len(),
+            refused.len()
+        )
+        .into_bytes();
+        let mut good = translated.iter().peekable();
+        let mut bad = refused.iter().peekable();
+        let mut is_first = true;
+        loop {
+            // Both lists are in the order of the request: the lower number comes next.
+            let next_good = good.peek().map_or(u64::MAX, |record| record.record);
+            let next_bad = bad
+                .peek()
+                .map_or(u64::MAX, |record| record.refusal.record.unwrap_or(0));
+            let entry = if next_good < next_bad {
+                good.next().map(Ok)
+            } else {
+                bad.next().map(Err)
+            };
+            let Some(entry) = entry else { break };
+            if !std::mem::take(&mut is_first) {
+                json.push(b',');
+            }
+            match entry {
+                Ok(record) => {
+                    json.extend_from_slice(
+                        format!(
+                            "{{\"record\":{},\"status\":\"accepted\",\"id\":",
+                            record.record
+                        )
+                        .as_bytes(),
+                    );
+                    write_json_string(&mut json, slice(out, &record.id));
+                    json.push(b'}');
+                }
+                Err(record) => write_refused(&mut json, &record.refusal),
+            }
+        }
+        json.extend_from_slice(b"]}");
+        let mut response = json_response(status, json);
+        let applied = HeaderValue::from_static("handling=lenient");
+        response
+            .headers_mut()
+            .insert(headers::PREFERENCE_APPLIED, applied);
+        self.warn_of_made_up_ids(translated, response)
+    }
+
+    fn warn_of_made_up_ids(
+        &self,
+        translated: &[Translated],
+        mut response: Response<Full<Bytes>>,
+    ) -> Response<Full<Bytes>> {
+        if translated
+            .iter()
+            .any(|record| record.identity == IdentityKind::Generated)
+        {
+            let text = "no identity: records without an id were given a new one, so sending them again counts \
+                        them again; send an Idempotency-Key";
+            response
+                .headers_mut()
+                .insert(headers::WARNING, HeaderValue::from_static(text));
+        }
+        response
+    }
+}
+
+fn put_problem(error: &PutError) -> Problem {
+    let unavailable = |kind, title, detail: &str| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail)
+    };
+    match error {
+        PutError::Full { retry_after, .. } => unavailable(
+            "queue-full",
+            "the queue is full",
+            &format!("{error}; nothing was accepted, repeat the request later"),
+        )
+        .retry_after(retry_after.map_or(RETRY_AFTER_SECONDS, |time| time.as_secs())),
+        PutError::Unavailable { .. } => unavailable(
+            "queue-unavailable",
+            "the queue is not available",
+            &format!("{error}; nothing was accepted, repeat the request later"),
+        )
+        .retry_after(RETRY_AFTER_SECONDS),
+        PutError::Unknown { .. } => unavailable(
+            "outcome-unknown",
+            "it is not known whether the request was accepted",
+            &format!("{error}; repeat the request with the same ids or the same Idempotency-Key, it is counted once"),
+        )
+        .retry_after(RETRY_AFTER_SECONDS),
+    }
+}
+
+fn slice<'o>(out: &'o [u8], range: &Range<u32>) -> &'o [u8] {
+    &out[range.start as usize..range.end as usize]
+}
+
+/// Writes an id, which is UTF-8 without control characters, as a JSON string.
+fn write_json_string(json: &mut Vec<u8>, text: &[u8]) {
+    json.push(b'"');
+    for byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            json.push(b'\\');
+        }
+        json.push(*byte);
+    }
+    json.push(b'"');
+}
+
+fn write_refused(json: &mut Vec<u8>, refusal: &Refusal) {
+    let entry = serde_json::json!({
+        "record": refusal.record,
+        "status": "refused",
+        "field": refusal.field.as_deref(),
+        "rule": refusal.rule,
+        "line": refusal.line,
+        "detail": refusal.detail,
+    });
+    json.extend_from_slice(entry.to_string().as_bytes());
+}
+
+fn json_response(status: StatusCode, json: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(json)));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

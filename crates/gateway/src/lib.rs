@@ -1,0 +1,43 @@
+//! The gateway: any configured format in over HTTP, checked, translated, and put to a durable queue.
+//!
+//! # Where this sits
+//!
+//! ```text
+//! source system ──HTTP──► gateway (you are here) ──put──► queue DAYBOOK.TRANSACTIONS
+//!                                └────refused────► queue DAYBOOK.QUARANTINE
+//! ```
+//!
+//! # Where to start reading
+//!
+//! `ingest` is the life of one `POST /v1/transactions/{source}`: headers, body, mapping, queue, answer.
+//! `service` owns sockets and routes; `problem` is what a refused sender reads; [`Outbox`] is what the
+//! gateway needs of a queue.
+//!
+//! # Invariants
+//!
+//! - **Durable before answered.** `202` is sent after [`Outbox::put_all`] has returned, and so is a
+//!   refusal after its original bytes are in the quarantine.
+//! - **Nothing is half accepted**, unless the sender asked for it with `Prefer: handling=lenient`.
+//! - **Stateless.** No memory of keys or ids; identity is computed from what was sent (DESIGN §3).
+//! - **Bounded.** Bytes in flight, bytes a request, records, connections and time all have limits.
+
+mod body;
+mod budget;
+mod guide;
+mod headers;
+mod ingest;
+mod metrics;
+mod options;
+mod outbox;
+mod problem;
+mod quarantine;
+mod service;
+mod trace;
+
+pub use metrics::{GatewayMetrics, LATENCY_BOUNDS_MICROS, LatencyHook, SourceMetrics};
+pub use options::{GatewayOptions, InvalidOption};
+pub use outbox::{
+    Batch, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,
+    PROPERTY_RULE, PROPERTY_TRUNCATED, PutError, QuarantineReason, RecordRef,
+};
+pub use service::{BindError, Clock, Gateway, SystemClock};
