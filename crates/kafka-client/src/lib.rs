@@ -1,0 +1,399 @@
+//! How every part talks to the log: librdkafka, with the settings that exactly once needs.
+//!
+//! # Where this sits
+//!
+//! Between the stages and any Kafka, embedded or real: a stage never knows which. Calls of
+//! librdkafka that wait are blocking, so a stage that uses them has a thread of its own.
+//!
+//! # Invariants
+//!
+//! - Consumers read committed records only, unless asked otherwise, and never commit by themselves.
+//! - Producers are idempotent, wait for all replicas, and partition as Java's clients do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+/// How long a blocking call may take before it is an error.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// A transaction that is not ended within this is aborted by the broker.
+const TRANSACTION_TIME_MAX_MS: u32 = 15_000;
+
+/// Where the log is.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// `host:port`, comma separated.
+    pub bootstrap_servers: String,
+    /// Further settings of librdkafka, as they are (TLS, SASL).
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A topic that a part needs.
+#[derive(Debug, Clone)]
+pub struct TopicSpec {
+    /// Name.
+    pub name: String,
+    /// Partitions, if it must be created.
+    pub partitions: i32,
+    /// Topic settings, if it must be created.
+    pub config: Vec<(&'static str, String)>,
+}
+
+/// The log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The broker or librdkafka refused.
+    #[error("cannot {what} at {servers}")]
+    Kafka {
+        /// What was tried.
+        what: String,
+        /// Which cluster.
+        servers: String,
+        /// From librdkafka.
+        #[source]
+        source: KafkaError,
+    },
+    /// A topic exists with another number of partitions than its readers and writers agree on.
+    #[error("topic {topic} does not exist at {servers}")]
+    NoTopic {
+        /// Which.
+        topic: String,
+        /// Which cluster.
+        servers: String,
+    },
+}
+
+impl Cluster {
+    /// A cluster without further settings.
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    fn config(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", client_id)
+            .set("broker.address.family", "v4")
+            .set("socket.nagle.disable", "true")
+            // A broker that restarts should be found again at once.
+            .set("reconnect.backoff.ms", "20")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("log_level", "3");
+        config
+    }
+
+    /// An error of this cluster.
+    pub fn error(&self, what: impl Into<String>, source: KafkaError) -> ClientError {
+        ClientError::Kafka {
+            what: what.into(),
+            servers: self.bootstrap_servers.clone(),
+            source,
+        }
+    }
+
+    /// A consumer for manual assignment. `group` is where its offsets may be committed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
+    pub fn consumer(
+        &self,
+        client_id: &str,
+        group: &str,
+        read_committed: bool,
+    ) -> Result<BaseConsumer, ClientError> {
+        let config = self.consumer_config(client_id, group, read_committed);
+        let consumer = config.create();
+        consumer.map_err(|source| self.error("create a consumer", source))
+    }
+
+    /// A consumer of committed records for [`Cluster::read_all`].
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
+    pub fn reader(&self, client_id: &str) -> Result<BaseConsumer, ClientError> {
+        let mut config = self.consumer_config(client_id, client_id, true);
+        // Tells that a partition is through, and at once: an empty fetch must not wait for more.
+        config
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "5");
+        let consumer = config.create();
+        consumer.map_err(|source| self.error("create a consumer", source))
+    }
+
+    fn consumer_config(&self, client_id: &str, group: &str, read_committed: bool) -> ClientConfig {
+        let mut config = self.config(client_id);
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "false")
+            .set(
+                "isolation.level",
+                if read_committed {
+                    "read_committed"
+                } else {
+                    "read_uncommitted"
+                },
+            )
+            .set("fetch.min.bytes", "1")
+            .set("fetch.wait.max.ms", "500")
+            .set("fetch.error.backoff.ms", "20")
+            .set("fetch.queue.backoff.ms", "5")
+            // Bounds what waits in the client: messages or kilobytes, whichever comes first.
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", "32768");
+        config
+    }
+
+    /// A transactional producer; its earlier self of the same id is fenced by
+    /// `init_transactions`, which the caller calls.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
+    pub fn transactional_producer(
+        &self,
+        client_id: &str,
+        transactional_id: &str,
+    ) -> Result<BaseProducer, ClientError> {
+        let mut config = self.config(client_id);
+        config
+            .set("transactional.id", transactional_id)
+            .set(
+                "transaction.timeout.ms",
+                TRANSACTION_TIME_MAX_MS.to_string(),
+            )
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            // A commit flushes at once whatever the linger: it only fills batches meanwhile.
+            .set("linger.ms", "5")
+            .set("batch.size", "1000000")
+            .set("batch.num.messages", "10000")
+            .set("message.max.bytes", "8000000")
+            .set("queue.buffering.max.messages", "500000")
+            .set("queue.buffering.max.kbytes", "262144");
+        config
+            .create()
+            .map_err(|source| self.error("create a producer", source))
+    }
+
+    /// An admin client.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
+    pub fn admin(&self) -> Result<AdminClient<DefaultClientContext>, ClientError> {
+        let admin = self.config("daybook-admin").create();
+        admin.map_err(|source| self.error("create an admin client", source))
+    }
+
+    /// Creates what is missing; existing topics stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`]; retrying helps when the cluster was not reachable.
+    pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), ClientError> {
+        let admin = self.admin()?;
+        let new: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|topic| {
+                let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(1));
+                topic
+                    .config
+                    .iter()
+                    .fold(new, |new, (key, value)| new.set(key, value))
+            })
+            .collect();
+        let options = AdminOptions::new().operation_timeout(Some(CALL_TIME_MAX));
+        let results = admin.create_topics(&new, &options).await;
+        for result in results.map_err(|source| self.error("create topics", source))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    let source = KafkaError::AdminOp(code);
+                    return Err(self.error(format!("create topic {topic}"), source));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Partitions of a topic.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoTopic`], or [`ClientError::Kafka`] when the cluster does not answer.
+    pub fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Result<i32, ClientError> {
+        let metadata = consumer
+            .fetch_metadata(Some(topic), CALL_TIME_MAX)
+            .map_err(|source| self.error(format!("read about topic {topic}"), source))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let count = found.map_or(0, |found| found.partitions().len());
+        if count == 0 {
+            return Err(ClientError::NoTopic {
+                topic: topic.to_owned(),
+                servers: self.bootstrap_servers.clone(),
+            });
+        }
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    /// First and next offset of each partition of a topic, as seen by this consumer's isolation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::partitions`].
+    pub fn offsets(
+        &self,
+        consumer: &BaseConsumer,
+        topic: &str,
+    ) -> Result<Vec<(i64, i64)>, ClientError> {
+        let partitions = self.partitions(consumer, topic)?;
+        (0..partitions)
+            .map(|partition| {
+                consumer
+                    .fetch_watermarks(topic, partition, CALL_TIME_MAX)
+                    .map_err(|source| self.error(format!("read the offsets of {topic}"), source))
+            })
+            .collect()
+    }
+
+    /// Offsets that a group has committed, by partition; `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`].
+    pub fn committed(
+        &self,
+        consumer: &BaseConsumer,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<Vec<Option<i64>>, ClientError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let committed = consumer
+            .committed_offsets(list, CALL_TIME_MAX)
+            .map_err(|source| {
+                self.error(format!("read the committed offsets of {topic}"), source)
+            })?;
+        let offset = |partition| {
+            committed
+                .find_partition(topic, partition)?
+                .offset()
+                .to_raw()
+        };
+        Ok((0..partitions)
+            .map(|partition| offset(partition).filter(|offset| *offset >= 0))
+            .collect())
+    }
+
+    /// Hands over every record of a topic that is there now, read by a [`Cluster::reader`], from its beginning to its end, each
+    /// partition in order. Blocks until done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::partitions`].
+    pub fn read_all(
+        &self,
+        consumer: &BaseConsumer,
+        topic: &str,
+        mut each: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), ClientError> {
+        let mut assignment = TopicPartitionList::new();
+        let mut open = 0;
+        for (partition, (first, next)) in (0..).zip(self.offsets(consumer, topic)?) {
+            if next > first {
+                open += 1;
+                let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+                added.map_err(|source| self.error("assign partitions", source))?;
+            }
+        }
+        if open == 0 {
+            return Ok(());
+        }
+        let assigned = consumer.assign(&assignment);
+        assigned.map_err(|source| self.error("assign partitions", source))?;
+        while open > 0 {
+            match consumer.poll(CALL_TIME_MAX) {
+                Some(Ok(message)) => each(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(source)) => return Err(self.error(format!("read topic {topic}"), source)),
+                None => {
+                    let source =
+                        KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+                    return Err(self.error(format!("read topic {topic}"), source));
+                }
+            }
+        }
+        let unassigned = consumer.unassign();
+        unassigned.map_err(|source| self.error("release partitions", source))
+    }
+
+    /// Begins a transactional producer's life: fences its earlier self, ends what that left open.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`].
+    pub fn init_transactions(&self, producer: &BaseProducer) -> Result<(), ClientError> {
+        let result = producer.init_transactions(CALL_TIME_MAX);
+        result.map_err(|source| self.error("initialise transactions", source))
+    }
+}
+
+/// Whether the error means that another instance has taken over this transactional id.
+pub fn is_fenced(error: &KafkaError) -> bool {
+    let KafkaError::Transaction(error) = error else {
+        return matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Fenced));
+    };
+    matches!(
+        error.code(),
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+    )
+}
+
+/// An error and its causes in one line, for a log.
+pub fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether librdkafka goes on by itself after this error of a poll.
+pub fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error, KafkaError::PartitionEOF(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut)
+        )
+}
+
+/// Whether the producer's buffer is full: poll it and send again.
+pub fn is_queue_full(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull)
+}
