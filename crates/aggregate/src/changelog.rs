@@ -1,0 +1,392 @@
+//! The aggregation's own state as records of its changelog topic. Integers are little endian.
+//!
+//! ```text
+//! key  `r` row key               value: version | day | sequence | partition | offset | values
+//! key  `s` day partition offset  value: identities first seen in one batch, of one day
+//! key  `c` day                   value: the five counts
+//! key  `m` partition             value: stream clock
+//! key  `d`                       value: fingerprint of the definition, generation
+//! ```
+//!
+//! A null value deletes.
+
+use sql::{Folded, Scalar};
+
+use types::{Amount, BusinessDay, Counts, Micros};
+
+use crate::classify::Seen;
+use crate::engine::RowState;
+
+const VERSION: u8 = 1;
+
+/// A record of the changelog, decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Row(Box<[u8]>, RowState),
+    RowGone(Box<[u8]>),
+    Seen(Vec<(u128, Seen)>),
+    Counts(BusinessDay, Counts),
+    Clock(i32, Micros),
+    Definition(String, u32),
+    /// A deletion of something that holds no state in memory.
+    Nothing,
+}
+
+/// A changelog record that this program cannot have written.
+#[derive(Debug, thiserror::Error)]
+#[error("a changelog record with a key of {key_bytes} bytes is not understood")]
+pub struct Foreign {
+    key_bytes: usize,
+}
+
+pub(crate) fn row_key(key: &[u8]) -> Vec<u8> {
+    [b"r", key].concat()
+}
+
+pub(crate) fn seen_key(day: i32, partition: i32, offset: i64) -> Vec<u8> {
+    let mut key = vec![b's'];
+    key.extend_from_slice(&day.to_le_bytes());
+    key.extend_from_slice(&partition.to_le_bytes());
+    key.extend_from_slice(&offset.to_le_bytes());
+    key
+}
+
+pub(crate) fn counts_key(day: BusinessDay) -> Vec<u8> {
+    [&b"c"[..], &day.epoch_days().to_le_bytes()].concat()
+}
+
+pub(crate) fn clock_key(partition: i32) -> Vec<u8> {
+    [&b"m"[..], &partition.to_le_bytes()].concat()
+}
+
+pub(crate) fn definition_key() -> Vec<u8> {
+    b"d".to_vec()
+}
+
+pub(crate) fn encode_definition(fingerprint: &str, generation: u32) -> Vec<u8> {
+    [
+        &[VERSION][..],
+        &generation.to_le_bytes(),
+        fingerprint.as_bytes(),
+    ]
+    .concat()
+}
+
+pub(crate) fn encode_clock(clock: Micros) -> Vec<u8> {
+    [&[VERSION][..], &clock.to_le_bytes()].concat()
+}
+
+pub(crate) fn encode_counts(counts: &Counts) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    let five = [
+        counts.counted,
+        counts.reversing,
+        counts.duplicate,
+        counts.late_corrected,
+        counts.quarantined,
+    ];
+    five.iter()
+        .for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
+    out
+}
+
+pub(crate) fn encode_seen(day: i32, seen: &[(u128, u64)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(5 + seen.len() * 24);
+    out.push(VERSION);
+    out.extend_from_slice(&day.to_le_bytes());
+    for (identity, content) in seen {
+        out.extend_from_slice(&identity.to_le_bytes());
+        out.extend_from_slice(&content.to_le_bytes());
+    }
+    out
+}
+
+pub(crate) fn encode_row(row: &RowState) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.push(VERSION);
+    out.extend_from_slice(&row.day.epoch_days().to_le_bytes());
+    out.extend_from_slice(&row.sequence.to_le_bytes());
+    out.extend_from_slice(&row.partition.to_le_bytes());
+    out.extend_from_slice(&row.offset.to_le_bytes());
+    out.push(u8::try_from(row.values.len()).unwrap_or(u8::MAX));
+    row.values
+        .iter()
+        .for_each(|value| encode_folded(&mut out, value));
+    out
+}
+
+fn encode_folded(out: &mut Vec<u8>, value: &Folded) {
+    match value {
+        Folded::Count(count) => {
+            out.push(0);
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+        Folded::Sum(sum) => {
+            out.push(1);
+            encode_amount(out, *sum);
+        }
+        Folded::SumInt(sum) => {
+            out.push(2);
+            out.push(u8::from(sum.is_some()));
+            out.extend_from_slice(&sum.unwrap_or_default().to_le_bytes());
+        }
+        Folded::Min(scalar) => {
+            out.push(3);
+            encode_scalar(out, scalar.as_ref());
+        }
+        Folded::Max(scalar) => {
+            out.push(4);
+            encode_scalar(out, scalar.as_ref());
+        }
+        Folded::Avg(sum, count) => {
+            out.push(5);
+            encode_amount(out, *sum);
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+}
+
+fn encode_amount(out: &mut Vec<u8>, amount: Option<Amount>) {
+    out.push(u8::from(amount.is_some()));
+    out.extend_from_slice(&amount.unwrap_or_default().units().to_le_bytes());
+}
+
+fn encode_scalar(out: &mut Vec<u8>, scalar: Option<&Scalar>) {
+    match scalar {
+        None => out.push(0),
+        Some(Scalar::Decimal(amount)) => {
+            out.push(1);
+            out.extend_from_slice(&amount.units().to_le_bytes());
+        }
+        Some(Scalar::Int(number)) => {
+            out.push(2);
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        Some(Scalar::Date(days)) => {
+            out.push(3);
+            out.extend_from_slice(&days.to_le_bytes());
+        }
+        Some(Scalar::Timestamp(micros)) => {
+            out.push(4);
+            out.extend_from_slice(&micros.to_le_bytes());
+        }
+        Some(Scalar::Text(text)) => {
+            out.push(5);
+            out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// Reads a changelog record back.
+pub(crate) fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Entry, Foreign> {
+    let foreign = Foreign {
+        key_bytes: key.len(),
+    };
+    decode_entry(key, value).ok_or(foreign)
+}
+
+fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
+    let (kind, key) = key.split_first()?;
+    let Some(value) = value else {
+        return Some(match kind {
+            b'r' => Entry::RowGone(key.into()),
+            _ => Entry::Nothing,
+        });
+    };
+    let mut reader = Reader { rest: value };
+    if reader.u8()? != VERSION {
+        return None;
+    }
+    let day =
+        |bytes: &[u8]| BusinessDay::from_epoch_days(i32::from_le_bytes(bytes.try_into().ok()?));
+    let entry = match kind {
+        b'r' => Entry::Row(key.into(), decode_row(&mut reader)?),
+        b's' => Entry::Seen(decode_seen(&mut reader)?),
+        b'c' => {
+            let counts = Counts {
+                counted: reader.u64()?,
+                reversing: reader.u64()?,
+                duplicate: reader.u64()?,
+                late_corrected: reader.u64()?,
+                quarantined: reader.u64()?,
+            };
+            Entry::Counts(day(key)?, counts)
+        }
+        b'm' => Entry::Clock(i32::from_le_bytes(key.try_into().ok()?), reader.i64()?),
+        b'd' => {
+            let generation = reader.u32()?;
+            let text = std::str::from_utf8(std::mem::take(&mut reader.rest)).ok()?;
+            Entry::Definition(text.to_owned(), generation)
+        }
+        _ => return None,
+    };
+    reader.rest.is_empty().then_some(entry)
+}
+
+fn decode_seen(reader: &mut Reader<'_>) -> Option<Vec<(u128, Seen)>> {
+    let day = reader.i32()?;
+    let mut seen = Vec::with_capacity(reader.rest.len() / 24);
+    while !reader.rest.is_empty() {
+        let identity = reader.u128()?;
+        let content = reader.u64()?;
+        seen.push((identity, Seen { content, day }));
+    }
+    Some(seen)
+}
+
+fn decode_row(reader: &mut Reader<'_>) -> Option<RowState> {
+    let day = BusinessDay::from_epoch_days(reader.i32()?)?;
+    let (sequence, partition, offset) = (reader.u64()?, reader.i32()?, reader.i64()?);
+    let count = reader.u8()?;
+    let values = (0..count)
+        .map(|_| decode_folded(reader))
+        .collect::<Option<_>>()?;
+    Some(RowState {
+        day,
+        sequence,
+        partition,
+        offset,
+        values,
+    })
+}
+
+fn decode_folded(reader: &mut Reader<'_>) -> Option<Folded> {
+    Some(match reader.u8()? {
+        0 => Folded::Count(reader.i64()?),
+        1 => Folded::Sum(reader.amount()?),
+        2 => {
+            let present = reader.u8()? == 1;
+            let number = reader.i64()?;
+            Folded::SumInt(present.then_some(number))
+        }
+        3 => Folded::Min(reader.scalar()?),
+        4 => Folded::Max(reader.scalar()?),
+        5 => Folded::Avg(reader.amount()?, reader.i64()?),
+        _ => return None,
+    })
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*array)
+    }
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+    fn i32(&mut self) -> Option<i32> {
+        self.array().map(i32::from_le_bytes)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+    fn u128(&mut self) -> Option<u128> {
+        self.array().map(u128::from_le_bytes)
+    }
+    fn amount(&mut self) -> Option<Option<Amount>> {
+        let present = self.u8()? == 1;
+        let amount = Amount::from_units(self.u128()?.cast_signed())?;
+        Some(present.then_some(amount))
+    }
+    fn scalar(&mut self) -> Option<Option<Scalar>> {
+        Some(Some(match self.u8()? {
+            0 => return Some(None),
+            1 => Scalar::Decimal(Amount::from_units(self.u128()?.cast_signed())?),
+            2 => Scalar::Int(self.i64()?),
+            3 => Scalar::Date(self.i32()?),
+            4 => Scalar::Timestamp(self.i64()?),
+            5 => {
+                let length = usize::try_from(self.u64()?).ok()?;
+                let (text, rest) = self.rest.split_at_checked(length)?;
+                self.rest = rest;
+                Scalar::Text(std::str::from_utf8(text).ok()?.into())
+            }
+            _ => return None,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_comes_back_and_cut_ones_are_refused() {
+        let day = BusinessDay::from_epoch_days(20_000).expect("a day");
+        let amount = Amount::parse("-12.5").expect("an amount");
+        let row = RowState {
+            day,
+            sequence: 7,
+            partition: 3,
+            offset: 99,
+            values: vec![
+                Folded::Count(2),
+                Folded::Sum(Some(amount)),
+                Folded::SumInt(None),
+                Folded::Min(Some(Scalar::Text("a".into()))),
+                Folded::Max(Some(Scalar::Timestamp(-1))),
+                Folded::Avg(None, 0),
+            ],
+        };
+        let counts = Counts {
+            counted: 1,
+            reversing: 2,
+            duplicate: 3,
+            late_corrected: 4,
+            quarantined: 5,
+        };
+        let seen = Seen {
+            content: 8,
+            day: 20_000,
+        };
+        let entries = [
+            (
+                row_key(b"[1]"),
+                encode_row(&row),
+                Entry::Row(b"[1]"[..].into(), row),
+            ),
+            (
+                seen_key(20_000, 1, 2),
+                encode_seen(20_000, &[(5, 8)]),
+                Entry::Seen(vec![(5, seen)]),
+            ),
+            (
+                counts_key(day),
+                encode_counts(&counts),
+                Entry::Counts(day, counts),
+            ),
+            (clock_key(4), encode_clock(-9), Entry::Clock(4, -9)),
+        ];
+        for (key, value, expected) in entries {
+            for cut in 0..value.len() {
+                let decoded = decode(&key, Some(&value[..cut]));
+                assert!(
+                    !matches!(decoded, Ok(ref entry) if *entry == expected),
+                    "cut at {cut}"
+                );
+            }
+            assert_eq!(decode(&key, Some(&value)).expect("whole"), expected);
+        }
+        let definition = encode_definition("abc", 3);
+        assert_eq!(
+            decode(&definition_key(), Some(&definition)).expect("whole"),
+            Entry::Definition("abc".to_owned(), 3)
+        );
+        assert_eq!(
+            decode(b"rk", None).expect("whole"),
+            Entry::RowGone(b"k"[..].into())
+        );
+    }
+}

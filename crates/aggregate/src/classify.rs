@@ -1,0 +1,156 @@
+//! What becomes of a record: counted, reversing, duplicate, late-corrected or quarantined.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use types::{BusinessDay, DayCache, Micros};
+
+use crate::options::{AggregationOptions, Late};
+use crate::record::{Parsed, identity_hash};
+
+/// Why a record was quarantined. The text is what operators see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Not a transaction.
+    Unreadable(String),
+    /// `received_at` is ahead of the log's own clock.
+    ClockSkew,
+    /// `booked_at` is too far ahead of the stream clock.
+    Future,
+    /// Its day is no longer kept.
+    TooLate,
+    /// Its day has passed, and late ones are not wanted.
+    Late,
+    /// The same identity came with other content.
+    Conflict,
+    /// Adding it would leave the range of a sum, or an expression failed for it.
+    NotComputable(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(detail) => write!(f, "unreadable: {detail}"),
+            Self::ClockSkew => f.write_str("clock-skew: received_at is ahead of the log's clock"),
+            Self::Future => f.write_str("future: booked_at is further ahead than future_max"),
+            Self::TooLate => f.write_str("too-late: its business day is no longer kept"),
+            Self::Late => f.write_str("late: its business day has passed"),
+            Self::Conflict => f.write_str("conflict: the same id came before with other content"),
+            Self::NotComputable(detail) => write!(f, "not-computable: {detail}"),
+        }
+    }
+}
+
+/// The verdict on one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Class {
+    Counted,
+    Reversing,
+    Duplicate,
+    LateCorrected,
+    Quarantined(Reason),
+}
+
+/// An identity that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) content: u64,
+    pub(crate) day: i32,
+}
+
+/// Identities of the kept days and the stream clocks.
+#[derive(Debug)]
+pub(crate) struct Classifier {
+    days: DayCache,
+    keep_days: Option<i32>,
+    late: Late,
+    future_max: i64,
+    clock_skew_max: i64,
+    /// 48 bytes each, at most 1.15 times that with the table's room: about 60 MB a million.
+    pub(crate) seen: HashMap<u128, Seen, foldhash::fast::RandomState>,
+    /// By partition.
+    pub(crate) clocks: HashMap<i32, Micros>,
+}
+
+impl Classifier {
+    pub(crate) fn new(options: &AggregationOptions) -> Self {
+        Self {
+            days: DayCache::new(options.calendar.clone()),
+            keep_days: options.keep_days.map(i32::from),
+            late: options.late,
+            future_max: options.future_max_micros,
+            clock_skew_max: options.clock_skew_max_micros,
+            seen: HashMap::default(),
+            clocks: HashMap::new(),
+        }
+    }
+
+    /// The business day of an instant; years beyond ±9999 count as the epoch's.
+    pub(crate) fn day_of(&mut self, at: Micros) -> BusinessDay {
+        self.days.day_of(at).unwrap_or(BusinessDay::EPOCH)
+    }
+
+    /// Judges a record and remembers its identity. `appended_at` is the log's clock.
+    ///
+    /// Returns the business day it is counted on, and the identity that is new.
+    pub(crate) fn judge(
+        &mut self,
+        partition: i32,
+        appended_at: Micros,
+        parsed: &Parsed<'_>,
+    ) -> (BusinessDay, Class, Option<(u128, Seen)>) {
+        let received = parsed.received_at.unwrap_or(appended_at);
+        if received > appended_at + self.clock_skew_max {
+            let day = self.day_of(appended_at);
+            return (day, Class::Quarantined(Reason::ClockSkew), None);
+        }
+        let clock = self.clocks.entry(partition).or_insert(received);
+        *clock = received.max(*clock);
+        let clock = *clock;
+        let today = self.day_of(clock);
+        let refuse = |day, reason| (day, Class::Quarantined(reason), None);
+        if parsed.booked_at > clock.saturating_add(self.future_max) {
+            return refuse(today, Reason::Future);
+        }
+        let day = self.day_of(parsed.booked_at);
+        let age_max = self.keep_days;
+        if age_max.is_some_and(|keep| day <= today.plus_days(-keep)) {
+            return refuse(today, Reason::TooLate);
+        }
+        let identity = identity_hash(&parsed.source, &parsed.id);
+        if let Some(seen) = self.seen.get(&identity) {
+            return match seen.content == parsed.content {
+                true => (day, Class::Duplicate, None),
+                false => refuse(day, Reason::Conflict),
+            };
+        }
+        let late = age_max.is_some() && day < today;
+        if late && self.late == Late::Quarantine {
+            return refuse(today, Reason::Late);
+        }
+        let seen = Seen {
+            content: parsed.content,
+            day: day.epoch_days(),
+        };
+        self.seen.insert(identity, seen);
+        let class = match (late, parsed.reverses.is_some()) {
+            (true, _) => Class::LateCorrected,
+            (false, true) => Class::Reversing,
+            (false, false) => Class::Counted,
+        };
+        (day, class, Some((identity, seen)))
+    }
+
+    /// First day that is kept by every partition's clock; `None` while all are kept.
+    pub(crate) fn first_kept_day(&mut self) -> Option<BusinessDay> {
+        let keep = self.keep_days?;
+        let slowest = *self.clocks.values().min()?;
+        Some(self.day_of(slowest).plus_days(1 - keep))
+    }
+
+    /// Forgets identities of days before `first`.
+    pub(crate) fn forget_before(&mut self, first: BusinessDay) {
+        let first = first.epoch_days();
+        self.seen.retain(|_, seen| seen.day >= first);
+    }
+}

@@ -1,0 +1,77 @@
+//! What an aggregation is.
+
+use sql::{InputColumn, InputKind};
+use types::BusinessCalendar;
+
+/// What becomes of a transaction whose business day has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// It corrects its own day while that is kept.
+    Correct,
+    /// It is quarantined.
+    Quarantine,
+}
+
+/// One aggregation and its limits.
+#[derive(Debug, Clone)]
+pub struct AggregationOptions {
+    /// Name; also that of the results topic and of the store's table.
+    pub name: String,
+    /// The SELECT statement (DESIGN §4).
+    pub sql: String,
+    /// IANA zone of the business day, as configured.
+    pub zone: String,
+    /// Beginning of the business day in local time, as configured.
+    pub cut_off: String,
+    /// Zone and cut-off, understood.
+    pub calendar: BusinessCalendar,
+    /// Business days kept, today included; `None` keeps every day, and then nothing is late.
+    pub keep_days: Option<u16>,
+    /// See [`Late`].
+    pub late: Late,
+    /// How far ahead of the stream clock `booked_at` may be, in microseconds.
+    pub future_max_micros: i64,
+    /// How far ahead of the log's append time `received_at` may be, in microseconds.
+    pub clock_skew_max_micros: i64,
+    /// Text fields of the canonical JSON beside the standard ones that the SQL may read.
+    pub text_columns: Vec<String>,
+    /// Most records in one batch and so in one Kafka transaction. More means higher throughput
+    /// under load; a batch is never waited for.
+    pub batch_records_max: usize,
+}
+
+/// Identifies what the results mean. When it changes, kept results would be wrong.
+pub fn definition_fingerprint(options: &AggregationOptions) -> String {
+    let words: Vec<&str> = options.sql.split_whitespace().collect();
+    let definition = format!(
+        "1|{}|{}|{}|{:?}|{:?}|{}",
+        words.join(" "),
+        options.zone,
+        options.cut_off,
+        options.keep_days,
+        options.late,
+        options.text_columns.join(",")
+    );
+    blake3::hash(definition.as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// Columns of the stream `transactions` in SQL.
+pub fn stream_columns(text_columns: &[String]) -> Vec<InputColumn> {
+    use InputKind::{Amount, Date, Text, Timestamp};
+    let standard = [
+        ("id", Text),
+        ("source", Text),
+        ("account", Text),
+        ("currency", Text),
+        ("reverses", Text),
+        ("amount", Amount),
+        ("booked_at", Timestamp),
+        ("received_at", Timestamp),
+        ("business_day", Date),
+    ];
+    let standard = standard
+        .iter()
+        .map(|(name, kind)| InputColumn::new(name, *kind));
+    let further = text_columns.iter().map(|name| InputColumn::new(name, Text));
+    standard.chain(further).collect()
+}

@@ -1,0 +1,531 @@
+//! Feeds the engine from Kafka and commits what it says, all in one Kafka transaction a batch.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kafka_client::{CALL_TIME_MAX, ClientError, Cluster, is_passing, is_queue_full, report};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use telemetry::{Hop, Meter, Telemetry, now_micros};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use types::{BusinessDay, Counts, names};
+
+use crate::engine::{Changes, Engine, EngineError, Input};
+use crate::options::AggregationOptions;
+
+/// Compacted topic of the five counts, by aggregation and day.
+pub const TOPIC_COUNTS: &str = "__daybook_counts";
+
+/// How long a poll waits for a first record; also how soon a stop is noticed.
+const POLL_TIME: Duration = Duration::from_millis(100);
+/// Counts are told to readers at most this often; the changelog has them with every batch.
+const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the lag is asked for.
+const LAG_INTERVAL: Duration = Duration::from_secs(1);
+/// First and longest pause between attempts after a failure.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The service cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The log failed; retried from the last commit.
+    #[error("the log failed")]
+    Client(#[from] ClientError),
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A thread could not be started.
+    #[error("cannot start a thread for the aggregation")]
+    Thread(#[source] std::io::Error),
+}
+
+impl ServiceError {
+    /// Whether trying again, from the last commit, can help.
+    fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Client(_) | Self::Engine(EngineError::Sql { .. })
+        )
+    }
+}
+
+/// A running aggregation, on a thread of its own (librdkafka's calls block).
+#[derive(Debug)]
+pub struct Aggregator {
+    thread: Option<thread::JoinHandle<()>>,
+    ready: watch::Receiver<bool>,
+}
+
+impl Aggregator {
+    /// Starts the thread. The SQL must have been accepted by [`Engine::new`] before.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Thread`].
+    pub fn start(
+        options: AggregationOptions,
+        cluster: Cluster,
+        telemetry: &Telemetry,
+        shutdown: CancellationToken,
+    ) -> Result<Self, ServiceError> {
+        let (ready_sender, ready) = watch::channel(false);
+        let label = format!("aggregation=\"{}\"", options.name);
+        let runner = Runner {
+            hop: telemetry.hop("aggregator"),
+            rows: telemetry.meter("aggregation_rows", &label),
+            identities: telemetry.meter("aggregation_identities", &label),
+            options,
+            cluster,
+            shutdown,
+            ready: ready_sender,
+        };
+        let thread = thread::Builder::new()
+            .name("aggregate".to_owned())
+            .spawn(move || runner.run())
+            .map_err(ServiceError::Thread)?;
+        Ok(Self {
+            thread: Some(thread),
+            ready,
+        })
+    }
+
+    /// Waits until the state is restored and records are being read; `false` when it has failed for good.
+    pub async fn ready(&mut self) -> bool {
+        self.ready.wait_for(|ready| *ready).await.is_ok()
+    }
+
+    /// Waits for the end after the shutdown was asked for.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the aggregation's thread panicked");
+        }
+    }
+}
+
+struct Runner {
+    options: AggregationOptions,
+    cluster: Cluster,
+    hop: Arc<Hop>,
+    rows: Arc<Meter>,
+    identities: Arc<Meter>,
+    shutdown: CancellationToken,
+    ready: watch::Sender<bool>,
+}
+
+impl Runner {
+    fn run(self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                error!(error = %error, "the aggregation cannot start");
+                return;
+            }
+        };
+        let mut pause = BACK_OFF.0;
+        while !self.shutdown.is_cancelled() {
+            let began = Instant::now();
+            let life = Life::begin(&self, &runtime);
+            match life.and_then(|(mut life, consumer)| life.live(&consumer)) {
+                Ok(()) => break,
+                Err(error) if error.is_transient() => {
+                    if began.elapsed() > BACK_OFF.1 {
+                        pause = BACK_OFF.0;
+                    }
+                    warn!(
+                        name = self.options.name,
+                        error = report(&error),
+                        pause_ms = pause.as_millis() as u64,
+                        "aggregation failed; it goes on from its last commit"
+                    );
+                    thread::park_timeout(pause);
+                    pause = (pause * 2).min(BACK_OFF.1);
+                }
+                Err(error) => {
+                    error!(
+                        name = self.options.name,
+                        error = report(&error),
+                        "aggregation stopped"
+                    );
+                    return;
+                }
+            }
+        }
+        info!(name = self.options.name, "aggregation stopped");
+    }
+}
+
+/// From a restore to the next failure.
+struct Life<'a> {
+    runner: &'a Runner,
+    runtime: &'a tokio::runtime::Runtime,
+    engine: Engine,
+    producer: BaseProducer,
+    state_topic: String,
+    counts_told: Vec<(BusinessDay, Counts)>,
+    counts_at: Instant,
+    lag_at: Instant,
+}
+
+impl<'a> Life<'a> {
+    fn begin(
+        runner: &'a Runner,
+        runtime: &'a tokio::runtime::Runtime,
+    ) -> Result<(Self, BaseConsumer), ServiceError> {
+        let (cluster, options) = (&runner.cluster, &runner.options);
+        let name = &options.name;
+        let state_topic = names::topic_state(name);
+        let producer = cluster
+            .transactional_producer("daybook-aggregate", &format!("daybook-aggregate-{name}-0"))?;
+        // First of all: an earlier self can commit nothing from here on, so what is restored is final.
+        cluster.init_transactions(&producer)?;
+        let mut engine = runtime.block_on(Engine::new(options.clone()))?;
+        let began = Instant::now();
+        let restored = restore(cluster, &state_topic, &mut engine)?;
+        info!(
+            name,
+            rows = engine.rows(),
+            identities = engine.identities(),
+            changelog_records = restored,
+            ms = began.elapsed().as_millis() as u64,
+            "aggregation restored"
+        );
+        let consumer = cluster.consumer(
+            "daybook-aggregate",
+            &format!("daybook-aggregate-{name}"),
+            true,
+        )?;
+        assign_input(cluster, &consumer)?;
+        let life = Self {
+            runner,
+            runtime,
+            engine,
+            producer,
+            state_topic,
+            counts_told: Vec::new(),
+            counts_at: Instant::now(),
+            lag_at: Instant::now(),
+        };
+        Ok((life, consumer))
+    }
+
+    fn live(&mut self, consumer: &BaseConsumer) -> Result<(), ServiceError> {
+        self.runner.ready.send_replace(true);
+        // The definition must be in the changelog before anything depends on it.
+        self.step(&[])?;
+        while !self.runner.shutdown.is_cancelled() {
+            let messages = self.poll(consumer)?;
+            if !messages.is_empty() {
+                self.run_batch(consumer, &messages)?;
+            } else if self.counts_due() {
+                self.step(&[])?;
+            }
+            if self.lag_at.elapsed() >= LAG_INTERVAL {
+                self.lag_at = Instant::now();
+                self.measure_lag(consumer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is there, up to a batch; waits only for the first record.
+    fn poll<'c>(
+        &self,
+        consumer: &'c BaseConsumer,
+    ) -> Result<Vec<BorrowedMessage<'c>>, ServiceError> {
+        let mut messages = Vec::new();
+        let mut wait = POLL_TIME;
+        while messages.len() < self.runner.options.batch_records_max {
+            match consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => messages.push(message),
+                // The end of one partition says nothing about the others.
+                Some(Err(KafkaError::PartitionEOF(_))) => continue,
+                Some(Err(error)) if is_passing(&error) => break,
+                Some(Err(source)) => {
+                    return Err(self
+                        .runner
+                        .cluster
+                        .error("read transactions", source)
+                        .into());
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(messages)
+    }
+
+    fn run_batch(
+        &mut self,
+        consumer: &BaseConsumer,
+        messages: &[BorrowedMessage<'_>],
+    ) -> Result<(), ServiceError> {
+        let inputs: Vec<Input<'_>> = messages
+            .iter()
+            .map(|message| Input {
+                partition: message.partition(),
+                offset: message.offset(),
+                appended_at: message
+                    .timestamp()
+                    .to_millis()
+                    .map_or_else(now_micros, |millis| millis * 1000 + 999),
+                value: message.payload().unwrap_or_default(),
+            })
+            .collect();
+        let mut next = TopicPartitionList::new();
+        for input in &inputs {
+            let position = Offset::Offset(input.offset + 1);
+            let known = next
+                .set_partition_offset(names::TOPIC_TRANSACTIONS, input.partition, position)
+                .is_ok();
+            if !known {
+                let added =
+                    next.add_partition_offset(names::TOPIC_TRANSACTIONS, input.partition, position);
+                added.map_err(|source| self.runner.cluster.error("note offsets", source))?;
+            }
+        }
+        let records = inputs.len() as u64;
+        self.runner.hop.add_in(records);
+        let mut changes = self.runtime.block_on(self.engine.process(&inputs))?;
+        let quarantined = std::mem::take(&mut changes.quarantined);
+        let values: Vec<(&Input<'_>, String)> = quarantined
+            .iter()
+            .filter_map(|(partition, offset, reason)| {
+                let found = inputs
+                    .iter()
+                    .find(|input| input.partition == *partition && input.offset == *offset);
+                Some((found?, reason.to_string()))
+            })
+            .collect();
+        self.commit(&changes, &values, Some((consumer, &next)))?;
+        let hop = &self.runner.hop;
+        hop.add_duplicates(changes.duplicates);
+        hop.add_quarantined(values.len() as u64);
+        hop.add_out(records);
+        if let Some(received_at) = changes.received_at {
+            hop.observe(received_at, now_micros(), records);
+        }
+        self.runner
+            .rows
+            .set(i64::try_from(self.engine.rows()).unwrap_or(i64::MAX));
+        self.runner
+            .identities
+            .set(i64::try_from(self.engine.identities()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// A commit without input: the definition, or counts that are due.
+    fn step(&mut self, inputs: &[Input<'_>]) -> Result<(), ServiceError> {
+        let changes = self.runtime.block_on(self.engine.process(inputs))?;
+        self.commit(&changes, &[], None)
+    }
+
+    fn commit(
+        &mut self,
+        changes: &Changes,
+        quarantined: &[(&Input<'_>, String)],
+        offsets: Option<(&BaseConsumer, &TopicPartitionList)>,
+    ) -> Result<(), ServiceError> {
+        let cluster = &self.runner.cluster;
+        let wrap = |what: &'static str| move |source| cluster.error(what, source);
+        let counts_due = self.counts_due();
+        if offsets.is_none()
+            && changes.changelog.is_empty()
+            && changes.results.is_empty()
+            && !counts_due
+        {
+            return Ok(());
+        }
+        self.producer
+            .begin_transaction()
+            .map_err(wrap("begin a transaction"))?;
+        let received = changes.received_at.map(|at| at.to_string());
+        let headers = received.as_deref().map(|received| {
+            OwnedHeaders::new_with_capacity(1).insert(Header {
+                key: names::HEADER_RECEIVED_AT,
+                value: Some(received),
+            })
+        });
+        for result in &changes.results {
+            let value = result.value.as_deref();
+            self.send(
+                &self.runner.options.name,
+                &result.key,
+                value,
+                headers.clone(),
+            )?;
+        }
+        for entry in &changes.changelog {
+            self.send(&self.state_topic, &entry.key, entry.value.as_deref(), None)?;
+        }
+        for (input, reason) in quarantined {
+            let reason = Header {
+                key: "reason",
+                value: Some(reason),
+            };
+            let headers = OwnedHeaders::new_with_capacity(1).insert(reason);
+            let key = format!("{}-{}", input.partition, input.offset);
+            self.send(
+                names::TOPIC_QUARANTINE,
+                key.as_bytes(),
+                Some(input.value),
+                Some(headers),
+            )?;
+        }
+        if counts_due {
+            self.send_counts()?;
+        }
+        if let Some((consumer, next)) = offsets {
+            let group = consumer.group_metadata().ok_or_else(|| {
+                cluster.error(
+                    "read the group",
+                    KafkaError::ClientCreation("no group metadata".to_owned()),
+                )
+            })?;
+            self.producer
+                .send_offsets_to_transaction(next, &group, CALL_TIME_MAX)
+                .map_err(wrap("add offsets to the transaction"))?;
+        }
+        self.producer
+            .commit_transaction(CALL_TIME_MAX)
+            .map_err(wrap("commit a transaction"))?;
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        topic: &str,
+        key: &[u8],
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+    ) -> Result<(), ServiceError> {
+        loop {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
+            if let Some(value) = value {
+                record = record.payload(value);
+            }
+            if let Some(headers) = &headers {
+                record = record.headers(headers.clone());
+            }
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) if is_queue_full(&error) => {
+                    self.producer.poll(Duration::from_millis(1));
+                }
+                Err((source, _)) => {
+                    return Err(self
+                        .runner
+                        .cluster
+                        .error(format!("send to {topic}"), source)
+                        .into());
+                }
+            }
+        }
+    }
+
+    fn counts_due(&self) -> bool {
+        self.counts_at.elapsed() >= COUNTS_INTERVAL
+            && !self.engine.counts().eq(self.counts_told.iter().copied())
+    }
+
+    fn send_counts(&mut self) -> Result<(), ServiceError> {
+        let now: Vec<(BusinessDay, Counts)> = self.engine.counts().collect();
+        for (day, counts) in &now {
+            if self.counts_told.iter().any(|told| told == &(*day, *counts)) {
+                continue;
+            }
+            let key = counts_key(&self.runner.options.name, *day);
+            let value = format!(
+                r#"{{"counted":{},"reversing":{},"duplicate":{},"late_corrected":{},"quarantined":{}}}"#,
+                counts.counted,
+                counts.reversing,
+                counts.duplicate,
+                counts.late_corrected,
+                counts.quarantined
+            );
+            self.send(TOPIC_COUNTS, key.as_bytes(), Some(value.as_bytes()), None)?;
+        }
+        self.counts_told = now;
+        self.counts_at = Instant::now();
+        Ok(())
+    }
+
+    fn measure_lag(&self, consumer: &BaseConsumer) -> Result<(), ServiceError> {
+        let positions = consumer
+            .position()
+            .map_err(|source| self.runner.cluster.error("read the position", source))?;
+        let mut lag = 0;
+        for position in positions.elements() {
+            let ends =
+                consumer.fetch_watermarks(position.topic(), position.partition(), CALL_TIME_MAX);
+            if let (Ok((_, end)), Some(at)) = (ends, position.offset().to_raw()) {
+                lag += (end - at.max(0)).max(0);
+            }
+        }
+        self.runner.hop.set_lag(lag);
+        Ok(())
+    }
+}
+
+/// Key of a record of [`TOPIC_COUNTS`]: a JSON array of aggregation and day.
+pub fn counts_key(aggregation: &str, day: BusinessDay) -> String {
+    serde_json::Value::from(vec![aggregation.to_owned(), day.to_string()]).to_string()
+}
+
+/// Reads a record of [`TOPIC_COUNTS`]; `None` when it is not one.
+pub fn parse_counts(key: &[u8], value: &[u8]) -> Option<(String, BusinessDay, Counts)> {
+    let (aggregation, day): (String, String) = serde_json::from_slice(key).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
+    let count = |name: &str| value.get(name)?.as_u64();
+    let counts = Counts {
+        counted: count("counted")?,
+        reversing: count("reversing")?,
+        duplicate: count("duplicate")?,
+        late_corrected: count("late_corrected")?,
+        quarantined: count("quarantined")?,
+    };
+    Some((aggregation, day.parse().ok()?, counts))
+}
+
+/// Reads the changelog from its beginning to its end. Returns the records read.
+fn restore(cluster: &Cluster, topic: &str, engine: &mut Engine) -> Result<u64, ServiceError> {
+    let consumer = cluster.reader("daybook-restore")?;
+    let mut records = 0;
+    let mut failed = None;
+    cluster.read_all(&consumer, topic, |message| {
+        records += 1;
+        if failed.is_none() {
+            let key = message.key().unwrap_or_default();
+            failed = engine.restore(key, message.payload()).err();
+        }
+    })?;
+    engine.restored();
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(records),
+    }
+}
+
+/// Reads on where the last committed transaction ended.
+fn assign_input(cluster: &Cluster, consumer: &BaseConsumer) -> Result<(), ServiceError> {
+    let topic = names::TOPIC_TRANSACTIONS;
+    let partitions = cluster.partitions(consumer, topic)?;
+    let committed = cluster.committed(consumer, topic, partitions)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, offset) in (0..partitions).zip(committed) {
+        let offset = offset.map_or(Offset::Beginning, Offset::Offset);
+        let added = assignment.add_partition_offset(topic, partition, offset);
+        added.map_err(|source| cluster.error("assign partitions", source))?;
+    }
+    let assigned = consumer.assign(&assignment);
+    assigned.map_err(|source| cluster.error("assign partitions", source))?;
+    Ok(())
+}
