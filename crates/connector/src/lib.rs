@@ -1,0 +1,29 @@
+//! Carries messages from the queue into Kafka, exactly once.
+//!
+//! # Where this sits
+//!
+//! ```text
+//! queue ──get, commit──▶ connector (you are here) ──one Kafka transaction──▶ topic `transactions`
+//!                                                             └────────────▶ id log
+//! ```
+//!
+//! # The protocol, with one reader
+//!
+//! A batch is got in an MQ unit of work. One Kafka transaction holds its records *and* the identities
+//! of its messages (the claim, in the id log). Kafka commits first, the queue second. After any
+//! failure the unit of work is backed out, the transactional id is initialised anew (which fences an
+//! earlier self and decides what it left open), and the id log is read: messages that come again and
+//! are in it were delivered, and are discarded. `docs/specs/delivery.md` has the general protocol.
+//!
+//! # Invariants
+//!
+//! - **Never commit the queue before Kafka.** A crash between the two gives messages again, never
+//!   loses them.
+//! - **Never get before the id log was read.** Read after fencing, it is complete.
+//! - Identities are dropped from the id log only when the queue has confirmed that the messages left.
+
+mod claim;
+mod service;
+
+pub use claim::{Identity, decode_claim, encode_claim, identity};
+pub use service::{Connector, ConnectorError, ConnectorOptions};
