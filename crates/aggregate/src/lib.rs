@@ -32,4 +32,6 @@ pub use classify::Reason;
 pub use engine::{Changes, Engine, EngineError, Input, Published};
 pub use options::{AggregationOptions, Late, definition_fingerprint, stream_columns};
 pub use record::{Parsed, Unreadable, content_hash, identity_hash, parse};
-pub use service::{Aggregator, ServiceError, TOPIC_COUNTS, counts_key, parse_counts};
+pub use service::{
+    Aggregator, ServiceError, TOPIC_COUNTS, consumer_group, counts_key, parse_counts,
+};

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{CALL_TIME_MAX, ClientError, Cluster, is_passing, is_queue_full, report};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use kafka_client::{ClientError, Cluster, LogConsumer, TransactionalProducer, is_passing, report};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Meter, Telemetry, now_micros};
 use tokio::sync::watch;
@@ -26,8 +25,6 @@ pub const TOPIC_COUNTS: &str = "__daybook_counts";
 const POLL_TIME: Duration = Duration::from_millis(100);
 /// Counts are told to readers at most this often; the changelog has them with every batch.
 const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the lag is asked for.
-const LAG_INTERVAL: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts after a failure.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -168,25 +165,26 @@ struct Life<'a> {
     runner: &'a Runner,
     runtime: &'a tokio::runtime::Runtime,
     engine: Engine,
-    producer: BaseProducer,
+    producer: TransactionalProducer,
     state_topic: String,
     counts_told: Vec<(BusinessDay, Counts)>,
     counts_at: Instant,
-    lag_at: Instant,
 }
 
 impl<'a> Life<'a> {
     fn begin(
         runner: &'a Runner,
         runtime: &'a tokio::runtime::Runtime,
-    ) -> Result<(Self, BaseConsumer), ServiceError> {
+    ) -> Result<(Self, LogConsumer), ServiceError> {
         let (cluster, options) = (&runner.cluster, &runner.options);
         let name = &options.name;
         let state_topic = names::topic_state(name);
         let producer = cluster
             .transactional_producer("daybook-aggregate", &format!("daybook-aggregate-{name}-0"))?;
         // First of all: an earlier self can commit nothing from here on, so what is restored is final.
-        cluster.init_transactions(&producer)?;
+        producer
+            .init()
+            .map_err(|source| cluster.error("initialise transactions", source))?;
         let mut engine = runtime.block_on(Engine::new(options.clone()))?;
         let began = Instant::now();
         let restored = restore(cluster, &state_topic, &mut engine)?;
@@ -198,11 +196,7 @@ impl<'a> Life<'a> {
             ms = began.elapsed().as_millis() as u64,
             "aggregation restored"
         );
-        let consumer = cluster.consumer(
-            "daybook-aggregate",
-            &format!("daybook-aggregate-{name}"),
-            true,
-        )?;
+        let consumer = cluster.consumer("daybook-aggregate", &consumer_group(name), true)?;
         assign_input(cluster, &consumer)?;
         let life = Self {
             runner,
@@ -212,12 +206,11 @@ impl<'a> Life<'a> {
             state_topic,
             counts_told: Vec::new(),
             counts_at: Instant::now(),
-            lag_at: Instant::now(),
         };
         Ok((life, consumer))
     }
 
-    fn live(&mut self, consumer: &BaseConsumer) -> Result<(), ServiceError> {
+    fn live(&mut self, consumer: &LogConsumer) -> Result<(), ServiceError> {
         self.runner.ready.send_replace(true);
         // The definition must be in the changelog before anything depends on it.
         self.step(&[])?;
@@ -228,10 +221,6 @@ impl<'a> Life<'a> {
             } else if self.counts_due() {
                 self.step(&[])?;
             }
-            if self.lag_at.elapsed() >= LAG_INTERVAL {
-                self.lag_at = Instant::now();
-                self.measure_lag(consumer)?;
-            }
         }
         Ok(())
     }
@@ -239,7 +228,7 @@ impl<'a> Life<'a> {
     /// What is there, up to a batch; waits only for the first record.
     fn poll<'c>(
         &self,
-        consumer: &'c BaseConsumer,
+        consumer: &'c LogConsumer,
     ) -> Result<Vec<BorrowedMessage<'c>>, ServiceError> {
         let mut messages = Vec::new();
         let mut wait = POLL_TIME;
@@ -265,7 +254,7 @@ impl<'a> Life<'a> {
 
     fn run_batch(
         &mut self,
-        consumer: &BaseConsumer,
+        consumer: &LogConsumer,
         messages: &[BorrowedMessage<'_>],
     ) -> Result<(), ServiceError> {
         let inputs: Vec<Input<'_>> = messages
@@ -332,7 +321,7 @@ impl<'a> Life<'a> {
         &mut self,
         changes: &Changes,
         quarantined: &[(&Input<'_>, String)],
-        offsets: Option<(&BaseConsumer, &TopicPartitionList)>,
+        offsets: Option<(&LogConsumer, &TopicPartitionList)>,
     ) -> Result<(), ServiceError> {
         let cluster = &self.runner.cluster;
         let wrap = |what: &'static str| move |source| cluster.error(what, source);
@@ -344,9 +333,7 @@ impl<'a> Life<'a> {
         {
             return Ok(());
         }
-        self.producer
-            .begin_transaction()
-            .map_err(wrap("begin a transaction"))?;
+        self.producer.begin().map_err(wrap("begin a transaction"))?;
         let received = changes.received_at.map(|at| at.to_string());
         let headers = received.as_deref().map(|received| {
             OwnedHeaders::new_with_capacity(1).insert(Header {
@@ -391,11 +378,11 @@ impl<'a> Life<'a> {
                 )
             })?;
             self.producer
-                .send_offsets_to_transaction(next, &group, CALL_TIME_MAX)
+                .send_offsets(next, &group)
                 .map_err(wrap("add offsets to the transaction"))?;
         }
         self.producer
-            .commit_transaction(CALL_TIME_MAX)
+            .commit()
             .map_err(wrap("commit a transaction"))?;
         Ok(())
     }
@@ -407,28 +394,12 @@ impl<'a> Life<'a> {
         value: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
     ) -> Result<(), ServiceError> {
-        loop {
-            let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
-            if let Some(value) = value {
-                record = record.payload(value);
-            }
-            if let Some(headers) = &headers {
-                record = record.headers(headers.clone());
-            }
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, _)) if is_queue_full(&error) => {
-                    self.producer.poll(Duration::from_millis(1));
-                }
-                Err((source, _)) => {
-                    return Err(self
-                        .runner
-                        .cluster
-                        .error(format!("send to {topic}"), source)
-                        .into());
-                }
-            }
-        }
+        let sent = self.producer.send(topic, key, value, headers);
+        Ok(sent.map_err(|source| {
+            self.runner
+                .cluster
+                .error(format!("send to {topic}"), source)
+        })?)
     }
 
     fn counts_due(&self) -> bool {
@@ -457,22 +428,11 @@ impl<'a> Life<'a> {
         self.counts_at = Instant::now();
         Ok(())
     }
+}
 
-    fn measure_lag(&self, consumer: &BaseConsumer) -> Result<(), ServiceError> {
-        let positions = consumer
-            .position()
-            .map_err(|source| self.runner.cluster.error("read the position", source))?;
-        let mut lag = 0;
-        for position in positions.elements() {
-            let ends =
-                consumer.fetch_watermarks(position.topic(), position.partition(), CALL_TIME_MAX);
-            if let (Ok((_, end)), Some(at)) = (ends, position.offset().to_raw()) {
-                lag += (end - at.max(0)).max(0);
-            }
-        }
-        self.runner.hop.set_lag(lag);
-        Ok(())
-    }
+/// Group under which an aggregation commits the offsets of its input.
+pub fn consumer_group(aggregation: &str) -> String {
+    format!("daybook-aggregate-{aggregation}")
 }
 
 /// Key of a record of [`TOPIC_COUNTS`]: a JSON array of aggregation and day.
@@ -515,7 +475,7 @@ fn restore(cluster: &Cluster, topic: &str, engine: &mut Engine) -> Result<u64, S
 }
 
 /// Reads on where the last committed transaction ended.
-fn assign_input(cluster: &Cluster, consumer: &BaseConsumer) -> Result<(), ServiceError> {
+fn assign_input(cluster: &Cluster, consumer: &LogConsumer) -> Result<(), ServiceError> {
     let topic = names::TOPIC_TRANSACTIONS;
     let partitions = cluster.partitions(consumer, topic)?;
     let committed = cluster.committed(consumer, topic, partitions)?;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{CALL_TIME_MAX, ClientError, Cluster, is_fenced, is_queue_full, report};
+use kafka_client::{CALL_TIME_MAX, ClientError, Cluster, TransactionalProducer, is_fenced, report};
 use queue_manager::{Message, QueueError, QueueManager};
 use rdkafka::admin::AdminOptions;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Telemetry, now_micros};
 use tokio::sync::watch;
@@ -191,7 +190,7 @@ impl Runner {
 /// From fencing the earlier self to the next failure.
 struct Life<'a> {
     runner: &'a Runner,
-    producer: BaseProducer,
+    producer: TransactionalProducer,
     /// Identities in the id log: a message with one of them was delivered.
     delivered: HashSet<Identity>,
     cut_at: Instant,
@@ -202,7 +201,9 @@ impl<'a> Life<'a> {
         let (cluster, options) = (&runner.cluster, &runner.options);
         let producer =
             cluster.transactional_producer("daybook-connector", &options.transactional_id)?;
-        cluster.init_transactions(&producer)?;
+        producer
+            .init()
+            .map_err(|source| cluster.error("initialise transactions", source))?;
         let consumer = cluster.reader("daybook-connector")?;
         let mut delivered = HashSet::new();
         let mut foreign = false;
@@ -276,47 +277,35 @@ impl<'a> Life<'a> {
     /// One Kafka transaction: the claim and the records.
     fn deliver(&self, messages: &[(&Message, Identity)]) -> Result<(), ConnectorError> {
         self.producer
-            .begin_transaction()
+            .begin()
             .map_err(|error| self.failed("begin a transaction", error))?;
         let identities: Vec<Identity> = messages.iter().map(|(_, identity)| *identity).collect();
         let claim = encode_claim(&identities);
-        let empty: &[u8] = &[];
-        self.send(&BatchRecord {
-            topic: names::TOPIC_DELIVERED,
-            key: empty,
-            value: &claim,
-            headers: None,
-        })?;
+        self.send(names::TOPIC_DELIVERED, &[], &claim, None)?;
         for (message, _) in messages {
             let account = account_of(&message.body);
-            self.send(&BatchRecord {
-                topic: &self.runner.options.topic,
-                key: account.as_deref().unwrap_or_default().as_bytes(),
-                value: &message.body,
-                headers: Some(message),
-            })?;
+            let key = account.as_deref().unwrap_or_default().as_bytes();
+            self.send(
+                &self.runner.options.topic,
+                key,
+                &message.body,
+                Some(headers(message)),
+            )?;
         }
         self.producer
-            .commit_transaction(CALL_TIME_MAX)
+            .commit()
             .map_err(|error| self.failed("commit a transaction", error))
     }
 
-    fn send(&self, record: &BatchRecord<'_>) -> Result<(), ConnectorError> {
-        loop {
-            let mut out = BaseRecord::<[u8], [u8]>::to(record.topic)
-                .key(record.key)
-                .payload(record.value);
-            if let Some(message) = record.headers {
-                out = out.headers(headers(message));
-            }
-            match self.producer.send(out) {
-                Ok(()) => return Ok(()),
-                Err((error, _)) if is_queue_full(&error) => {
-                    self.producer.poll(Duration::from_millis(1));
-                }
-                Err((error, _)) => return Err(self.failed("produce", error)),
-            }
-        }
+    fn send(
+        &self,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+        headers: Option<OwnedHeaders>,
+    ) -> Result<(), ConnectorError> {
+        let sent = self.producer.send(topic, key, Some(value), headers);
+        sent.map_err(|error| self.failed("produce", error))
     }
 
     fn failed(&self, what: &str, error: KafkaError) -> ConnectorError {
@@ -365,13 +354,6 @@ impl<'a> Life<'a> {
         self.cut_at = Instant::now();
         Ok(())
     }
-}
-
-struct BatchRecord<'a> {
-    topic: &'a str,
-    key: &'a [u8],
-    value: &'a [u8],
-    headers: Option<&'a Message>,
 }
 
 /// `id`, `traceparent`, `received_at` (DESIGN §3). A message somebody else put has no such

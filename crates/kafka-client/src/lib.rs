@@ -10,22 +10,45 @@
 //! - Consumers read committed records only, unless asked otherwise, and never commit by themselves.
 //! - Producers are idempotent, wait for all replicas, and partition as Java's clients do.
 
+mod transaction;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{ClientConfig, ClientContext};
+pub use transaction::TransactionalProducer;
+use transaction::{Outstanding, Reports};
+
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// How long a blocking call may take before it is an error.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// A transaction that is not ended within this is aborted by the broker.
 const TRANSACTION_TIME_MAX_MS: u32 = 15_000;
+
+/// A consumer of the log; `rdkafka`'s, with [`Reader`] as its context.
+pub type LogConsumer = BaseConsumer<Reader>;
+
+/// Context of every consumer here: the end of a partition is what it waits for, not an error to log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reader;
+
+impl ClientContext for Reader {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let ended = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
+        if !ended && !matches!(error, KafkaError::PartitionEOF(_)) {
+            tracing::warn!(error = %error, reason, "a reader of the log met trouble");
+        }
+    }
+}
+
+impl ConsumerContext for Reader {}
 
 /// Where the log is.
 #[derive(Debug, Clone)]
@@ -116,9 +139,9 @@ impl Cluster {
         client_id: &str,
         group: &str,
         read_committed: bool,
-    ) -> Result<BaseConsumer, ClientError> {
+    ) -> Result<LogConsumer, ClientError> {
         let config = self.consumer_config(client_id, group, read_committed);
-        let consumer = config.create();
+        let consumer = config.create_with_context(Reader);
         consumer.map_err(|source| self.error("create a consumer", source))
     }
 
@@ -127,13 +150,13 @@ impl Cluster {
     /// # Errors
     ///
     /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
-    pub fn reader(&self, client_id: &str) -> Result<BaseConsumer, ClientError> {
+    pub fn reader(&self, client_id: &str) -> Result<LogConsumer, ClientError> {
         let mut config = self.consumer_config(client_id, client_id, true);
         // Tells that a partition is through, and at once: an empty fetch must not wait for more.
         config
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "5");
-        let consumer = config.create();
+        let consumer = config.create_with_context(Reader);
         consumer.map_err(|source| self.error("create a consumer", source))
     }
 
@@ -173,7 +196,7 @@ impl Cluster {
         &self,
         client_id: &str,
         transactional_id: &str,
-    ) -> Result<BaseProducer, ClientError> {
+    ) -> Result<TransactionalProducer, ClientError> {
         let mut config = self.config(client_id);
         config
             .set("transactional.id", transactional_id)
@@ -184,16 +207,20 @@ impl Cluster {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
-            // A commit flushes at once whatever the linger: it only fills batches meanwhile.
-            .set("linger.ms", "5")
+            // Batches fill while the one before is on its way; nothing is waited for.
+            .set("linger.ms", "0")
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
             .set("message.max.bytes", "8000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144");
-        config
-            .create()
-            .map_err(|source| self.error("create a producer", source))
+        let outstanding = Arc::new(Outstanding::default());
+        let producer = config.create_with_context(Reports(Arc::clone(&outstanding)));
+        let producer = producer.map_err(|source| self.error("create a producer", source))?;
+        Ok(TransactionalProducer {
+            producer,
+            outstanding,
+        })
     }
 
     /// An admin client.
@@ -242,7 +269,7 @@ impl Cluster {
     /// # Errors
     ///
     /// [`ClientError::NoTopic`], or [`ClientError::Kafka`] when the cluster does not answer.
-    pub fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Result<i32, ClientError> {
+    pub fn partitions(&self, consumer: &LogConsumer, topic: &str) -> Result<i32, ClientError> {
         let metadata = consumer
             .fetch_metadata(Some(topic), CALL_TIME_MAX)
             .map_err(|source| self.error(format!("read about topic {topic}"), source))?;
@@ -264,7 +291,7 @@ impl Cluster {
     /// As [`Cluster::partitions`].
     pub fn offsets(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &LogConsumer,
         topic: &str,
     ) -> Result<Vec<(i64, i64)>, ClientError> {
         let partitions = self.partitions(consumer, topic)?;
@@ -284,7 +311,7 @@ impl Cluster {
     /// [`ClientError::Kafka`].
     pub fn committed(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &LogConsumer,
         topic: &str,
         partitions: i32,
     ) -> Result<Vec<Option<i64>>, ClientError> {
@@ -314,7 +341,7 @@ impl Cluster {
     /// As [`Cluster::partitions`].
     pub fn read_all(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &LogConsumer,
         topic: &str,
         mut each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), ClientError> {
@@ -346,16 +373,6 @@ impl Cluster {
         }
         let unassigned = consumer.unassign();
         unassigned.map_err(|source| self.error("release partitions", source))
-    }
-
-    /// Begins a transactional producer's life: fences its earlier self, ends what that left open.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Kafka`].
-    pub fn init_transactions(&self, producer: &BaseProducer) -> Result<(), ClientError> {
-        let result = producer.init_transactions(CALL_TIME_MAX);
-        result.map_err(|source| self.error("initialise transactions", source))
     }
 }
 

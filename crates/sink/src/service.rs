@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{ClientError, Cluster, is_passing, report};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use kafka_client::{ClientError, Cluster, LogConsumer, is_passing, report};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -23,7 +23,6 @@ use crate::record::{RecordError, parse_row};
 const POLL_TIME: Duration = Duration::from_millis(100);
 /// Most records between two writes. More means fewer syncs under load.
 const BATCH_RECORDS_MAX: usize = 10_000;
-const LAG_INTERVAL: Duration = Duration::from_secs(1);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Reads key and value of a record of the counts topic.
@@ -178,15 +177,10 @@ impl Runner {
             .consumer("daybook-sink", "daybook-sink", true)?;
         self.assign(&store, &consumer, from_progress)?;
         self.ready.send_replace(true);
-        let mut lag_at = Instant::now();
         while !self.shutdown.is_cancelled() {
             let messages = self.poll(&consumer)?;
             if !messages.is_empty() {
                 self.write(&mut store, &messages)?;
-            }
-            if lag_at.elapsed() >= LAG_INTERVAL {
-                lag_at = Instant::now();
-                self.measure_lag(&consumer)?;
             }
         }
         Ok(())
@@ -195,7 +189,7 @@ impl Runner {
     fn assign(
         &self,
         store: &Store,
-        consumer: &BaseConsumer,
+        consumer: &LogConsumer,
         from_progress: bool,
     ) -> Result<(), SinkError> {
         let failed = |source| self.cluster.error("assign partitions", source);
@@ -225,7 +219,7 @@ impl Runner {
         Ok(())
     }
 
-    fn poll<'c>(&self, consumer: &'c BaseConsumer) -> Result<Vec<BorrowedMessage<'c>>, SinkError> {
+    fn poll<'c>(&self, consumer: &'c LogConsumer) -> Result<Vec<BorrowedMessage<'c>>, SinkError> {
         let mut messages = Vec::new();
         let mut wait = POLL_TIME;
         while messages.len() < BATCH_RECORDS_MAX {
@@ -314,28 +308,6 @@ impl Runner {
                 store.write_counts(&table.name, &counts)?;
             }
         }
-        Ok(())
-    }
-
-    fn measure_lag(&self, consumer: &BaseConsumer) -> Result<(), SinkError> {
-        let positions = consumer
-            .position()
-            .map_err(|source| self.cluster.error("read the position", source))?;
-        let mut lag = 0;
-        for position in positions.elements() {
-            let ends = consumer.fetch_watermarks(
-                position.topic(),
-                position.partition(),
-                kafka_client::CALL_TIME_MAX,
-            );
-            if let (Ok((_, end)), Some(at)) = (ends, position.offset().to_raw())
-                && at >= 0
-            {
-                // The last offsets of a partition are the transactions' markers, which no reader gets.
-                lag += (end - at - 1).max(0);
-            }
-        }
-        self.hop.set_lag(lag);
         Ok(())
     }
 }
