@@ -46,7 +46,7 @@ pub use limits::Limits;
 pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
 
-use plan::{Fields, FormatPlan, Header, IdPart, Plan};
+use plan::{Fields, FormatPlan, Header, Plan};
 use record::{Assembler, Job};
 
 /// What a body's bytes are.
@@ -183,12 +183,8 @@ impl Mapping {
 
     /// Whether a body can be cut into requests between records (rows, NDJSON lines).
     ///
-    /// Not where an id contains the record's number in the document: a cut would change it.
+    /// [`Mapping::compile`] refuses record numbers as ids here, as a cut would change them.
     pub fn is_divisible(&self) -> bool {
-        let numbered = |part: &IdPart| matches!(part, IdPart::Number | IdPart::NumberInParent);
-        if self.fields.identity.natural.iter().any(numbered) {
-            return false;
-        }
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
