@@ -1,0 +1,306 @@
+//! The hand-off over a real store and a real log.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kafka_client::{Cluster, LogConsumer, is_passing};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use store::TableSpec;
+use tracing::warn;
+use types::{BusinessDay, Micros, names};
+
+use crate::error::FeedError;
+use crate::feed::{Batch, Beginning, Feed};
+use crate::position::epoch_of;
+use crate::row::{Change, Record};
+use crate::stored;
+
+/// Most records in one batch: what is applied under one lock.
+const BATCH_RECORDS_MAX: usize = 2_000;
+/// Longest time a batch is filled; whatever there is by then is shown.
+const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
+/// How often the ends of the log are asked for while records come in or it cannot be read.
+const ENDS_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for a question that is asked between batches.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Follows an aggregation's results topic from where the store has got to.
+#[derive(Debug)]
+pub struct KafkaFeed {
+    cluster: Cluster,
+    table: TableSpec,
+    store_path: PathBuf,
+    following: Option<Following>,
+}
+
+/// First a consumer that is told the end of each partition, at once; when all are reached, one that
+/// waits for more. Offsets alone do not tell: markers of transactions, which nobody is handed, may
+/// be the last in the log.
+struct Following {
+    consumer: LogConsumer,
+    next: Vec<i64>,
+    at_end: Vec<bool>,
+    waits: bool,
+    trouble: Option<String>,
+    asked: Instant,
+}
+
+/// What a poll found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Some,
+    /// Nothing came in all the time.
+    Idle,
+}
+
+impl Following {
+    fn is_at_end(&self) -> bool {
+        !self.at_end.contains(&false)
+    }
+}
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Following")
+            .field("next", &self.next)
+            .field("at_end", &self.at_end)
+            .field("waits", &self.waits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Feed for KafkaFeed {
+    fn begin(
+        &mut self,
+        days: &[BusinessDay],
+        each: &mut dyn FnMut(Change),
+    ) -> Result<Beginning, FeedError> {
+        self.following = None;
+        let consumer = self.cluster.reader(&self.client_id());
+        let consumer = consumer?;
+        // The order is the protocol: progress, then rows, then the log from that progress on.
+        let progress = stored::scan_days(&self.store_path, &self.table, days, each)?;
+        let bounds = self.cluster.offsets(&consumer, &self.table.name);
+        let bounds = bounds?;
+        let offsets = self.starts(&progress, &bounds)?;
+        self.assign(&consumer, &offsets)?;
+        let cluster = consumer.client().fetch_cluster_id(QUESTION_TIME_MAX);
+        let ends: Vec<i64> = bounds.iter().map(|(_, end)| *end).collect();
+        let pairs = offsets.iter().zip(&ends);
+        self.following = Some(Following {
+            consumer,
+            next: offsets.clone(),
+            at_end: pairs.map(|(at, end)| at >= end).collect(),
+            waits: false,
+            trouble: None,
+            asked: Instant::now(),
+        });
+        Ok(Beginning {
+            epoch: epoch_of(&cluster.unwrap_or_default(), &self.table.name, ends.len()),
+            offsets,
+            ends,
+        })
+    }
+
+    fn poll(&mut self, wait: Duration, batch: &mut Batch) -> Result<(), FeedError> {
+        let Some(mut following) = self.following.take() else {
+            return Err(self.out_of_range(-1, -1));
+        };
+        if following.is_at_end() && !following.waits {
+            let id = self.client_id();
+            let consumer = self.cluster.consumer(&id, &id, true);
+            following.consumer = consumer?;
+            self.assign(&following.consumer, &following.next)?;
+            following.waits = true;
+        }
+        let filled = self.fill(&mut following, wait, batch);
+        let idle = matches!(filled, Ok(Filled::Idle)) && following.trouble.is_none();
+        if idle && following.is_at_end() {
+            batch.lag = Some(0);
+        } else if following.asked.elapsed() > ENDS_INTERVAL {
+            self.ask(&mut following, batch);
+        }
+        batch.at_end = following.is_at_end();
+        let reached = following.next.iter().copied().enumerate();
+        batch.reached.extend(reached);
+        batch.trouble.clone_from(&following.trouble);
+        self.following = Some(following);
+        filled.map(|_| ())
+    }
+}
+
+impl KafkaFeed {
+    /// A feed that has not begun.
+    pub fn new(cluster: Cluster, table: TableSpec, store_path: PathBuf) -> Self {
+        Self {
+            cluster,
+            table,
+            store_path,
+            following: None,
+        }
+    }
+
+    fn client_id(&self) -> String {
+        format!("daybook-web-{}", self.table.name)
+    }
+
+    fn assign(&self, consumer: &LogConsumer, offsets: &[i64]) -> Result<(), FeedError> {
+        let refused = |error| FeedError::from(self.cluster.error("assign partitions", error));
+        let mut assignment = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(offsets) {
+            let offset = Offset::Offset(*offset);
+            let added = assignment.add_partition_offset(&self.table.name, partition, offset);
+            added.map_err(refused)?;
+        }
+        consumer.assign(&assignment).map_err(refused)
+    }
+
+    /// First offset of each partition: the store's progress, or the log's beginning without one.
+    fn starts(
+        &self,
+        progress: &[(i32, i64)],
+        bounds: &[(i64, i64)],
+    ) -> Result<Vec<i64>, FeedError> {
+        let mut starts = Vec::with_capacity(bounds.len());
+        for (partition, (first, end)) in (0..).zip(bounds.iter().copied()) {
+            let known = progress.iter().find(|(known, _)| *known == partition);
+            let start = known.map_or(first, |(_, next)| *next);
+            if start > end {
+                return Err(FeedError::StoreAhead {
+                    topic: self.table.name.clone(),
+                    partition,
+                    progress: start,
+                    end,
+                });
+            }
+            if start < first {
+                return Err(self.out_of_range(partition, start));
+            }
+            starts.push(start);
+        }
+        Ok(starts)
+    }
+
+    fn out_of_range(&self, partition: i32, offset: i64) -> FeedError {
+        FeedError::OutOfRange {
+            topic: self.table.name.clone(),
+            partition,
+            offset,
+        }
+    }
+
+    /// Waits for a record, then takes what is there, up to a batch.
+    fn fill(
+        &self,
+        following: &mut Following,
+        wait: Duration,
+        batch: &mut Batch,
+    ) -> Result<Filled, FeedError> {
+        let mut wait = wait;
+        let mut filling: Option<Instant> = None;
+        let mut records = 0;
+        loop {
+            let failure = match following.consumer.poll(wait) {
+                None if records == 0 => return Ok(Filled::Idle),
+                None => return Ok(Filled::Some),
+                Some(Ok(message)) => {
+                    let partition = self.add(&message, batch);
+                    if let Some(next) = following.next.get_mut(partition) {
+                        *next = message.offset() + 1;
+                    }
+                    following.trouble = None;
+                    records += 1;
+                    None
+                }
+                Some(Err(error)) => Some(error),
+            };
+            // Out here, as a message borrows the consumer.
+            if let Some(error) = failure {
+                self.failed(error, following)?;
+            }
+            let since = *filling.get_or_insert_with(Instant::now);
+            if records >= BATCH_RECORDS_MAX || since.elapsed() >= BATCH_TIME_MAX {
+                return Ok(Filled::Some);
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    /// Adds the record; says of which partition it is.
+    fn add(&self, message: &BorrowedMessage<'_>, batch: &mut Batch) -> usize {
+        let record = Record {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().unwrap_or_default(),
+            value: message.payload().unwrap_or_default(),
+            received_at: received_at(message),
+        };
+        match Change::from_record(&self.table, &record) {
+            Ok(change) => batch.changes.push(change),
+            Err(error) => {
+                batch.unreadable += 1;
+                warn!(
+                    topic = self.table.name,
+                    partition = record.partition,
+                    offset = record.offset,
+                    error = crate::error::chain(&error),
+                    "a record of the results topic is no result"
+                );
+            }
+        }
+        usize::try_from(record.partition).unwrap_or_default()
+    }
+
+    /// What a poll's error means.
+    fn failed(&self, error: KafkaError, following: &mut Following) -> Result<(), FeedError> {
+        use RDKafkaErrorCode as Code;
+        if let KafkaError::PartitionEOF(partition) = error {
+            let partition = usize::try_from(partition).unwrap_or_default();
+            if let Some(at_end) = following.at_end.get_mut(partition) {
+                *at_end = true;
+            }
+            following.trouble = None;
+            return Ok(());
+        }
+        match error.rdkafka_error_code() {
+            Some(Code::OffsetOutOfRange | Code::AutoOffsetReset) => Err(self.out_of_range(-1, -1)),
+            _ if is_passing(&error) => {
+                following.trouble = Some(format!("the log cannot be reached: {error}"));
+                Ok(())
+            }
+            _ => {
+                let what = format!("read topic {}", self.table.name);
+                Err(FeedError::from(self.cluster.error(what, error)))
+            }
+        }
+    }
+
+    /// Asks for the ends of the log, so that lag and trouble are known when no record says so.
+    fn ask(&self, following: &mut Following, batch: &mut Batch) {
+        following.asked = Instant::now();
+        let (consumer, topic) = (&following.consumer, &self.table.name);
+        let mut lag = 0;
+        for (partition, next) in (0..).zip(&following.next) {
+            match consumer.fetch_watermarks(topic, partition, QUESTION_TIME_MAX) {
+                Ok((_, end)) => lag += (end - next).max(0),
+                Err(error) => {
+                    following.trouble = Some(format!("the log cannot be reached: {error}"));
+                    return;
+                }
+            }
+        }
+        following.trouble = None;
+        batch.lag = Some(lag);
+    }
+}
+
+fn received_at(message: &BorrowedMessage<'_>) -> Option<Micros> {
+    let headers = message.headers()?;
+    let header = headers
+        .iter()
+        .find(|header| header.key == names::HEADER_RECEIVED_AT)?;
+    std::str::from_utf8(header.value?).ok()?.parse().ok()
+}

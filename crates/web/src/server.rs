@@ -1,0 +1,241 @@
+//! Starts and stops the web server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use telemetry::Telemetry;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::connection::{self, Limits};
+use crate::error::WebError;
+use crate::feed::Feed;
+use crate::hub::Hub;
+use crate::kafka_feed::KafkaFeed;
+use crate::options::WebOptions;
+use crate::pipeline::{SAMPLE_INTERVAL, Sampler};
+use crate::routes::{self, App};
+use crate::{follow, page};
+
+/// How often the clock is looked at for a new day.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(250);
+/// Wait after a failure to accept, such as too many open files.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The web server, listening but not yet serving.
+#[derive(Debug)]
+pub struct Web {
+    app: Arc<App>,
+    listener: TcpListener,
+    address: SocketAddr,
+    feeds: Vec<FeedSlot>,
+    limits: Limits,
+    ready: watch::Sender<bool>,
+    stop: CancellationToken,
+}
+
+/// A feed until its thread takes it.
+struct FeedSlot(Box<dyn Feed>);
+
+impl std::fmt::Debug for FeedSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Feed")
+    }
+}
+
+impl Web {
+    /// Listens, with feeds over the store and the cluster of the options. Connections wait until
+    /// [`Web::run`].
+    ///
+    /// # Errors
+    ///
+    /// [`WebError::Option`], or [`WebError::Listen`] when the address is taken.
+    pub async fn bind(options: WebOptions, telemetry: Arc<Telemetry>) -> Result<Self, WebError> {
+        let feed = |table: &store::TableSpec| -> Box<dyn Feed> {
+            let path = options.store_path.clone();
+            Box::new(KafkaFeed::new(options.cluster.clone(), table.clone(), path))
+        };
+        let feeds = options.aggregations.iter().map(|view| feed(&view.table));
+        let feeds = feeds.collect();
+        Self::bind_with(options, telemetry, feeds).await
+    }
+
+    /// As [`Web::bind`], with feeds of the caller's: one an aggregation, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Web::bind`].
+    pub async fn bind_with(
+        options: WebOptions,
+        telemetry: Arc<Telemetry>,
+        feeds: Vec<Box<dyn Feed>>,
+    ) -> Result<Self, WebError> {
+        options.check()?;
+        if feeds.len() != options.aggregations.len() {
+            return Err(WebError::Option {
+                option: "feeds",
+                value: feeds.len().to_string(),
+                rule: "one an aggregation",
+            });
+        }
+        let listen = |source| WebError::Listen {
+            address: options.listen,
+            source,
+        };
+        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let hop = telemetry.hop("web");
+        let clients_cut = telemetry.meter("web_clients_cut_total", "");
+        let hubs = options.aggregations.iter().map(|view| {
+            let labels = format!("aggregation={:?}", view.table.name);
+            let clients = telemetry.meter("web_clients", &labels);
+            Arc::new(Hub::new(view.clone(), &options, Arc::clone(&hop), clients))
+        });
+        let hubs: Vec<_> = hubs.collect();
+        let limits = Limits {
+            stall_max: options.client_stall_max,
+            buffer_bytes: options.client_buffer_bytes,
+            clients_cut: Arc::clone(&clients_cut),
+        };
+        let sampler = Sampler::new(telemetry, hubs.clone(), clients_cut);
+        let stop = CancellationToken::new();
+        let app = App::new(options, address, hubs, sampler, stop.clone());
+        Ok(Self {
+            app: Arc::new(app),
+            listener,
+            address,
+            feeds: feeds.into_iter().map(FeedSlot).collect(),
+            limits,
+            ready: watch::Sender::new(false),
+            stop,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether every aggregation has been read to its end and can be read now.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// Serves until `shutdown` fires; then ends the streams, lets other requests finish for a
+    /// while, and returns.
+    ///
+    /// # Errors
+    ///
+    /// [`WebError::Thread`] at the start. Nothing that happens later ends it.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), WebError> {
+        let Self {
+            app,
+            listener,
+            address,
+            feeds,
+            limits,
+            ready,
+            stop,
+        } = self;
+        // Also fires when this future is dropped, so that no thread outlives it for long.
+        let _stops = stop.clone().drop_guard();
+        for (hub, FeedSlot(feed)) in app.hubs.iter().zip(feeds) {
+            let (hub, stop) = (Arc::clone(hub), stop.clone());
+            let name = hub.name().to_owned();
+            let thread = std::thread::Builder::new().name(format!("web {name}"));
+            let spawned = thread.spawn(move || follow::run(&hub, feed, &stop));
+            spawned.map_err(|source| WebError::Thread {
+                aggregation: name,
+                source,
+            })?;
+        }
+        info!(%address, page = page::BUILT, "the web server serves");
+        let tasks = TaskTracker::new();
+        tasks.spawn(tick(Arc::clone(&app), stop.clone()));
+        tasks.spawn(tell_ready(Arc::clone(&app), ready, stop.clone()));
+        accept(&app, listener, limits, &tasks, &shutdown, &stop).await;
+        stop.cancel();
+        tasks.close();
+        let finished = tokio::time::timeout(app.options.shutdown_time_max, tasks.wait()).await;
+        if finished.is_err() {
+            warn!(connections = tasks.len(), "stopped with open connections");
+        }
+        info!("the web server has stopped");
+        Ok(())
+    }
+}
+
+async fn accept(
+    app: &Arc<App>,
+    listener: TcpListener,
+    limits: Limits,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+    stop: &CancellationToken,
+) {
+    let router = routes::router(Arc::clone(app));
+    let places = Arc::new(Semaphore::new(app.options.connections_max));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            accepted = async {
+                // The semaphore is never closed.
+                let place = Arc::clone(&places).acquire_owned().await.ok();
+                (listener.accept().await, place)
+            } => accepted,
+        };
+        let (socket, place) = match accepted {
+            (Ok((socket, _)), place) => (socket, place),
+            (Err(error), _) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let serve = connection::serve(socket, router.clone(), limits.clone(), stop.clone());
+        tasks.spawn(async move {
+            let _place = place;
+            serve.await;
+        });
+    }
+}
+
+/// Looks at the clock and samples the figures.
+async fn tick(app: Arc<App>, stop: CancellationToken) {
+    let mut clock = tokio::time::interval(CLOCK_INTERVAL);
+    let mut sample = tokio::time::interval(SAMPLE_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = clock.tick() => app.hubs.iter().for_each(|hub| hub.tick()),
+            _ = sample.tick() => app.sampler.sample(),
+        }
+    }
+}
+
+/// Ready is: every aggregation is.
+async fn tell_ready(app: Arc<App>, ready: watch::Sender<bool>, stop: CancellationToken) {
+    let mut each: Vec<_> = app.hubs.iter().map(|hub| hub.ready()).collect();
+    loop {
+        // Every one is looked at, so that all wait for their next change.
+        let waiting = each
+            .iter_mut()
+            .filter_map(|one| (!*one.borrow_and_update()).then_some(()));
+        let all = waiting.count() == 0;
+        ready.send_if_modified(|known| std::mem::replace(known, all) != all);
+        let changes = each.iter_mut().map(|one| Box::pin(one.changed()));
+        let changes: Vec<_> = changes.collect();
+        if changes.is_empty() {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = futures::future::select_all(changes) => {}
+        }
+    }
+}

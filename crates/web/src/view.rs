@@ -1,0 +1,196 @@
+//! The rows of the days in view, and who needs which of them.
+//!
+//! # Where this sits
+//!
+//! ```text
+//! store ─scan─┐
+//!             ├─▶ view (you are here) ─▶ snapshots and streams
+//! topic ──────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - **Pure.** No I/O, no clock, no locks.
+//! - **A row is replaced only by a newer version of itself**, so replays and torn scans are harmless.
+//! - **Every row is indexed by the place of its last change.** What a client at a position lacks is
+//!   what was last changed at or behind it: no history is kept, however long it was away.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use types::{BusinessDay, Version};
+
+use crate::row::Change;
+
+/// The rows of the days in view. See the module.
+#[derive(Debug)]
+pub struct View {
+    epoch: String,
+    rows: HashMap<Arc<str>, Row>,
+    /// For each partition, rows by the offset of their last change.
+    by_change: Vec<BTreeSet<(i64, Arc<str>)>>,
+    /// Next offset of each partition.
+    position: Vec<i64>,
+    today: BusinessDay,
+    days: u32,
+}
+
+#[derive(Debug)]
+struct Row {
+    day: BusinessDay,
+    version: Version,
+    deleted: bool,
+    /// `None`: a partition the topic does not have; then the row is in snapshots only.
+    changed_at: Option<(usize, i64)>,
+    json: Box<str>,
+}
+
+impl View {
+    /// Empty view of `days` days, the last of which is `today`.
+    pub fn new(today: BusinessDay, days: u32) -> Self {
+        Self {
+            epoch: String::new(),
+            rows: HashMap::new(),
+            by_change: Vec::new(),
+            position: Vec::new(),
+            today,
+            days: days.max(1),
+        }
+    }
+
+    /// Begins a hand-off from the log `epoch`. Rows of another log are forgotten; those of the same
+    /// one stay, as their versions still count. Returns whether the log is another one.
+    pub fn begin(&mut self, epoch: &str, partitions: usize) -> bool {
+        let other = self.epoch != epoch || self.position.len() != partitions;
+        if other {
+            epoch.clone_into(&mut self.epoch);
+            self.rows.clear();
+            self.by_change = vec![BTreeSet::new(); partitions];
+            self.position = vec![0; partitions];
+        }
+        other
+    }
+
+    /// Says that everything below these offsets has been applied. Never goes back.
+    pub fn reach(&mut self, offsets: impl IntoIterator<Item = (usize, i64)>) {
+        for (partition, next) in offsets {
+            if let Some(position) = self.position.get_mut(partition) {
+                *position = next.max(*position);
+            }
+        }
+    }
+
+    /// Replaces the row if this is newer and of a day in view; says whether it did.
+    ///
+    /// Does not move the position: rows of a scan come ahead of it. See [`View::reach`].
+    pub fn apply(&mut self, change: Change) -> bool {
+        if change.day < self.oldest_day() {
+            return false;
+        }
+        let partition = usize::try_from(change.partition).ok();
+        let changed_at = partition
+            .filter(|partition| *partition < self.by_change.len())
+            .map(|partition| (partition, change.offset));
+        let row = Row {
+            day: change.day,
+            version: change.version,
+            deleted: change.deleted,
+            changed_at,
+            json: change.json,
+        };
+        let old = match self.rows.get_mut(&change.key) {
+            Some(old) if old.version >= row.version => return false,
+            Some(old) => std::mem::replace(old, row).changed_at,
+            None => {
+                self.rows.insert(Arc::clone(&change.key), row);
+                None
+            }
+        };
+        if let Some((partition, offset)) = old {
+            self.by_change[partition].remove(&(offset, Arc::clone(&change.key)));
+        }
+        if let Some((partition, offset)) = changed_at {
+            self.by_change[partition].insert((offset, change.key));
+        }
+        true
+    }
+
+    /// Makes this day today. Days that are too old leave the view. Says whether the day is another.
+    pub fn set_today(&mut self, today: BusinessDay) -> bool {
+        if today == self.today {
+            return false;
+        }
+        self.today = today;
+        let (oldest, by_change) = (self.oldest_day(), &mut self.by_change);
+        self.rows.retain(|key, row| {
+            let keep = row.day >= oldest;
+            if let (false, Some((partition, offset))) = (keep, row.changed_at) {
+                by_change[partition].remove(&(offset, Arc::clone(key)));
+            }
+            keep
+        });
+        true
+    }
+
+    /// Today.
+    pub fn today(&self) -> BusinessDay {
+        self.today
+    }
+
+    /// Rows of earlier days are not in view.
+    pub fn oldest_day(&self) -> BusinessDay {
+        let back = i32::try_from(self.days - 1).unwrap_or(i32::MAX);
+        self.today.plus_days(-back)
+    }
+
+    /// Whether the rows of a day are kept here.
+    pub fn holds(&self, day: BusinessDay) -> bool {
+        day >= self.oldest_day()
+    }
+
+    /// The log the rows come from.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Next offset of each partition.
+    pub fn position(&self) -> &[i64] {
+        &self.position
+    }
+
+    /// Where a client stands that was at `offsets` and has been given what it lacked: never behind
+    /// where it was, even if this replica is.
+    pub fn advanced(&self, offsets: &[i64]) -> Vec<i64> {
+        let pairs = self.position.iter().zip(offsets);
+        pairs.map(|(ours, theirs)| *ours.max(theirs)).collect()
+    }
+
+    /// JSON of every row of the day that is not deleted.
+    pub fn rows(&self, day: BusinessDay) -> impl Iterator<Item = &str> {
+        let rows = self.rows.values();
+        rows.filter(move |row| row.day == day && !row.deleted)
+            .map(|row| &*row.json)
+    }
+
+    /// JSON of every row of the day, deleted ones too, that was last changed at or behind `offsets`
+    /// (one a partition): what a client at that position lacks.
+    pub fn rows_since(&self, offsets: &[i64], day: BusinessDay) -> impl Iterator<Item = &str> {
+        let nothing: Arc<str> = "".into();
+        let changed = self.by_change.iter().zip(offsets);
+        changed
+            .flat_map(move |(changed, from)| changed.range((*from, Arc::clone(&nothing))..))
+            .filter_map(|(_, key)| self.rows.get(key))
+            .filter(move |row| row.day == day)
+            .map(|row| &*row.json)
+    }
+
+    /// Rows of all days in view, deleted ones too.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}

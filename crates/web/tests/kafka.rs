@@ -1,0 +1,270 @@
+//! The hand-off over the embedded broker and the real store, through librdkafka.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kafka_broker::{Broker, BrokerConfig};
+use kafka_client::{Cluster, TopicSpec};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use store::{Cell, Row, Store, Write};
+use support::daily_totals;
+use telemetry::{Telemetry, now_micros};
+use tokio_util::sync::CancellationToken;
+use types::{BusinessDay, Counts, Version, names};
+use web::{Batch, Feed, KafkaFeed, Web, WebOptions};
+
+const TOPIC: &str = "daily_totals";
+
+fn today() -> BusinessDay {
+    daily_totals()
+        .calendar
+        .day_of(now_micros())
+        .expect("in range")
+}
+
+fn key(account: &str) -> String {
+    serde_json::json!([today().to_string(), account, "EUR"]).to_string()
+}
+
+struct Log {
+    _broker: Broker,
+    cluster: Cluster,
+    producer: BaseProducer,
+}
+
+impl Log {
+    async fn start(dir: &Path) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let broker = Broker::start(BrokerConfig::new(listen, dir.join("log"))).await;
+        let broker = broker.expect("starts");
+        let cluster = Cluster::new(&broker.local_addr().to_string());
+        let topic = TopicSpec {
+            name: TOPIC.to_owned(),
+            partitions: 2,
+            config: Vec::new(),
+        };
+        cluster
+            .ensure_topics(&[topic])
+            .await
+            .expect("creates the topic");
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &cluster.bootstrap_servers)
+            .set("transactional.id", "test")
+            .set("partitioner", "murmur2_random");
+        let producer: BaseProducer = config.create().expect("a producer");
+        let producer = blocking(move || {
+            let wait = Duration::from_secs(20);
+            producer.init_transactions(wait).expect("initialises");
+            producer
+        });
+        Self {
+            _broker: broker,
+            cluster,
+            producer: producer.await,
+        }
+    }
+
+    /// Publishes states of accounts (`account`, sequence) in a transaction, kept or taken back.
+    async fn publish(self, rows: &[(&str, u64)], keep: bool) -> Self {
+        let rows: Vec<(String, u64)> = rows.iter().map(|(a, n)| ((*a).to_owned(), *n)).collect();
+        blocking(move || {
+            let wait = Duration::from_secs(20);
+            self.producer.begin_transaction().expect("begins");
+            for (account, sequence) in &rows {
+                let key = key(account);
+                let value = serde_json::json!({"v": [1, sequence], "day": today().to_string(),
+                    "deleted": false, "at": [0, 0], "account": account, "currency": "EUR",
+                    "total": format!("{sequence}.00"), "transactions": sequence});
+                let value = value.to_string();
+                let at = now_micros().to_string();
+                let header = Header {
+                    key: names::HEADER_RECEIVED_AT,
+                    value: Some(&at),
+                };
+                let record = BaseRecord::to(TOPIC).key(&key).payload(&value);
+                let record = record.headers(OwnedHeaders::new().insert(header));
+                self.producer
+                    .send(record)
+                    .map_err(|(error, _)| error)
+                    .expect("sends");
+            }
+            self.producer.flush(wait).expect("sends all");
+            match keep {
+                true => self.producer.commit_transaction(wait).expect("commits"),
+                false => self.producer.abort_transaction(wait).expect("aborts"),
+            }
+            self
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(action).await.expect("no panic")
+}
+
+/// Every row a feed hands over until the log's end, as `account sequence`.
+fn read_to_end(feed: &mut KafkaFeed) -> Vec<String> {
+    let mut rows = Vec::new();
+    let label = |json: &str| {
+        let row: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        format!("{} {}", row["c"][0].as_str().expect("a name"), row["c"][3])
+    };
+    let days = [today()];
+    feed.begin(&days, &mut |change| {
+        rows.push(format!("stored {}", label(&change.json)))
+    })
+    .expect("begins");
+    let begun = Instant::now();
+    loop {
+        let mut batch = Batch::default();
+        feed.poll(Duration::from_millis(50), &mut batch)
+            .expect("polls");
+        rows.extend(batch.changes.iter().map(|change| label(&change.json)));
+        if batch.at_end {
+            rows.sort();
+            return rows;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "no end: {rows:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn committed_records_from_the_progress_on_are_handed_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::start(dir.path()).await;
+    let log = log.publish(&[("ann", 1), ("bob", 1)], true).await;
+    let log = log.publish(&[("eve", 9)], false).await;
+    let log = log.publish(&[("ann", 2)], true).await;
+    let path = dir.path().join("store.db");
+    let table = daily_totals().table;
+    let (cluster, made) = (log.cluster.clone(), path.clone());
+    blocking(move || {
+        let mut feed = KafkaFeed::new(cluster.clone(), daily_totals().table, made.clone());
+        assert_eq!(
+            read_to_end(&mut feed),
+            ["ann 1", "ann 2", "bob 1"],
+            "without a store: all"
+        );
+        let consumer = cluster.consumer("test", "test", true).expect("a consumer");
+        let ends = cluster.offsets(&consumer, TOPIC).expect("offsets");
+        let mut store = Store::open(&made).expect("opens");
+        store.ensure_table(&table).expect("creates");
+        let row = Row {
+            key: key("ann"),
+            day: today(),
+            version: Version {
+                generation: 1,
+                sequence: 2,
+            },
+            deleted: false,
+            partition: 0,
+            offset: 0,
+            cells: vec![
+                Cell::Text("ann".to_owned()),
+                Cell::Text("EUR".to_owned()),
+                Cell::Text("2.00".to_owned()),
+                Cell::Int(2),
+            ],
+        };
+        // Only the first partition has been read by the sink.
+        let write = Write {
+            table: &table,
+            rows: &[row],
+            progress: &[(0, ends[0].1), (1, 0)],
+        };
+        store.write(&write).expect("writes");
+        let mut feed = KafkaFeed::new(cluster.clone(), table.clone(), made.clone());
+        let rows = read_to_end(&mut feed);
+        assert!(rows.contains(&"stored ann 2".to_owned()), "{rows:?}");
+        assert!(
+            rows.len() < 4,
+            "the first partition is not read again: {rows:?}"
+        );
+        let counts = Counts {
+            counted: 3,
+            duplicate: 1,
+            ..Counts::default()
+        };
+        store
+            .write_counts(TOPIC, &[(today(), counts)])
+            .expect("writes counts");
+        let write = Write {
+            table: &table,
+            rows: &[],
+            progress: &[(0, ends[0].1 + 5)],
+        };
+        store.write(&write).expect("writes");
+        let error = feed
+            .begin(&[today()], &mut |_| {})
+            .expect_err("the store is ahead");
+        assert!(
+            matches!(error, web::FeedError::StoreAhead { .. }),
+            "{error}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_row_is_shown_at_once_and_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = Log::start(dir.path())
+        .await
+        .publish(&[("ann", 1)], true)
+        .await;
+    for sequence in 2..8 {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let path = dir.path().join("store.db");
+        let mut options = WebOptions::new(listen, path, log.cluster.clone());
+        options.aggregations = vec![daily_totals()];
+        options.snapshot_age_max = Duration::ZERO;
+        let telemetry = Arc::new(Telemetry::default());
+        let web = Web::bind(options, Arc::clone(&telemetry))
+            .await
+            .expect("binds");
+        let (address, mut ready) = (web.local_addr(), web.readiness());
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(web.run(shutdown.clone()));
+        let live = tokio::time::timeout(Duration::from_secs(20), ready.wait_for(|ready| *ready));
+        let live = live.await.map(drop);
+        assert!(live.is_ok(), "not ready: {}", get(address, "/readyz").await);
+        log = log.publish(&[("ann", sequence)], true).await;
+        let begun = Instant::now();
+        loop {
+            let body = get(address, "/api/v1/daily_totals/snapshot").await;
+            if body.contains(&format!("\"{sequence}.00\"")) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{body}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        eprintln!("shown after {:?}", begun.elapsed());
+        let (_, hop) = telemetry.snapshot().pop().expect("the web hop");
+        assert!(hop.records_out > 0 && hop.latency.count() == 1, "{hop:?}");
+        shutdown.cancel();
+        task.await.expect("no panic").expect("stops");
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.expect("sends");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("reads");
+    answer
+}
