@@ -1,0 +1,362 @@
+//! Checks everything that can be checked before a socket opens, and reports all of it.
+
+use std::fmt;
+
+use aggregate::{AggregationOptions, Engine, EngineError, Late};
+use mapping::Mapping;
+use sql::{AggregationPlan, FoldKind, OutputSource};
+use store::{CellKind, TableSpec};
+use types::BusinessCalendar;
+
+use crate::config::{AggregationConfig, Config, KeepDays, LateConfig, Place};
+
+/// Something in the configuration that cannot be used; the text names the place.
+#[derive(Debug)]
+pub struct Mistake(String);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Mistake {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let cause_text = error.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            cause = error.source();
+        }
+        Self(text)
+    }
+}
+
+/// An aggregation, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedAggregation {
+    pub(crate) options: AggregationOptions,
+    pub(crate) table: TableSpec,
+    pub(crate) keys: Vec<String>,
+    /// Columns that may be added up over rows.
+    pub(crate) sums: Vec<String>,
+}
+
+/// A configuration that was checked and understood.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) config: Config,
+    pub(crate) sources: Vec<Mapping>,
+    pub(crate) aggregations: Vec<PlannedAggregation>,
+}
+
+impl Plan {
+    /// Checks the whole configuration.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake found, at least one.
+    pub async fn check(config: Config) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        check_places(&config, &mut mistakes);
+        if let Err(error) = config.gateway.validate() {
+            mistakes.push(error.into());
+        }
+        let sources = crate::sources::load(config.sources_dir.as_deref());
+        let sources = sources.unwrap_or_else(|found| {
+            mistakes.extend(found);
+            Vec::new()
+        });
+        let mut aggregations = Vec::new();
+        if config.aggregations.is_empty() {
+            mistakes.push(Mistake(
+                "`[[aggregation]]`: at least one is needed".to_owned(),
+            ));
+        }
+        for (index, aggregation) in config.aggregations.iter().enumerate() {
+            let earlier = &config.aggregations[..index];
+            if earlier.iter().any(|other| other.name == aggregation.name) {
+                mistakes.push(Mistake(format!(
+                    "`aggregation.name` {:?} is used twice",
+                    aggregation.name
+                )));
+            }
+            match plan_aggregation(aggregation).await {
+                Ok(planned) => aggregations.push(planned),
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(Self {
+                config,
+                sources,
+                aggregations,
+            })
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// The configuration that was checked.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Names of the sources.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(Mapping::source)
+    }
+
+    /// Tables of the store, one an aggregation.
+    pub fn tables(&self) -> impl Iterator<Item = &TableSpec> {
+        self.aggregations.iter().map(|planned| &planned.table)
+    }
+
+    /// What the aggregations are.
+    pub fn aggregations(&self) -> impl Iterator<Item = &AggregationOptions> {
+        self.aggregations.iter().map(|planned| &planned.options)
+    }
+}
+
+fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
+    let mut refuse = |text: String| mistakes.push(Mistake(text));
+    if config.queue.place == Place::External {
+        refuse("`queue.use` is \"external\": this version has the embedded queue only".to_owned());
+    }
+    if config.store.place == Place::External {
+        refuse("`store.use` is \"external\": this version has the embedded store only".to_owned());
+    }
+    if config.log.place == Place::External && config.log.bootstrap_servers.is_none() {
+        refuse(
+            "`log.use` is \"external\", so `log.bootstrap_servers` must say where: \"host:9092\""
+                .to_owned(),
+        );
+    }
+    if !(1..=1024).contains(&config.log.partitions) {
+        refuse(format!(
+            "`log.partitions` is {}, but must be 1 to 1024",
+            config.log.partitions
+        ));
+    }
+    let addresses = [
+        ("gateway", config.gateway.address),
+        ("log", config.log.address),
+        ("web", config.web.address),
+        ("admin", config.admin.address),
+    ];
+    for (section, address) in addresses {
+        if !address.ip().is_loopback() {
+            refuse(format!(
+                "`{section}.address` is {address}: without authentication, which this version lacks, \
+                 only loopback addresses are allowed (127.0.0.1:{})",
+                address.port()
+            ));
+        }
+    }
+}
+
+/// Letters, digits and `_`: it becomes a topic, a table and a path of the API.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let first = name.bytes().next();
+    first.is_some_and(|byte| byte.is_ascii_lowercase())
+        && name.len() <= 64
+        && name.bytes().all(allowed)
+}
+
+async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregation, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let name = &config.name;
+    if !is_name(name) || name == types::names::TOPIC_TRANSACTIONS {
+        mistakes.push(Mistake(format!(
+            "`aggregation.name` is {name:?}, but must be 1 to 64 of a-z, 0-9 and _, begin with a letter, \
+             and not be \"transactions\""
+        )));
+    }
+    let calendar = BusinessCalendar::new(&config.zone, &config.cut_off);
+    let calendar = calendar.map_err(|error| mistakes.push(Mistake::from(error).of(name)));
+    let keep_days = match config.keep_days {
+        KeepDays::All(_) => None,
+        KeepDays::Days(days) => {
+            if !(1..=366).contains(&days) {
+                mistakes.push(Mistake(format!(
+                    "aggregation {name}: `keep_days` is {days}, but must be 1 to 366, or \"all\""
+                )));
+            }
+            Some(days)
+        }
+    };
+    if !(1..=100_000).contains(&config.batch_records_max) {
+        let given = config.batch_records_max;
+        mistakes.push(Mistake(format!(
+            "aggregation {name}: `batch_records_max` is {given}, but must be 1 to 100000"
+        )));
+    }
+    let Ok(calendar) = calendar else {
+        return Err(mistakes);
+    };
+    let options = AggregationOptions {
+        name: name.clone(),
+        sql: config.sql.clone(),
+        zone: config.zone.clone(),
+        cut_off: config.cut_off.clone(),
+        calendar,
+        keep_days,
+        late: match config.late {
+            LateConfig::Correct => Late::Correct,
+            LateConfig::Quarantine => Late::Quarantine,
+        },
+        future_max_micros: i64::from(config.future_hours_max) * 3_600_000_000,
+        clock_skew_max_micros: i64::from(config.clock_skew_minutes_max) * 60_000_000,
+        text_columns: config.text_columns.clone(),
+        batch_records_max: config.batch_records_max,
+    };
+    match Engine::new(options.clone()).await {
+        Ok(engine) if mistakes.is_empty() => Ok(PlannedAggregation {
+            table: table_of(name, engine.plan()),
+            keys: engine.plan().keys().to_vec(),
+            sums: sums_of(engine.plan()),
+            options,
+        }),
+        Ok(_) => Err(mistakes),
+        Err(error @ EngineError::Sql { .. }) => {
+            mistakes.push(sql_mistake(config, &error));
+            Err(mistakes)
+        }
+        Err(error) => {
+            mistakes.push(error.into());
+            Err(mistakes)
+        }
+    }
+}
+
+impl Mistake {
+    fn of(self, aggregation: &str) -> Self {
+        Self(format!("aggregation {aggregation}: {}", self.0))
+    }
+}
+
+/// With the line of the SQL and a mark under the place.
+fn sql_mistake(config: &AggregationConfig, error: &EngineError) -> Mistake {
+    let EngineError::Sql { source, .. } = error else {
+        return Mistake::from_text(error);
+    };
+    let mut text = format!("aggregation {}: `sql`: {source}", config.name);
+    if let Some((line, column)) = source.place {
+        let found = config
+            .sql
+            .lines()
+            .nth(usize::try_from(line - 1).unwrap_or(usize::MAX));
+        if let Some(found) = found {
+            let indent = " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or(0));
+            text = format!("{text}\n  | {found}\n  | {indent}^");
+        }
+    }
+    Mistake(text)
+}
+
+impl Mistake {
+    fn from_text(error: &dyn std::error::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn sums_of(plan: &AggregationPlan) -> Vec<String> {
+    let additive = |source| match source {
+        OutputSource::Value(index) => matches!(
+            plan.folds().get(index),
+            Some(FoldKind::Count | FoldKind::Sum | FoldKind::SumInt)
+        ),
+        OutputSource::Key(_) => false,
+    };
+    let outputs = plan
+        .outputs()
+        .iter()
+        .filter(|output| additive(output.source));
+    outputs.map(|output| output.name.clone()).collect()
+}
+
+/// Columns of the results, as the store keeps them.
+fn table_of(name: &str, plan: &AggregationPlan) -> TableSpec {
+    let columns = plan.outputs().iter().map(|output| {
+        let kind = match output.source {
+            OutputSource::Key(_) => CellKind::Text,
+            OutputSource::Value(index) => match plan.folds().get(index) {
+                Some(FoldKind::Count | FoldKind::SumInt) => CellKind::Int,
+                Some(FoldKind::Sum | FoldKind::Avg) => CellKind::Decimal,
+                _ => CellKind::Text,
+            },
+        };
+        (output.name.clone(), kind)
+    });
+    TableSpec {
+        name: name.to_owned(),
+        columns: columns.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use std::path::Path;
+
+    #[track_caller]
+    fn check(toml: &str, expected: &Expect) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let text = match Config::parse(Path::new("daybook.toml"), toml) {
+            Err(error) => Mistake::from(error).to_string(),
+            Ok(config) => match runtime.block_on(Plan::check(config)) {
+                Ok(plan) => {
+                    let tables: Vec<&TableSpec> = plan.tables().collect();
+                    format!("{tables:?}\n")
+                }
+                Err(mistakes) => mistakes
+                    .iter()
+                    .map(|mistake| format!("{mistake}\n"))
+                    .collect(),
+            },
+        };
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn an_empty_file_is_valid() {
+        check("", &expect![[""]]);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_with_its_place() {
+        check(
+            r#"
+[queue]
+use = "external"
+[log]
+use = "external"
+[web]
+address = "0.0.0.0:8080"
+[[aggregation]]
+name = "Bad-Name"
+zone = "Europe/Zagrebb"
+sql = "SELECT 1"
+[[aggregation]]
+name = "totals"
+sql = """
+SELECT account, sum(amuont) AS total
+FROM transactions
+GROUP BY business_day, account"""
+"#,
+            &expect![[""]],
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_line() {
+        check("[log]\npartitoins = 3\n", &expect![[""]]);
+    }
+}

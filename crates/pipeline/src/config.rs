@@ -1,0 +1,332 @@
+//! `daybook.toml`: every key, its default and its range. Unknown keys are refused.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use gateway::GatewayOptions;
+use serde::Deserialize;
+use types::names::port;
+
+/// The whole file. Every section may be left out.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[gateway]`: where it listens and what it bounds.
+    pub gateway: GatewayOptions,
+    /// Directory with one TOML file a source, beside the ready-made ones; a file of the same source
+    /// name replaces a ready-made one. Relative to the configuration file.
+    pub sources_dir: Option<PathBuf>,
+    /// `[queue]`: the queue manager between gateway and connector.
+    pub queue: QueueConfig,
+    /// `[log]`: Kafka.
+    pub log: LogConfig,
+    /// `[store]`: where results are kept for first loads and queries.
+    pub store: StoreConfig,
+    /// `[web]`: page and API.
+    pub web: WebConfig,
+    /// `[admin]`: `/healthz`, `/readyz`, `/metrics`.
+    pub admin: AdminConfig,
+    /// `[[aggregation]]`: at least one; without any the totals by account and currency.
+    #[serde(rename = "aggregation")]
+    pub aggregations: Vec<AggregationConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gateway: GatewayOptions::default(),
+            sources_dir: None,
+            queue: QueueConfig::default(),
+            log: LogConfig::default(),
+            store: StoreConfig::default(),
+            web: WebConfig::default(),
+            admin: AdminConfig::default(),
+            aggregations: vec![AggregationConfig::daily_totals()],
+        }
+    }
+}
+
+/// In this process, or somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Daybook's own, in this process.
+    #[default]
+    Embedded,
+    /// A system that runs elsewhere.
+    External,
+}
+
+/// `[queue]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueConfig {
+    /// `"embedded"`. (IBM MQ as `"external"` needs the MQ client, which this version lacks.)
+    #[serde(rename = "use")]
+    pub place: Place,
+    /// Most messages on the transactions queue. 1,000,000. When it is full the gateway answers 503.
+    pub depth_max: usize,
+    /// Most bytes of messages on the transactions queue, in memory. 256 MiB.
+    pub bytes_max: usize,
+    /// Most bytes of refused input kept in the quarantine. 64 MiB.
+    pub quarantine_bytes_max: usize,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            place: Place::Embedded,
+            depth_max: 1_000_000,
+            bytes_max: 256 << 20,
+            quarantine_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `"embedded"` or `"external"`.
+    #[serde(rename = "use")]
+    pub place: Place,
+    /// Embedded: address to listen on with the Kafka protocol. 127.0.0.1:9092. There is no
+    /// authentication: loopback only.
+    pub address: SocketAddr,
+    /// External: `host:port`, comma separated.
+    pub bootstrap_servers: Option<String>,
+    /// Partitions of topics that are created. 4.
+    pub partitions: i32,
+    /// External: further settings of librdkafka, such as `"security.protocol"`.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            place: Place::Embedded,
+            address: loopback(port::KAFKA),
+            bootstrap_servers: None,
+            partitions: 4,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `"embedded"`, a SQLite file. (Cassandra as `"external"` is not in this version.)
+    #[serde(rename = "use")]
+    pub place: Place,
+    /// The file. `store.db` in the data directory.
+    pub path: Option<PathBuf>,
+}
+
+/// `[web]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebConfig {
+    /// Address of page and API. 127.0.0.1:8080. There is no authentication yet: loopback only.
+    pub address: SocketAddr,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self {
+            address: loopback(port::WEB),
+        }
+    }
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Address of `/healthz`, `/readyz` and `/metrics`. 127.0.0.1:9190.
+    pub address: SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            address: loopback(port::ADMIN),
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// `keep_days`: a number of business days, today included, or `"all"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum KeepDays {
+    /// 1 to 366.
+    Days(u16),
+    /// Every day; then nothing is late.
+    All(All),
+}
+
+/// The word `"all"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum All {
+    /// The only value.
+    All,
+}
+
+/// `late`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LateConfig {
+    /// A late transaction corrects its own day while that is kept.
+    #[default]
+    Correct,
+    /// A late transaction is quarantined.
+    Quarantine,
+}
+
+/// `[[aggregation]]` (DESIGN §4).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AggregationConfig {
+    /// Name; also that of the results topic and of the store's table. Letters, digits and `_`.
+    pub name: String,
+    /// `SELECT keys, aggregates FROM transactions GROUP BY business_day, keys`.
+    pub sql: String,
+    /// IANA zone of the business day. `"UTC"`.
+    #[serde(default = "utc")]
+    pub zone: String,
+    /// Local time at which the business day begins. `"00:00"`.
+    #[serde(default = "midnight")]
+    pub cut_off: String,
+    /// What becomes of late transactions. `"correct"`.
+    #[serde(default)]
+    pub late: LateConfig,
+    /// Business days kept, today included, or `"all"`. 2.
+    #[serde(default = "two_days")]
+    pub keep_days: KeepDays,
+    /// How far ahead of the stream a transaction may be booked, in hours. 24.
+    #[serde(default = "one_day")]
+    pub future_hours_max: u32,
+    /// How far `received_at` may be ahead of the log's clock, in minutes. 60.
+    #[serde(default = "one_hour")]
+    pub clock_skew_minutes_max: u32,
+    /// Text fields beside the standard ones that the SQL reads.
+    #[serde(default)]
+    pub text_columns: Vec<String>,
+    /// Most records in one batch, 1 to 100,000. 10,000.
+    #[serde(default = "ten_thousand")]
+    pub batch_records_max: usize,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+fn midnight() -> String {
+    "00:00".to_owned()
+}
+fn two_days() -> KeepDays {
+    KeepDays::Days(2)
+}
+fn one_day() -> u32 {
+    24
+}
+fn one_hour() -> u32 {
+    60
+}
+fn ten_thousand() -> usize {
+    10_000
+}
+
+impl AggregationConfig {
+    /// The aggregation of a configuration that names none.
+    pub fn daily_totals() -> Self {
+        Self {
+            name: "daily_totals".to_owned(),
+            sql: "SELECT account, currency, sum(amount) AS total, count(*) AS transactions \
+                  FROM transactions GROUP BY business_day, account, currency"
+                .to_owned(),
+            zone: "Europe/Zagreb".to_owned(),
+            cut_off: midnight(),
+            late: LateConfig::Correct,
+            keep_days: two_days(),
+            future_hours_max: one_day(),
+            clock_skew_minutes_max: one_hour(),
+            text_columns: Vec::new(),
+            batch_records_max: ten_thousand(),
+        }
+    }
+}
+
+/// The configuration file cannot be used. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// From the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML, or has an unknown key or a value of the wrong type. The source shows the
+    /// line.
+    #[error("the configuration file {path} is not usable")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// With line, column and the text underlined.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Config {
+    /// Reads a file. Paths in it become relative to it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut config = Self::parse(path, &text)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let absolute = |path: &mut PathBuf| *path = base.join(&*path);
+        config.sources_dir.iter_mut().for_each(absolute);
+        config.store.path.iter_mut().for_each(absolute);
+        Ok(config)
+    }
+
+    /// Reads a text; `path` is for errors only.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Parse`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Moves every port.
+    pub fn offset_ports(&mut self, offset: u16) {
+        for address in [
+            &mut self.gateway.address,
+            &mut self.log.address,
+            &mut self.web.address,
+            &mut self.admin.address,
+        ] {
+            address.set_port(address.port().saturating_add(offset));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! How far the aggregations and the sink are behind the log.
+//!
+//! With a client of its own: a question on a consumer's connection is answered only after that
+//! consumer's waiting fetch, and would hold up the records.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aggregate::consumer_group;
+use kafka_client::{ClientError, Cluster};
+use store::Store;
+use telemetry::Telemetry;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use types::names;
+
+/// How often the log is asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is watched.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    pub(crate) cluster: Cluster,
+    pub(crate) aggregations: Vec<String>,
+    pub(crate) store: PathBuf,
+}
+
+/// Writes the lags into the metrics, over and over.
+pub(crate) async fn watch(
+    watched: Watched,
+    telemetry: std::sync::Arc<Telemetry>,
+    stop: CancellationToken,
+) {
+    while tokio::time::timeout(INTERVAL, stop.cancelled())
+        .await
+        .is_err()
+    {
+        let (watched, telemetry) = (watched.clone(), std::sync::Arc::clone(&telemetry));
+        let measured = tokio::task::spawn_blocking(move || measure(&watched, &telemetry)).await;
+        if let Ok(Err(error)) = measured {
+            debug!(error = kafka_client::report(&error), "the lag is not known");
+        }
+    }
+}
+
+fn measure(watched: &Watched, telemetry: &Telemetry) -> Result<(), ClientError> {
+    let cluster = &watched.cluster;
+    let (mut behind_input, mut behind_results) = (0, 0);
+    for aggregation in &watched.aggregations {
+        let consumer = cluster.consumer("daybook-lag", &consumer_group(aggregation), true)?;
+        let ends = cluster.offsets(&consumer, names::TOPIC_TRANSACTIONS)?;
+        let partitions = i32::try_from(ends.len()).unwrap_or(i32::MAX);
+        let committed = cluster.committed(&consumer, names::TOPIC_TRANSACTIONS, partitions)?;
+        for ((first, end), committed) in ends.iter().zip(committed) {
+            behind_input += behind(*first, *end, committed);
+        }
+        let progress = progress(&watched.store, aggregation);
+        for (partition, (first, end)) in (0..).zip(cluster.offsets(&consumer, aggregation)?) {
+            let next = progress
+                .iter()
+                .find(|(known, _)| *known == partition)
+                .map(|(_, next)| *next);
+            behind_results += behind(first, end, next);
+        }
+    }
+    telemetry.hop("aggregator").set_lag(behind_input);
+    telemetry.hop("sink").set_lag(behind_results);
+    Ok(())
+}
+
+/// The last offset of a partition is its transaction's marker, which no reader gets.
+fn behind(first: i64, end: i64, next: Option<i64>) -> i64 {
+    (end - next.unwrap_or(first) - 1).max(0)
+}
+
+fn progress(store: &Path, aggregation: &str) -> Vec<(i32, i64)> {
+    let store = Store::open_read_only(store);
+    store
+        .and_then(|store| store.progress(aggregation))
+        .unwrap_or_default()
+}

@@ -1,0 +1,28 @@
+//! The composition root: reads the configuration, starts the parts, watches over them.
+//!
+//! # Where to start reading
+//!
+//! [`start`] is the path of data in one function, downstream first. `config` is the reference of
+//! every key.
+//!
+//! # Invariants
+//!
+//! - Only this crate knows "embedded" from "external". Parts meet on a queue, a topic or a table.
+//! - Everything is checked before a socket opens: [`Plan::check`] reports all mistakes at once.
+//! - Stopping goes upstream first, so that what was accepted is carried through.
+
+mod admin;
+mod check;
+mod config;
+mod lag;
+mod outbox;
+mod sources;
+mod start;
+
+pub use check::{Mistake, Plan};
+pub use config::{
+    AggregationConfig, Config, ConfigError, KeepDays, LateConfig, LogConfig, Place, QueueConfig,
+    StoreConfig, WebConfig,
+};
+pub use sources::{BUILT_IN, load as load_sources};
+pub use start::{Part, Running, StartError, StartOptions, start};

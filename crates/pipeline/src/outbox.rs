@@ -1,0 +1,91 @@
+//! Joins the gateway's port to the embedded queue manager.
+
+use std::sync::Arc;
+
+use gateway::{Batch, Outbox, PutError};
+use queue_manager::{NewMessage, Properties, QueueError, QueueManager};
+use telemetry::{Hop, now_micros};
+use types::names;
+
+/// The gateway's outbox over a queue manager of this process.
+#[derive(Debug)]
+pub(crate) struct QueueOutbox {
+    queue: QueueManager,
+    hop: Arc<Hop>,
+}
+
+impl QueueOutbox {
+    pub(crate) fn new(queue: QueueManager, hop: Arc<Hop>) -> Self {
+        Self { queue, hop }
+    }
+}
+
+impl Outbox for QueueOutbox {
+    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<(), PutError> {
+        let records = batch.records.len() as u64;
+        let received_at = batch.received_at;
+        let quarantine = queue == names::QUEUE_QUARANTINE;
+        let messages = messages(&batch, quarantine);
+        let mut unit = self.queue.begin();
+        unit.put_all(queue, messages)
+            .map_err(|error| put_error(queue, &error))?;
+        unit.commit()
+            .await
+            .map_err(|error| put_error(queue, &error))?;
+        if quarantine {
+            self.hop.add_quarantined(records);
+        } else {
+            self.hop.add_out(records);
+            self.hop.observe(received_at, now_micros(), records);
+        }
+        Ok(())
+    }
+}
+
+fn messages(batch: &Batch, quarantine: bool) -> Vec<NewMessage> {
+    let owned = |index: usize| {
+        let properties = batch.properties(index).into_iter();
+        // The id is kept apart, so that the others can be shared by the batch.
+        let others = properties.filter(|(name, _)| *name != names::HEADER_ID);
+        Arc::new(
+            others
+                .map(|(name, value)| (name.to_owned(), value.into_owned()))
+                .collect(),
+        )
+    };
+    let shared = owned(0);
+    let names = &batch.names;
+    let records = batch.records.iter().enumerate();
+    records
+        .map(|(index, record)| NewMessage {
+            priority: 0,
+            properties: Properties {
+                shared: if quarantine {
+                    owned(index)
+                } else {
+                    Arc::clone(&shared)
+                },
+                id: names.slice(record.id.start as usize..record.id.end as usize),
+            },
+            body: batch.message_body(index),
+        })
+        .collect()
+}
+
+fn put_error(queue: &str, error: &QueueError) -> PutError {
+    let reason = error.to_string().into();
+    match error {
+        QueueError::QueueFull { .. } => PutError::Full {
+            queue: queue.into(),
+            retry_after: None,
+        },
+        QueueError::Stopped { source: Some(_) } => PutError::Unknown {
+            queue: queue.into(),
+            reason,
+        },
+        _ => PutError::Unavailable {
+            queue: queue.into(),
+            reason,
+        },
+    }
+}

@@ -1,0 +1,133 @@
+//! The sources: ready-made ones are part of the program, further ones come from a directory.
+
+use std::path::Path;
+
+use mapping::{Mapping, MappingError};
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$((concat!($name, ".toml"), include_str!(concat!("../../../config/sources/", $name, ".toml")))),*]
+    };
+}
+
+/// File names and texts of the ready-made sources.
+pub const BUILT_IN: &[(&str, &str)] = built_in![
+    "json", "cdnow", "card-csv", "pain.001", "camt.053", "camt.054", "pacs.008",
+];
+
+/// Something is wrong with a source's file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// The directory or a file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
+    /// A mistake in a mapping; it names file, line and path itself.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// Two files configure one source.
+    #[error("{file}: the source {name:?} is configured by another file of the directory too")]
+    Twice { file: String, name: String },
+}
+
+/// Compiles all sources; every mistake of every file, or all mappings, by name of the source.
+///
+/// # Errors
+///
+/// The mistakes, each with file and line.
+pub fn load(dir: Option<&Path>) -> Result<Vec<Mapping>, Vec<crate::Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut mappings: Vec<Mapping> = Vec::new();
+    for (file, text) in BUILT_IN {
+        compile(
+            &format!("built-in/{file}"),
+            text,
+            &mut mappings,
+            &mut mistakes,
+        );
+    }
+    if let Some(dir) = dir {
+        let mut own = Vec::new();
+        match read_dir(dir) {
+            Ok(files) => {
+                for (file, text) in files {
+                    compile(&file, &text, &mut own, &mut mistakes);
+                }
+            }
+            Err(error) => mistakes.push(error.into()),
+        }
+        mappings.retain(|known| own.iter().all(|mapping| mapping.source() != known.source()));
+        for mapping in own {
+            if mappings
+                .iter()
+                .any(|known| known.source() == mapping.source())
+            {
+                let name = mapping.source().to_owned();
+                let file = dir.display().to_string();
+                mistakes.push(SourceError::Twice { file, name }.into());
+            }
+            mappings.push(mapping);
+        }
+    }
+    mappings.sort_by(|a, b| a.source().cmp(b.source()));
+    if mistakes.is_empty() {
+        Ok(mappings)
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn compile(
+    file: &str,
+    text: &str,
+    mappings: &mut Vec<Mapping>,
+    mistakes: &mut Vec<crate::Mistake>,
+) {
+    match Mapping::compile(file, text) {
+        Ok(mapping) => mappings.push(mapping),
+        Err(errors) => mistakes.extend(
+            errors
+                .into_iter()
+                .map(|error| SourceError::from(error).into()),
+        ),
+    }
+}
+
+fn read_dir(dir: &Path) -> Result<Vec<(String, String)>, SourceError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| SourceError::Read { path, source }
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed(dir))? {
+        let path = entry.map_err(failed(dir))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+            files.push((path.display().to_string(), text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ready_made_source_compiles() {
+        let mappings = load(None).expect("no mistakes");
+        let names: Vec<&str> = mappings.iter().map(Mapping::source).collect();
+        assert_eq!(
+            names,
+            [
+                "camt.053", "camt.054", "card-csv", "cdnow", "json", "pacs.008", "pain.001"
+            ]
+        );
+    }
+}

@@ -1,0 +1,643 @@
+//! Starts every part, downstream first, and stops them, upstream first.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
+use connector::{Connector, ConnectorOptions};
+use gateway::{Gateway, GatewayMetrics, SystemClock};
+use kafka_broker::{Broker, BrokerConfig};
+use kafka_client::{Cluster, TopicSpec};
+use queue_manager::{QueueDefinition, QueueManager, QueueManagerOptions};
+use sink::{Sink, SinkOptions};
+use telemetry::Telemetry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use types::names;
+use web::{AggregationView, Web, WebOptions};
+
+use crate::admin::{self, Readiness};
+use crate::check::Plan;
+use crate::config::Place;
+use crate::lag::{self, Watched};
+use crate::outbox::QueueOutbox;
+
+/// How long the whole may take to carry accepted transactions through after a stop was asked for.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often the levels of queue and broker are read into the metrics.
+const LEVELS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A part that a process can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The front: gateway, queue and connector. They share a process until the queue has its wire
+    /// protocol.
+    Front,
+    /// The embedded broker; part of every process whose log is embedded.
+    Log,
+    /// The aggregations.
+    Aggregate,
+    /// Results into the store.
+    Sink,
+    /// Page and API.
+    Web,
+}
+
+/// What to start, and where its files are.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// Everything on disk.
+    pub data_dir: PathBuf,
+    /// Parts of this process.
+    pub parts: Vec<Part>,
+    /// The page says that the traffic is made up.
+    pub demo: bool,
+}
+
+/// The pipeline could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("cannot {what} {path}")]
+    DataDir {
+        /// What was tried.
+        what: &'static str,
+        /// Directory or file.
+        path: PathBuf,
+        /// From the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process uses the data directory.
+    #[error(
+        "the data directory {path} is in use by another daybook; stop it, or choose another with --data-dir"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A part did not start.
+    #[error("{part} did not start")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why, and what to do.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The admin endpoint's address is taken.
+    #[error(
+        "cannot listen on {address} (admin); another process has it? --port-offset N moves all ports"
+    )]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// From the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn failed<E>(part: &'static str) -> impl FnOnce(E) -> StartError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |error| StartError::Part {
+        part,
+        source: error.into(),
+    }
+}
+
+/// A running pipeline.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the gateway listens.
+    pub gateway: Option<SocketAddr>,
+    /// Where the page is.
+    pub web: Option<SocketAddr>,
+    /// Where Kafka clients connect to.
+    pub kafka: String,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+    /// The queues, if they are in this process.
+    pub queue: Option<QueueManager>,
+    /// All counters.
+    pub telemetry: Arc<Telemetry>,
+    broker: Option<Broker>,
+    front: CancellationToken,
+    back: CancellationToken,
+    gateway_task: Option<JoinHandle<()>>,
+    web_task: Option<JoinHandle<()>>,
+    connector: Option<Connector>,
+    aggregators: Vec<Aggregator>,
+    sink: Option<Sink>,
+    _lock: File,
+}
+
+/// Starts the parts, downstream first; returns when all are ready. `announce` is told of each part
+/// as it becomes ready, with its address or what it found.
+///
+/// # Errors
+///
+/// [`StartError`] of the first part that fails; the others are stopped by dropping them.
+pub async fn start(
+    plan: Plan,
+    options: StartOptions,
+    announce: &mut dyn FnMut(&'static str, String),
+) -> Result<Running, StartError> {
+    let lock = lock_data_dir(&options.data_dir)?;
+    let telemetry = Arc::new(Telemetry::default());
+    for hop in [
+        "gateway",
+        "queue",
+        "connector",
+        "log",
+        "aggregator",
+        "sink",
+        "web",
+    ] {
+        telemetry.hop(hop);
+    }
+    let readiness = Arc::new(Readiness::default());
+    let has = |part| options.parts.contains(&part);
+    let (front, back) = (CancellationToken::new(), CancellationToken::new());
+
+    // The systems that parts meet on.
+    let queue = match has(Part::Front) {
+        true => Some(start_queue(&plan, &options.data_dir)?),
+        false => None,
+    };
+    if let Some(queue) = &queue {
+        let waiting: usize = queue.status().iter().map(|status| status.depth).sum();
+        announce("queue", format!("{waiting} messages waiting"));
+    }
+    let (broker, kafka) = start_log(&plan, &options).await?;
+    let cluster = Cluster {
+        bootstrap_servers: kafka.clone(),
+        properties: plan.config.log.properties.clone(),
+    };
+    cluster
+        .ensure_topics(&topics(&plan))
+        .await
+        .map_err(failed("log"))?;
+    announce("log", format!("Kafka protocol on {kafka}"));
+
+    // The stages, so that nobody sends to one that is not there yet.
+    let store = plan.config.store.path.clone();
+    let store = store.unwrap_or_else(|| options.data_dir.join("store.db"));
+    let sink = match has(Part::Sink) {
+        true => Some(start_sink(&plan, &store, &cluster, &telemetry, &back)?),
+        false => None,
+    };
+    let mut aggregators = Vec::new();
+    if has(Part::Aggregate) {
+        for planned in &plan.aggregations {
+            let started = Aggregator::start(
+                planned.options.clone(),
+                cluster.clone(),
+                &telemetry,
+                back.clone(),
+            );
+            aggregators.push(started.map_err(failed("aggregator"))?);
+        }
+    }
+    tokio::spawn(lag::watch(
+        Watched {
+            cluster: cluster.clone(),
+            aggregations: plan.tables().map(|table| table.name.clone()).collect(),
+            store: store.clone(),
+        },
+        Arc::clone(&telemetry),
+        back.clone(),
+    ));
+    let gateway_port = plan.config.gateway.address;
+    let web = match has(Part::Web) {
+        true => Some(start_web(&plan, &store, &cluster, &options, gateway_port, &telemetry).await?),
+        false => None,
+    };
+    let connector = match &queue {
+        Some(queue) => {
+            let connector = Connector::start(
+                ConnectorOptions::new(),
+                queue.clone(),
+                cluster.clone(),
+                &telemetry,
+                back.clone(),
+            );
+            Some(connector.map_err(failed("connector"))?)
+        }
+        None => None,
+    };
+
+    let mut running = Running {
+        gateway: None,
+        web: None,
+        kafka,
+        admin: plan.config.admin.address,
+        queue,
+        telemetry: Arc::clone(&telemetry),
+        broker,
+        front,
+        back,
+        gateway_task: None,
+        web_task: None,
+        connector,
+        aggregators,
+        sink,
+        _lock: lock,
+    };
+    running.wait_ready(announce).await?;
+    if let Some(web) = web {
+        running.serve_web(web, &readiness, announce).await?;
+    }
+    if running.queue.is_some() {
+        running.open_gateway(plan, &readiness, announce).await?;
+    } else {
+        running.start_admin(&plan, &readiness).await?;
+    }
+    running.watch_levels();
+    Ok(running)
+}
+
+impl Running {
+    async fn wait_ready(
+        &mut self,
+        announce: &mut dyn FnMut(&'static str, String),
+    ) -> Result<(), StartError> {
+        let never =
+            |part| failed(part)("it stopped while starting; the log above says why".to_owned());
+        for aggregator in &mut self.aggregators {
+            if !aggregator.ready().await {
+                return Err(never("aggregator"));
+            }
+            announce("aggregator", "state restored".to_owned());
+        }
+        if let Some(sink) = &mut self.sink {
+            if !sink.ready().await {
+                return Err(never("sink"));
+            }
+            announce("sink", "store open".to_owned());
+        }
+        if let Some(connector) = &mut self.connector {
+            if !connector.ready().await {
+                return Err(never("connector"));
+            }
+            announce("connector", "id log read".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn serve_web(
+        &mut self,
+        web: Web,
+        readiness: &Arc<Readiness>,
+        announce: &mut dyn FnMut(&'static str, String),
+    ) -> Result<(), StartError> {
+        let address = web.local_addr();
+        let mut ready = web.readiness();
+        readiness.expect("web");
+        let shutdown = self.back.clone();
+        self.web_task = Some(tokio::spawn(async move {
+            if let Err(error) = web.run(shutdown).await {
+                tracing::error!(error = %error, "web stopped");
+            }
+        }));
+        // Not ready yet is no reason to keep the gateway closed: the page says how far it is.
+        let waited = tokio::time::timeout(DRAIN_TIME_MAX, async {
+            ready.wait_for(|ready| *ready).await.is_ok()
+        })
+        .await;
+        if waited == Ok(false) {
+            return Err(failed("web")("it stopped while starting".to_owned()));
+        }
+        let ready_now = waited == Ok(true);
+        readiness.set("web", ready_now);
+        if !ready_now {
+            let readiness = Arc::clone(readiness);
+            tokio::spawn(async move {
+                if ready.wait_for(|ready| *ready).await.is_ok() {
+                    readiness.set("web", true);
+                }
+            });
+        }
+        self.web = Some(address);
+        announce("web", format!("http://{address}"));
+        Ok(())
+    }
+
+    async fn open_gateway(
+        &mut self,
+        plan: Plan,
+        readiness: &Arc<Readiness>,
+        announce: &mut dyn FnMut(&'static str, String),
+    ) -> Result<(), StartError> {
+        self.start_admin(&plan, readiness).await?;
+        let Some(queue) = self.queue.clone() else {
+            return Ok(());
+        };
+        let hop = self.telemetry.hop("gateway");
+        let outbox = QueueOutbox::new(queue, Arc::clone(&hop));
+        let gateway = Gateway::bind(
+            plan.config.gateway,
+            plan.sources,
+            outbox,
+            Arc::new(SystemClock),
+        )
+        .await;
+        let gateway = gateway.map_err(failed("gateway"))?;
+        let address = gateway.local_addr();
+        tokio::spawn(publish_gateway(
+            gateway.metrics(),
+            Arc::clone(&self.telemetry),
+            self.back.clone(),
+        ));
+        self.gateway_task = Some(tokio::spawn(gateway.run(self.front.clone())));
+        self.gateway = Some(address);
+        announce("gateway", format!("http://{address}"));
+        Ok(())
+    }
+
+    async fn start_admin(
+        &mut self,
+        plan: &Plan,
+        readiness: &Arc<Readiness>,
+    ) -> Result<(), StartError> {
+        let address = plan.config.admin.address;
+        let bound = admin::bind(
+            address,
+            Arc::clone(&self.telemetry),
+            Arc::clone(readiness),
+            self.back.clone(),
+        );
+        let (local, serve) = bound
+            .await
+            .map_err(|source| StartError::Admin { address, source })?;
+        self.admin = local;
+        tokio::spawn(serve);
+        Ok(())
+    }
+
+    /// Reads the levels of the queue into the metrics, over and over.
+    fn watch_levels(&self) {
+        let Some(queue) = self.queue.clone() else {
+            return;
+        };
+        let (telemetry, stop) = (Arc::clone(&self.telemetry), self.back.clone());
+        tokio::spawn(async move {
+            let hop = telemetry.hop("queue");
+            let (mut puts, mut gets) = (0, 0);
+            while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
+                .await
+                .is_err()
+            {
+                for status in queue.status() {
+                    let label = format!("queue=\"{}\"", status.name);
+                    let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+                    telemetry
+                        .meter("queue_depth", &label)
+                        .set(level(status.depth));
+                    telemetry
+                        .meter("queue_bytes", &label)
+                        .set(level(status.bytes));
+                    if status.name == names::QUEUE_TRANSACTIONS {
+                        hop.set_lag(level(status.depth));
+                        hop.add_in(status.puts_total - puts);
+                        if status.gets_total > gets {
+                            hop.add_out(status.gets_total - gets);
+                        }
+                        (puts, gets) = (status.puts_total, status.gets_total);
+                    }
+                }
+                telemetry
+                    .meter("queue_log_bytes", "")
+                    .set(queue.log_bytes().cast_signed());
+            }
+        });
+    }
+
+    /// Stops: the gateway first, then, when the queue is empty or after 10 s, everything else.
+    pub async fn stop(mut self) {
+        self.front.cancel();
+        if let Some(task) = self.gateway_task.take() {
+            let _ = task.await;
+        }
+        if let Some(queue) = &self.queue {
+            let empty = async {
+                while queue
+                    .depth(names::QUEUE_TRANSACTIONS)
+                    .is_ok_and(|depth| depth > 0)
+                {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            if tokio::time::timeout(DRAIN_TIME_MAX, empty).await.is_err() {
+                warn!("messages stay on the queue; they are carried on at the next start");
+            }
+        }
+        self.back.cancel();
+        let threads = tokio::task::spawn_blocking(move || {
+            if let Some(connector) = self.connector.take() {
+                connector.join();
+            }
+            self.aggregators.drain(..).for_each(Aggregator::join);
+            if let Some(sink) = self.sink.take() {
+                sink.join();
+            }
+            self
+        });
+        let Ok(mut rest) = threads.await else { return };
+        if let Some(task) = rest.web_task.take() {
+            let _ = tokio::time::timeout(DRAIN_TIME_MAX, task).await;
+        }
+        if let Some(queue) = rest.queue.take()
+            && let Err(error) = queue.stop().await
+        {
+            warn!(error = %error, "the queue manager did not stop cleanly");
+        }
+        if let Some(broker) = rest.broker.take() {
+            broker.shutdown().await;
+        }
+        info!("stopped");
+    }
+}
+
+fn lock_data_dir(path: &Path) -> Result<File, StartError> {
+    let error = |what| {
+        move |source| StartError::DataDir {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    std::fs::create_dir_all(path).map_err(error("create the data directory"))?;
+    let file = File::create(path.join("lock")).map_err(error("write to the data directory"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse {
+            path: path.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(error("lock the data directory")(source)),
+    }
+}
+
+fn start_queue(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartError> {
+    let config = &plan.config.queue;
+    let mut options = QueueManagerOptions::new(names::QUEUE_MANAGER, data_dir.join("queue"));
+    let mut transactions = QueueDefinition::new(names::QUEUE_TRANSACTIONS);
+    transactions.depth_max = config.depth_max;
+    transactions.bytes_max = config.bytes_max;
+    let mut quarantine = QueueDefinition::new(names::QUEUE_QUARANTINE);
+    quarantine.bytes_max = config.quarantine_bytes_max;
+    options.queues = vec![
+        transactions,
+        quarantine,
+        QueueDefinition::new(names::QUEUE_BACKOUT),
+        QueueDefinition::new(names::QUEUE_TEST),
+    ];
+    QueueManager::start(options).map_err(failed("queue"))
+}
+
+async fn start_log(
+    plan: &Plan,
+    options: &StartOptions,
+) -> Result<(Option<Broker>, String), StartError> {
+    let config = &plan.config.log;
+    if config.place == Place::External {
+        return Ok((None, config.bootstrap_servers.clone().unwrap_or_default()));
+    }
+    if !options.parts.contains(&Part::Log) {
+        // The embedded log of another process on this machine.
+        return Ok((None, config.address.to_string()));
+    }
+    let mut broker = BrokerConfig::new(config.address, options.data_dir.join("log"));
+    broker.partitions_default = config.partitions;
+    let broker = Broker::start(broker).await.map_err(failed("log"))?;
+    let address = broker.local_addr().to_string();
+    Ok((Some(broker), address))
+}
+
+fn topics(plan: &Plan) -> Vec<TopicSpec> {
+    let partitions = plan.config.log.partitions;
+    let topic = |name: &str, partitions, policy: &str| TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        config: vec![("cleanup.policy", policy.to_owned())],
+    };
+    let mut topics = vec![
+        topic(names::TOPIC_TRANSACTIONS, partitions, "delete"),
+        topic(names::TOPIC_DELIVERED, 1, "delete"),
+        topic(names::TOPIC_QUARANTINE, 1, "delete"),
+        topic(TOPIC_COUNTS, 1, "compact"),
+    ];
+    for planned in &plan.aggregations {
+        topics.push(topic(&planned.options.name, partitions, "compact,delete"));
+        topics.push(topic(
+            &names::topic_state(&planned.options.name),
+            partitions,
+            "compact",
+        ));
+    }
+    // The log is the source of truth here; when it may forget is not acted on yet.
+    for topic in &mut topics {
+        topic.config.push(("retention.ms", "-1".to_owned()));
+    }
+    topics
+}
+
+fn start_sink(
+    plan: &Plan,
+    store: &Path,
+    cluster: &Cluster,
+    telemetry: &Telemetry,
+    stop: &CancellationToken,
+) -> Result<Sink, StartError> {
+    let options = SinkOptions {
+        tables: plan.tables().cloned().collect(),
+        counts_topic: TOPIC_COUNTS.to_owned(),
+        parse_counts,
+        store: store.to_owned(),
+    };
+    Sink::start(options, cluster.clone(), telemetry, stop.clone()).map_err(failed("sink"))
+}
+
+async fn start_web(
+    plan: &Plan,
+    store: &Path,
+    cluster: &Cluster,
+    options: &StartOptions,
+    gateway: SocketAddr,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Web, StartError> {
+    let views = plan.aggregations.iter().map(|planned| AggregationView {
+        table: planned.table.clone(),
+        keys: planned.keys.clone(),
+        calendar: planned.options.calendar.clone(),
+        zone: planned.options.zone.clone(),
+        sums: planned.sums.clone(),
+    });
+    let mut web = WebOptions::new(plan.config.web.address, store, cluster.clone());
+    web.aggregations = views.collect();
+    web.demo = options.demo;
+    web.gateway_url = format!("http://{gateway}");
+    Web::bind(web, Arc::clone(telemetry))
+        .await
+        .map_err(failed("web"))
+}
+
+/// Copies the gateway's own counts into the metrics, over and over.
+async fn publish_gateway(
+    metrics: Arc<GatewayMetrics>,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+) {
+    let hop = telemetry.hop("gateway");
+    let mut records_before = 0;
+    while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
+        .await
+        .is_err()
+    {
+        let mut records = 0;
+        for source in &metrics.sources {
+            let label = format!("source=\"{}\"", source.source);
+            let set =
+                |name: &str, value: u64| telemetry.meter(name, &label).set(value.cast_signed());
+            set(
+                "gateway_requests_total",
+                source.requests.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_accepted_total",
+                source.accepted.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_refused_total",
+                source.refused.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_quarantined_total",
+                source.quarantined.load(Ordering::Relaxed),
+            );
+            records += source.records.load(Ordering::Relaxed);
+        }
+        for (rule, count) in metrics.refused_by_rule() {
+            if count > 0 {
+                let label = format!("rule=\"{rule}\"");
+                telemetry
+                    .meter("gateway_refused_by_rule_total", &label)
+                    .set(count.cast_signed());
+            }
+        }
+        let retry_later = metrics.retry_later.load(Ordering::Relaxed);
+        telemetry
+            .meter("gateway_retry_later_total", "")
+            .set(retry_later.cast_signed());
+        hop.add_in(records - records_before);
+        records_before = records;
+    }
+}
