@@ -1,0 +1,283 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pipeline::{Config, Plan};
+
+use crate::WrongConfiguration;
+
+/// The day's transactions, from any source to a live page of totals, each counted exactly once.
+///
+/// Try it:  daybook up --demo        then open http://127.0.0.1:8080
+///
+/// Post a transaction of your own:
+///   curl http://127.0.0.1:8081/v1/transactions/json -d '{"id":"t-1","account":"ann",
+///     "amount":"12.50","currency":"EUR","booked_at":"2026-11-23T10:15:00+01:00"}'
+#[derive(Debug, Parser)]
+#[command(
+    name = "daybook",
+    version,
+    verbatim_doc_comment,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file. Without it `daybook.toml` of this directory, or the defaults
+    #[arg(long, global = true, env = "DAYBOOK_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where queue, log and store are kept
+    #[arg(
+        long,
+        global = true,
+        env = "DAYBOOK_DATA_DIR",
+        default_value = "daybook-data",
+        value_name = "DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
+    /// Added to every port, so that several can run on one machine
+    #[arg(
+        long,
+        global = true,
+        env = "DAYBOOK_PORT_OFFSET",
+        default_value_t = 0,
+        value_name = "N"
+    )]
+    pub(crate) port_offset: u16,
+    /// How log lines look, on stderr
+    #[arg(
+        long,
+        global = true,
+        env = "DAYBOOK_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) log_format: LogFormat,
+    /// Which log lines: error, warn, info, debug, or by part (`warn,connector=debug`)
+    #[arg(
+        long,
+        global = true,
+        env = "DAYBOOK_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in this process
+    Up(UpArgs),
+    /// Run the gateway alone (needs a queue that speaks MQ's protocol)
+    Gateway,
+    /// Run the queue manager alone (needs MQ's protocol)
+    Queue,
+    /// Run the connector alone (needs MQ's protocol)
+    Connect,
+    /// Run the aggregations alone, against the log of the configuration
+    Aggregate,
+    /// Run the sink alone
+    Sink,
+    /// Run page and API alone
+    Web,
+    /// Check configuration and sources, and report every mistake with its place
+    Check,
+    /// Send files, or generated load, through the gateway
+    Send(SendArgs),
+    /// Ask the store with SQL
+    Query(QueryArgs),
+    /// Recompute all totals from the log, and compare results and store with them
+    Prove(ProveArgs),
+    /// Measure: open-loop load, latency from the intended send time to the event on the page's stream
+    Bench(BenchArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Also send made-up traffic of today through the gateway, so that the page moves
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Only these parts: front (gateway, queue, connector), log, aggregate, sink, web
+    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    pub(crate) only: Vec<PartName>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PartName {
+    Front,
+    Log,
+    Aggregate,
+    Sink,
+    Web,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Which source the files are of: `daybook check` lists them
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Files, directories, or `-` for standard input
+    #[arg(value_name = "FILE", required_unless_present = "generate")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Gateway to send to [default: the configured one]
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<String>,
+    /// Most records in one request; each request is accepted whole or not at all
+    #[arg(long, default_value_t = 5_000, value_name = "N")]
+    pub(crate) batch: usize,
+    /// Connections at once
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) connections: usize,
+    /// Accept the good records of a request with bad ones
+    #[arg(long)]
+    pub(crate) lenient: bool,
+    /// How long to go on trying while the gateway is away, in seconds
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
+    pub(crate) retry: u64,
+    /// Send this many generated transactions instead of files
+    #[arg(long, value_name = "N", conflicts_with = "files")]
+    pub(crate) generate: Option<u64>,
+    /// Transactions a second at most [default: as fast as the gateway takes them]
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<u64>,
+    /// Accounts of generated transactions
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) accounts: u64,
+    /// The same seed generates the same transactions
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// No progress bar
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// For example: SELECT currency, sum(total) FROM daily_totals GROUP BY currency
+    pub(crate) sql: String,
+    /// How the answer is printed
+    #[arg(long, default_value = "table")]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Table,
+    Csv,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// How long to wait until everything accepted has arrived, in seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) wait: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Transactions a second
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub(crate) rate: u64,
+    /// Transactions in one request; 1 = single posts
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) bulk: u64,
+    /// Connections [0: 128 for single posts, 8 for bulk]
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) connections: usize,
+    /// How long to measure, in seconds
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    pub(crate) duration: u64,
+    /// How long to run before measuring, in seconds
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    pub(crate) warm_up: u64,
+    /// Accounts
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) accounts: u64,
+    /// Chooses accounts and amounts; one used before gives duplicates [default: from the clock]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Process to report memory and CPU by thread of
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Global {
+    pub(crate) fn start_logging(&self) {
+        use tracing_subscriber::EnvFilter;
+        let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|error| {
+            eprintln!(
+                "daybook: --log {:?} is not understood ({error}); using warn",
+                self.log
+            );
+            EnvFilter::new("warn")
+        });
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Text => builder.init(),
+            LogFormat::Json => builder.json().init(),
+        }
+    }
+
+    /// The configuration as given, ports moved.
+    pub(crate) fn read_config(&self) -> anyhow::Result<Config> {
+        let default = Path::new("daybook.toml");
+        let path = self
+            .config
+            .as_deref()
+            .or_else(|| default.exists().then_some(default));
+        let mut config = match path {
+            None => Config::default(),
+            Some(path) => Config::read(path).map_err(|error| {
+                let mut text = error.to_string();
+                if let Some(cause) = std::error::Error::source(&error) {
+                    text = format!("{text}: {cause}");
+                }
+                WrongConfiguration(text)
+            })?,
+        };
+        config.offset_ports(self.port_offset);
+        Ok(config)
+    }
+
+    /// The configuration, checked.
+    pub(crate) async fn plan(&self) -> anyhow::Result<Plan> {
+        let config = self.read_config()?;
+        Plan::check(config).await.map_err(|mistakes| {
+            let mut text = match mistakes.len() {
+                1 => "the configuration has a mistake:".to_owned(),
+                count => format!("the configuration has {count} mistakes:"),
+            };
+            for mistake in mistakes {
+                text = format!("{text}\n\n{mistake}");
+            }
+            WrongConfiguration(text).into()
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! `daybook check`: everything that can be known before starting.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::cli::Global;
+
+pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
+    let plan = global.plan().await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "configuration: fine")?;
+    let sources: Vec<&str> = plan.sources().collect();
+    writeln!(out, "sources:       {}", sources.join(", "))?;
+    for (table, options) in plan.tables().zip(plan.aggregations()) {
+        let columns: Vec<&str> = table
+            .columns
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let keep = options
+            .keep_days
+            .map_or("all days".to_owned(), |days| format!("{days} days"));
+        writeln!(
+            out,
+            "aggregation:   {} ({}), day of {} from {}, keeps {keep}",
+            table.name,
+            columns.join(", "),
+            options.zone,
+            options.cut_off
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,8 @@
+//! One file a subcommand.
+
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod prove;
+pub(crate) mod query;
+pub(crate) mod send;
+pub(crate) mod up;

@@ -1,0 +1,143 @@
+//! `daybook up`: the whole in one process.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pipeline::{Part, Running, StartOptions};
+use sender::demo::{self, DemoOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Global, PartName, UpArgs};
+
+pub(crate) async fn run(global: &Global, args: UpArgs) -> anyhow::Result<ExitCode> {
+    let parts = match args.only.is_empty() {
+        true => vec![
+            Part::Front,
+            Part::Log,
+            Part::Aggregate,
+            Part::Sink,
+            Part::Web,
+        ],
+        false => args
+            .only
+            .iter()
+            .map(|name| match name {
+                PartName::Front => Part::Front,
+                PartName::Log => Part::Log,
+                PartName::Aggregate => Part::Aggregate,
+                PartName::Sink => Part::Sink,
+                PartName::Web => Part::Web,
+            })
+            .collect(),
+    };
+    serve(global, parts, args.demo).await
+}
+
+pub(crate) async fn run_part(global: &Global, part: Part) -> anyhow::Result<ExitCode> {
+    serve(global, vec![part], false).await
+}
+
+async fn serve(global: &Global, parts: Vec<Part>, demo: bool) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let plan = global.plan().await?;
+    let zone = plan
+        .aggregations()
+        .next()
+        .map(|aggregation| aggregation.zone.clone());
+    let options = StartOptions {
+        data_dir: global.data_dir.clone(),
+        parts,
+        demo,
+    };
+    // Before anything listens: a Ctrl-C from now on stops cleanly.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut announce = |part: &'static str, found: String| {
+        // Nobody may be reading: then there is nobody to tell.
+        let _ = writeln!(std::io::stdout(), "  {part:<11} ready  {found}");
+    };
+    let started = tokio::select! {
+        started = pipeline::start(plan, options, &mut announce) => started?,
+        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+    };
+    let millis = began.elapsed().as_millis();
+    let _ = write_addresses(&started, global, demo, millis);
+    let stop_demo = CancellationToken::new();
+    let demo_task = match (demo, started.gateway) {
+        (true, Some(gateway)) => {
+            let options = DemoOptions {
+                gateway: format!("http://{gateway}"),
+                zone: zone.unwrap_or_else(|| "UTC".to_owned()),
+                ..DemoOptions::default()
+            };
+            Some(tokio::spawn(demo::run(
+                options,
+                Arc::new(sender::Silent),
+                stop_demo.clone(),
+            )))
+        }
+        _ => None,
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    let _ = writeln!(
+        std::io::stdout(),
+        "\nstopping: what was accepted is carried through (Ctrl-C again to stop at once)"
+    );
+    stop_demo.cancel();
+    if let Some(task) = demo_task {
+        task.abort();
+    }
+    tokio::select! {
+        () = started.stop() => {}
+        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+    }
+    let _ = writeln!(std::io::stdout(), "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_addresses(
+    running: &Running,
+    global: &Global,
+    demo: bool,
+    millis: u128,
+) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "\nDaybook is ready after {millis} ms. Data is kept in {}.\n",
+        global.data_dir.display()
+    )?;
+    if let Some(web) = running.web {
+        writeln!(out, "  page      http://{web}")?;
+    }
+    if let Some(gateway) = running.gateway {
+        writeln!(
+            out,
+            "  gateway   http://{gateway}/v1/transactions/{{source}}"
+        )?;
+    }
+    writeln!(out, "  kafka     {}", running.kafka)?;
+    writeln!(out, "  health    http://{}/readyz, /metrics", running.admin)?;
+    if let Some(gateway) = running.gateway {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        writeln!(out, "\nPost a first transaction:\n")?;
+        writeln!(
+            out,
+            "  curl http://{gateway}/v1/transactions/json -d '{{\"id\":\"t-1\",\"account\":\"ann\",\"amount\":\"12.50\",\"currency\":\"EUR\",\"booked_at\":\"{now}\"}}'"
+        )?;
+    }
+    if demo {
+        writeln!(
+            out,
+            "\nMade-up traffic is being sent. Without --demo there is none."
+        )?;
+    }
+    writeln!(out, "\nCtrl-C stops.")?;
+    out.flush()
+}
