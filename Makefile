@@ -1,0 +1,43 @@
+# make up     build everything (page included) and run it with made-up traffic
+# make build  the program: $(CARGO_TARGET_DIR)/release/daybook
+# make test   everything CI runs
+# make soak   the long trials in full
+# make bench  open-loop benchmarks against a pipeline of their own
+# make fmt    format
+
+SHELL := /bin/bash
+# Outside the checkout, so that a fresh clone finds what was built before.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/daybook/target
+DAYBOOK := $(CARGO_TARGET_DIR)/release/daybook
+PAGE_SOURCES := $(shell find page -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+.PHONY: build up page test soak bench fmt prerequisites
+
+build: prerequisites page
+	@[ -d "$(CARGO_TARGET_DIR)/release/deps" ] || echo "A first build compiles some 400 crates: 15 to 25 minutes on two cores. The next ones take a minute or two."
+	cargo build --release --locked -p daybook
+	@echo "built $(DAYBOOK)"
+
+up: build
+	$(DAYBOOK) up --demo
+
+page: page/dist/index.html
+
+page/dist/index.html: $(PAGE_SOURCES)
+	@scripts/prerequisites.sh node
+	cd page && npm ci --no-audit --no-fund && npm run build
+
+test:
+	scripts/test.sh
+
+soak: build
+	KILLS=200 cargo test --release --locked -p daybook --test kill -- --nocapture
+
+bench: build
+	bench/run.sh $(DAYBOOK)
+
+fmt:
+	cargo fmt --all
+
+prerequisites:
+	@scripts/prerequisites.sh cargo cc make

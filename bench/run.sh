@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Single posts and bulk, one after the other, against one pipeline. SECONDS_EACH, RATE_SINGLE, RATE_BULK change them.
+set -euo pipefail
+bin=${1:?the path of the program}
+dir=$(mktemp -d)
+offset=${PORT_OFFSET:-2600}
+"$bin" --data-dir "$dir/data" --port-offset "$offset" up >"$dir/up.log" 2>&1 &
+pid=$!
+trap 'kill -INT $pid 2>/dev/null; wait $pid 2>/dev/null; rm -rf "$dir"' EXIT
+for _ in $(seq 1200); do grep -q '^Daybook is ready' "$dir/up.log" && break; kill -0 $pid; sleep 0.05; done
+run() { "$bin" --data-dir "$dir/data" --port-offset "$offset" bench --pid $pid --duration "${SECONDS_EACH:-20}" "$@" || failed=1; }
+failed=0
+run --rate "${RATE_SINGLE:-10000}"
+run --rate "${RATE_BULK:-100000}" --bulk 1000 --accounts 10000
+"$bin" --data-dir "$dir/data" --port-offset "$offset" prove | tail -3
+exit $failed
