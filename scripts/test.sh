@@ -69,7 +69,9 @@ docs() {
 }
 
 browser() {
-  (cd page && DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" node --test --test-reporter=tap e2e/)
+  # A runner that finds no test has not passed.
+  (cd page && DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" node --test --test-reporter=tap e2e/page.spec.mjs) \
+    | tee "$log/browser" && ! grep -q "^# tests 0" "$log/browser"
 }
 
 foreign_clients() {

@@ -114,7 +114,7 @@ pub struct Engine {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Id,
-    SourceName,
+    Origin,
     Account,
     Currency,
     Reverses,
@@ -124,6 +124,9 @@ enum Source {
     BusinessDay,
     Text(usize),
 }
+
+/// First offset of a batch, and the identities and contents that were new in it.
+type NewIdentities = (i64, Vec<(u128, u64)>);
 
 /// A record that is to be added.
 struct Accepted<'a> {
@@ -148,7 +151,7 @@ impl Engine {
         })?;
         let source = |name: &str| match name {
             "id" => Source::Id,
-            "source" => Source::SourceName,
+            "source" => Source::Origin,
             "account" => Source::Account,
             "currency" => Source::Currency,
             "reverses" => Source::Reverses,
@@ -311,7 +314,7 @@ impl Engine {
         touched: &mut BTreeMap<BusinessDay, ()>,
     ) -> Vec<Accepted<'a>> {
         let mut accepted = Vec::with_capacity(batch.len());
-        let mut new: BTreeMap<(i32, i32), (i64, Vec<(u128, u64)>)> = BTreeMap::new();
+        let mut new: BTreeMap<(i32, i32), NewIdentities> = BTreeMap::new();
         for input in batch {
             let (day, class) = match parse(input.value, &self.options.text_columns) {
                 Err(error) => {
@@ -536,7 +539,7 @@ fn push(columns: &[Source], batch: &mut InputBatch, record: &Accepted<'_>) {
     for (index, source) in columns.iter().enumerate() {
         match source {
             Source::Id => batch.push_text(index, Some(&parsed.id)),
-            Source::SourceName => batch.push_text(index, Some(&parsed.source)),
+            Source::Origin => batch.push_text(index, Some(&parsed.source)),
             Source::Account => batch.push_text(index, Some(&parsed.account)),
             Source::Currency => batch.push_text(index, Some(&parsed.currency)),
             Source::Reverses => batch.push_text(index, parsed.reverses.as_deref()),

@@ -28,7 +28,7 @@ type Oracle = BTreeMap<u64, (i64, u64)>;
 fn kills_at_random_moments_lose_and_double_nothing() {
     let kills = number("KILLS", 20);
     let seed = number("SEED", 20_261_123);
-    println!("SEED={seed} KILLS={kills}");
+    eprintln!("SEED={seed} KILLS={kills}");
     let place = Arc::new(Place::new(2_000));
     let stop = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicU64::new(0));
@@ -59,7 +59,7 @@ fn kills_at_random_moments_lose_and_double_nothing() {
             kill_while_starting(&place, &mut dice);
         }
         daybook = place.up();
-        println!("kill {kill}: {} accepted", accepted.load(Ordering::Relaxed));
+        eprintln!("kill {kill}: {} accepted", accepted.load(Ordering::Relaxed));
     }
     stop.store(true, Ordering::Relaxed);
     senders
@@ -89,7 +89,7 @@ fn kills_at_random_moments_lose_and_double_nothing() {
     assert_eq!(rows.lines().count(), oracle.len() + 1);
     let proof = place.stdout(&["prove"]);
     assert!(proof.contains("proved"), "{proof}");
-    println!("{count} transactions, {kills} kills\n{proof}");
+    eprintln!("{count} transactions, {kills} kills\n{proof}");
     assert_eq!(daybook.stop(), Some(0));
 }
 

@@ -82,7 +82,7 @@ pub enum ClientError {
         servers: String,
         /// From librdkafka.
         #[source]
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// A topic exists with another number of partitions than its readers and writers agree on.
     #[error("topic {topic} does not exist at {servers}")]
@@ -125,7 +125,7 @@ impl Cluster {
         ClientError::Kafka {
             what: what.into(),
             servers: self.bootstrap_servers.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 

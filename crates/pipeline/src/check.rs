@@ -327,7 +327,9 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_valid() {
-        check("", &expect![[""]]);
+        check("", &expect![[r#"
+            [TableSpec { name: "daily_totals", columns: [("account", Text), ("currency", Text), ("total", Decimal), ("transactions", Int)] }]
+        "#]]);
     }
 
     #[test]
@@ -351,12 +353,27 @@ SELECT account, sum(amuont) AS total
 FROM transactions
 GROUP BY business_day, account"""
 "#,
-            &expect![[""]],
+            &expect![[r#"
+                `queue.use` is "external": this version has the embedded queue only
+                `log.use` is "external", so `log.bootstrap_servers` must say where: "host:9092"
+                `web.address` is 0.0.0.0:8080: without authentication, which this version lacks, only loopback addresses are allowed (127.0.0.1:8080)
+                `aggregation.name` is "Bad-Name", but must be 1 to 64 of a-z, 0-9 and _, begin with a letter, and not be "transactions"
+                aggregation Bad-Name: "Europe/Zagrebb" is no time zone of the IANA database (example: "Europe/Zagreb"): failed to find time zone `Europe/Zagrebb` in time zone database
+                aggregation totals: `sql`: line 1, column 21: not accepted: column 'amuont' not found
+                  | SELECT account, sum(amuont) AS total
+                  |                     ^
+            "#]],
         );
     }
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
-        check("[log]\npartitoins = 3\n", &expect![[""]]);
+        check("[log]\npartitoins = 3\n", &expect![[r#"
+            the configuration file daybook.toml is not usable: TOML parse error at line 2, column 1
+              |
+            2 | partitoins = 3
+              | ^^^^^^^^^^
+            unknown field `partitoins`, expected one of `use`, `address`, `bootstrap_servers`, `partitions`, `properties`
+        "#]]);
     }
 }

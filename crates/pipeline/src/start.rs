@@ -153,15 +153,7 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let lock = lock_data_dir(&options.data_dir)?;
     let telemetry = Arc::new(Telemetry::default());
-    for hop in [
-        "gateway",
-        "queue",
-        "connector",
-        "log",
-        "aggregator",
-        "sink",
-        "web",
-    ] {
+    for hop in ["gateway", "queue", "connector", "aggregator", "sink", "web"] {
         telemetry.hop(hop);
     }
     let readiness = Arc::new(Readiness::default());

@@ -139,7 +139,10 @@ impl DiskFile for SimHandle {
 
 const SEGMENT_BYTES: u64 = 2_000;
 
-fn open(disk: &SimDisk) -> Result<(Writer, Arc<Segments>, Vec<(u64, Vec<u8>)>), RecoverError> {
+/// The position behind each record, and the record.
+type Records = Vec<(u64, Vec<u8>)>;
+
+fn open(disk: &SimDisk) -> Result<(Writer, Arc<Segments>, Records), RecoverError> {
     let mut records = Vec::new();
     let recovered = recover(disk, &mut |end, record| {
         records.push((end, record.to_vec()));

@@ -12,6 +12,7 @@ use store::TableSpec;
 use tracing::warn;
 use types::{BusinessDay, Micros, names};
 
+use crate::ends::{Answer, Ends};
 use crate::error::FeedError;
 use crate::feed::{Batch, Beginning, Feed};
 use crate::position::epoch_of;
@@ -22,9 +23,7 @@ use crate::stored;
 const BATCH_RECORDS_MAX: usize = 2_000;
 /// Longest time a batch is filled; whatever there is by then is shown.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
-/// How often the ends of the log are asked for while records come in or it cannot be read.
-const ENDS_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest wait for a question that is asked between batches.
+/// Longest wait for the cluster's name.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Follows an aggregation's results topic from where the store has got to.
@@ -44,8 +43,9 @@ struct Following {
     next: Vec<i64>,
     at_end: Vec<bool>,
     waits: bool,
-    trouble: Option<String>,
-    asked: Instant,
+    /// Why nothing can be read, and since when.
+    trouble: Option<(Instant, String)>,
+    ends: Ends,
 }
 
 /// What a poll found.
@@ -59,6 +59,29 @@ enum Filled {
 impl Following {
     fn is_at_end(&self) -> bool {
         !self.at_end.contains(&false)
+    }
+
+    /// So that lag and trouble are known when no record says so.
+    fn ask(&mut self, batch: &mut Batch) {
+        let Some(Answer { asked, ends }) = self.ends.ask() else {
+            return;
+        };
+        match ends {
+            Ok(ends) => {
+                if self
+                    .trouble
+                    .as_ref()
+                    .is_some_and(|(since, _)| *since < asked)
+                {
+                    self.trouble = None;
+                }
+                // The last offset of a partition is a marker, as all is published in transactions.
+                let pairs = ends.iter().zip(&self.next);
+                batch.lag = Some(pairs.map(|(end, next)| (end - next - 1).max(0)).sum());
+            }
+            Err(reason) if self.trouble.is_none() => self.trouble = Some((asked, reason)),
+            Err(_) => {}
+        }
     }
 }
 
@@ -96,7 +119,7 @@ impl Feed for KafkaFeed {
             at_end: pairs.map(|(at, end)| at >= end).collect(),
             waits: false,
             trouble: None,
-            asked: Instant::now(),
+            ends: Ends::new(self.cluster.clone(), self.table.name.clone()),
         });
         Ok(Beginning {
             epoch: epoch_of(&cluster.unwrap_or_default(), &self.table.name, ends.len()),
@@ -120,13 +143,14 @@ impl Feed for KafkaFeed {
         let idle = matches!(filled, Ok(Filled::Idle)) && following.trouble.is_none();
         if idle && following.is_at_end() {
             batch.lag = Some(0);
-        } else if following.asked.elapsed() > ENDS_INTERVAL {
-            self.ask(&mut following, batch);
+        } else {
+            following.ask(batch);
         }
         batch.at_end = following.is_at_end();
         let reached = following.next.iter().copied().enumerate();
         batch.reached.extend(reached);
-        batch.trouble.clone_from(&following.trouble);
+        let trouble = following.trouble.as_ref();
+        batch.trouble = trouble.map(|(_, reason)| reason.clone());
         self.following = Some(following);
         filled.map(|_| ())
     }
@@ -268,7 +292,8 @@ impl KafkaFeed {
         match error.rdkafka_error_code() {
             Some(Code::OffsetOutOfRange | Code::AutoOffsetReset) => Err(self.out_of_range(-1, -1)),
             _ if is_passing(&error) => {
-                following.trouble = Some(format!("the log cannot be reached: {error}"));
+                let reason = format!("the log cannot be reached: {error}");
+                following.trouble = Some((Instant::now(), reason));
                 Ok(())
             }
             _ => {
@@ -276,24 +301,6 @@ impl KafkaFeed {
                 Err(FeedError::from(self.cluster.error(what, error)))
             }
         }
-    }
-
-    /// Asks for the ends of the log, so that lag and trouble are known when no record says so.
-    fn ask(&self, following: &mut Following, batch: &mut Batch) {
-        following.asked = Instant::now();
-        let (consumer, topic) = (&following.consumer, &self.table.name);
-        let mut lag = 0;
-        for (partition, next) in (0..).zip(&following.next) {
-            match consumer.fetch_watermarks(topic, partition, QUESTION_TIME_MAX) {
-                Ok((_, end)) => lag += (end - next).max(0),
-                Err(error) => {
-                    following.trouble = Some(format!("the log cannot be reached: {error}"));
-                    return;
-                }
-            }
-        }
-        following.trouble = None;
-        batch.lag = Some(lag);
     }
 }
 

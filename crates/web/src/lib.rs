@@ -27,6 +27,7 @@
 pub mod api;
 mod connection;
 mod csv;
+mod ends;
 mod error;
 mod feed;
 mod follow;

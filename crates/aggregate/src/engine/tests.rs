@@ -177,9 +177,10 @@ fn an_overflow_is_an_error_of_the_record_alone() {
 t2 ann 1 23T10:00 23T10:00
 t3 bob 999999999999999999 23T10:00 23T10:00",
         &expect![[r#"
-            {"v":[1,2],"day":"2026-11-23","deleted":false,"at":[0,3],"account":"ann","total":"1000000000000000000000000000.00"}
-            {"v":[1,1],"day":"2026-11-23","deleted":false,"at":[0,3],"account":"bob","total":"999999999999999999000000000.00"}
-            2026-11-23: Counts { counted: 3, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 0 }
+            {"v":[1,1],"day":"2026-11-23","deleted":false,"at":[0,1],"account":"ann","total":"9999999999999999990000000000.00"}
+            {"v":[1,1],"day":"2026-11-23","deleted":false,"at":[0,3],"account":"bob","total":"9999999999999999990000000000.00"}
+            quarantined 2: not-computable: the SQL of the aggregation daily_totals: a sum leaves DECIMAL(33,5)
+            2026-11-23: Counts { counted: 2, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 1 }
             rows 2 identities 3
         "#]],
     );

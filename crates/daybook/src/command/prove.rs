@@ -105,7 +105,10 @@ async fn wait_for_change(
     Ok(())
 }
 
-fn read_transactions(cluster: &Cluster) -> anyhow::Result<(Vec<Record>, Vec<(i64, i64)>)> {
+/// First and next offset of each partition.
+type Bounds = Vec<(i64, i64)>;
+
+fn read_transactions(cluster: &Cluster) -> anyhow::Result<(Vec<Record>, Bounds)> {
     let consumer = cluster.reader("daybook-prove")?;
     let ends = cluster
         .offsets(&consumer, names::TOPIC_TRANSACTIONS)

@@ -1,5 +1,5 @@
 //! Starts the built program on a directory and ports of its own, and asks it things.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
