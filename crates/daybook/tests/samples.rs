@@ -195,7 +195,7 @@ fn bad_input_is_refused_clearly_and_memory_stays_flat() {
         "",
         b"00001 19970101 1\n",
         422,
-        &["record", "field"],
+        &["record", "columns"],
     );
     refused(
         &place,

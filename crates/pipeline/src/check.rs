@@ -327,9 +327,12 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_valid() {
-        check("", &expect![[r#"
+        check(
+            "",
+            &expect![[r#"
             [TableSpec { name: "daily_totals", columns: [("account", Text), ("currency", Text), ("total", Decimal), ("transactions", Int)] }]
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -368,12 +371,15 @@ GROUP BY business_day, account"""
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
-        check("[log]\npartitoins = 3\n", &expect![[r#"
+        check(
+            "[log]\npartitoins = 3\n",
+            &expect![[r#"
             the configuration file daybook.toml is not usable: TOML parse error at line 2, column 1
               |
             2 | partitoins = 3
               | ^^^^^^^^^^
             unknown field `partitoins`, expected one of `use`, `address`, `bootstrap_servers`, `partitions`, `properties`
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -39,7 +39,7 @@ pub enum WebError {
     },
 }
 
-/// A feed cannot go on. The follower decides by [`FeedError::restarts`].
+/// A feed cannot go on. Whether it begins anew is said at each variant.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
