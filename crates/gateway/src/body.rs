@@ -50,33 +50,80 @@ async fn collect(
     bytes_max: usize,
     share: &mut Share,
 ) -> Result<Bytes, BodyError> {
-    let mut first = Bytes::new();
-    let mut joined: Vec<u8> = Vec::new();
+    let mut pieces = Pieces::default();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
             continue;
         };
-        if first.len().max(joined.len()) + data.len() > bytes_max {
+        if pieces.bytes + data.len() > bytes_max {
             return Err(BodyError::TooLarge);
         }
         if !share.grow(data.len()) {
             return Err(BodyError::Busy);
         }
-        if first.is_empty() && joined.is_empty() {
-            // Nearly every single transaction arrives in one piece and is not copied.
-            first = data;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.extend_from_slice(&first);
-        }
-        joined.extend_from_slice(&data);
+        pieces.push(data);
     }
-    Ok(if joined.is_empty() {
-        first
-    } else {
-        joined.into()
-    })
+    pieces.join(share).ok_or(BodyError::Busy)
+}
+
+/// A body as it arrives, of a length that nobody knows.
+///
+/// One growing buffer would be copied again and again, and leave each of its former sizes behind in
+/// the allocator. Here a body is copied at most twice, and one that is refused never whole.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// Nearly every single transaction arrives in one frame and is not copied at all.
+    first: Bytes,
+    later: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pieces {
+    /// A sender of tiny frames must not cost a list entry each: pieces have at least this size.
+    const PIECE_BYTES_MIN: usize = 16 << 10;
+    const PIECE_BYTES_MAX: usize = 1 << 20;
+
+    fn push(&mut self, mut data: Bytes) {
+        if self.bytes == 0 {
+            self.bytes = data.len();
+            self.first = data;
+            return;
+        }
+        while !data.is_empty() {
+            let piece = match self.later.last_mut() {
+                Some(piece) if piece.len() < piece.capacity() => piece,
+                _ => {
+                    let bytes = self
+                        .bytes
+                        .clamp(Self::PIECE_BYTES_MIN, Self::PIECE_BYTES_MAX);
+                    self.later.push(Vec::with_capacity(bytes));
+                    continue;
+                }
+            };
+            let part = data.split_to(data.len().min(piece.capacity() - piece.len()));
+            piece.extend_from_slice(&part);
+            self.bytes += part.len();
+        }
+    }
+
+    /// The whole body. `None` when the budget does not have the copy.
+    fn join(self, share: &mut Share) -> Option<Bytes> {
+        if self.later.is_empty() {
+            return Some(self.first);
+        }
+        let bytes = self.bytes;
+        if !share.grow(bytes) {
+            return None;
+        }
+        let mut joined = Vec::with_capacity(bytes);
+        joined.extend_from_slice(&self.first);
+        for piece in self.later {
+            joined.extend_from_slice(&piece);
+        }
+        // The pieces are gone.
+        share.shrink(bytes);
+        Some(joined.into())
+    }
 }
 
 /// Throws away a bounded part of what the sender is still sending.
@@ -92,4 +139,38 @@ pub(crate) async fn drain(body: &mut Incoming) {
     };
     // Whether it ended in time does not matter: the connection is closed behind it.
     let _ = timeout(DRAIN_TIME_MAX, discard).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    #[test]
+    fn a_body_is_what_was_sent_however_it_was_cut() {
+        let sent: Vec<u8> = (0..3_000_000_u32).map(|byte| byte as u8).collect();
+        for step in [1, 7, 4_096, 16_384, 16_385, 1 << 20, 2_999_999, 3_000_000] {
+            let mut pieces = Pieces::default();
+            for part in sent.chunks(step) {
+                pieces.push(Bytes::copy_from_slice(part));
+            }
+            let held: usize = pieces.later.iter().map(Vec::capacity).sum();
+            assert!(
+                held < sent.len() + Pieces::PIECE_BYTES_MAX,
+                "{step}: {held}"
+            );
+            assert!(pieces.later.len() < 10, "{step}: {}", pieces.later.len());
+            let joined = pieces.join(&mut Budget::new(sent.len()).share());
+            assert!(joined.expect("is in the budget") == sent, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_the_budget_does_not_have_is_not_made() {
+        let mut pieces = Pieces::default();
+        pieces.push(Bytes::from_static(b"ab"));
+        pieces.push(Bytes::from_static(b"c"));
+        let mut share = Budget::new(2).share();
+        assert_eq!(pieces.join(&mut share), None);
+    }
 }

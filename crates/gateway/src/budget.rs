@@ -51,6 +51,13 @@ impl Share {
         self.bytes += bytes;
         true
     }
+
+    /// Gives back a part.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Share {
@@ -70,8 +77,10 @@ mod tests {
         let mut second = budget.share();
         assert!(first.grow(60) && second.grow(40));
         assert!(!second.grow(1));
+        first.shrink(20);
+        assert!(second.grow(20) && !second.grow(1));
         drop(first);
-        assert!(second.grow(60));
+        assert!(second.grow(40));
         drop(second);
         assert_eq!(budget.used(), 0);
     }

@@ -18,7 +18,8 @@ pub struct GatewayOptions {
 
     /// Most bytes of bodies and translations in memory at a time, of all requests. 64 MiB.
     ///
-    /// Over it requests are answered `503` with `Retry-After: 1`. At least `limits.body_bytes_max`.
+    /// Over it requests are answered `503` with `Retry-After: 1`. At least twice
+    /// `limits.body_bytes_max`: a body that came in pieces is copied once.
     pub inflight_bytes_max: usize,
 
     /// Most open connections; further ones wait in the kernel's queue. 1,024.
@@ -96,10 +97,10 @@ impl GatewayOptions {
             "between 1 and 10000, the most of one unit of work",
         )?;
         check(
-            self.inflight_bytes_max >= limits.body_bytes_max,
+            self.inflight_bytes_max / 2 >= limits.body_bytes_max,
             "inflight_bytes_max",
             self.inflight_bytes_max,
-            "at least limits.body_bytes_max",
+            "at least twice limits.body_bytes_max",
         )?;
         check(
             (1..=1 << 20).contains(&self.connections_max),
@@ -134,7 +135,7 @@ mod tests {
         let error = options.validate().expect_err("too small");
         assert_eq!(
             error.to_string(),
-            "`gateway.inflight_bytes_max` is 1, but must be at least limits.body_bytes_max"
+            "`gateway.inflight_bytes_max` is 1, but must be at least twice limits.body_bytes_max"
         );
         options = GatewayOptions::default();
         options.limits.records_max = 10_001;

@@ -483,27 +483,36 @@ async fn a_gigabyte_in_chunks_leaves_memory_flat() {
 #[tokio::test]
 async fn bodies_in_flight_are_bounded() {
     let mut options = GatewayOptions {
-        inflight_bytes_max: 40_000,
+        inflight_bytes_max: 60_000,
         ..GatewayOptions::default()
     };
     options.limits.body_bytes_max = 30_000;
     let gateway = start_with(options).await;
-    // One request holds most of the budget while it is being sent.
-    let mut slow = TcpStream::connect(gateway.address)
-        .await
-        .expect("listening");
-    let head = "POST /v1/transactions/json HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n";
-    slow.write_all(head.as_bytes()).await.expect("writable");
-    slow.write_all(&[b' '; 29_000]).await.expect("writable");
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // Two requests hold most of the budget while they are being sent.
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(gateway.address)
+            .await
+            .expect("listening");
+        let head =
+            "POST /v1/transactions/json HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("writable");
+        stream.write_all(&[b' '; 29_000]).await.expect("writable");
+        slow.push(stream);
+    }
     let body = format!("{}{}", " ".repeat(20_000), record("a", "1"));
-    let answer = gateway.post("json", "", &body).await;
+    let mut answer = gateway.post("json", "", &body).await;
+    // Until the gateway has read what the two have sent.
+    while answer.status == 202 {
+        answer = gateway.post("json", "", &body).await;
+    }
     assert_eq!(
         (answer.status, answer.header("retry-after")),
         (503, Some("1"))
     );
     drop(slow);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // Until it has noticed that they are gone.
+    while gateway.post("json", "", &body).await.status == 503 {}
     assert_eq!(gateway.post("json", "", &body).await.status, 202);
 }
 
