@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{ClientError, Cluster, LogConsumer, TransactionalProducer, is_passing, report};
+use kafka_client::{
+    ClientError, Cluster, LogConsumer, Part, PartThread, Ready, TransactionalProducer, is_passing,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Meter, Telemetry, now_micros};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 use types::{BusinessDay, Counts, names};
 
 use crate::engine::{Changes, Engine, EngineError, Input};
@@ -25,8 +26,6 @@ pub const TOPIC_COUNTS: &str = "__daybook_counts";
 const POLL_TIME: Duration = Duration::from_millis(100);
 /// Counts are told to readers at most this often; the changelog has them with every batch.
 const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
-/// First and longest pause between attempts after a failure.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The service cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +52,9 @@ impl ServiceError {
     }
 }
 
-/// A running aggregation, on a thread of its own (librdkafka's calls block).
+/// A running aggregation, on a thread of its own.
 #[derive(Debug)]
-pub struct Aggregator {
-    thread: Option<thread::JoinHandle<()>>,
-    ready: watch::Receiver<bool>,
-}
+pub struct Aggregator(PartThread);
 
 impl Aggregator {
     /// Starts the thread. The SQL must have been accepted by [`Engine::new`] before.
@@ -72,39 +68,50 @@ impl Aggregator {
         telemetry: &Telemetry,
         shutdown: CancellationToken,
     ) -> Result<Self, ServiceError> {
-        let (ready_sender, ready) = watch::channel(false);
         let label = format!("aggregation=\"{}\"", options.name);
+        // DataFusion's plans are futures; they never wait for anything.
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let called = format!("aggregation {}", options.name);
         let runner = Runner {
             hop: telemetry.hop("aggregator"),
             rows: telemetry.meter("aggregation_rows", &label),
             identities: telemetry.meter("aggregation_identities", &label),
             options,
             cluster,
-            shutdown,
-            ready: ready_sender,
+            shutdown: shutdown.clone(),
+            runtime: runtime.map_err(ServiceError::Thread)?,
         };
-        let thread = thread::Builder::new()
-            .name("aggregate".to_owned())
-            .spawn(move || runner.run())
-            .map_err(ServiceError::Thread)?;
-        Ok(Self {
-            thread: Some(thread),
-            ready,
-        })
+        let started = PartThread::start("aggregate", called, shutdown, runner);
+        started.map(Self).map_err(ServiceError::Thread)
     }
 
     /// Waits until the state is restored and records are being read; `false` when it has failed for good.
     pub async fn ready(&mut self) -> bool {
-        self.ready.wait_for(|ready| *ready).await.is_ok()
+        self.0.ready().await
     }
 
     /// Waits for the end after the shutdown was asked for.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("the aggregation's thread panicked");
-        }
+    pub fn join(self) {
+        self.0.join();
+    }
+}
+
+/// Least time from one transaction to the next while several records come in it.
+const BUSY_INTERVAL: Duration = Duration::from_millis(5);
+/// A batch of this many records is a large one: the next is left to gather for as long as this one
+/// took. What is published of a batch depends on the keys in it, so larger ones cost less a record.
+const LARGE_RECORDS: usize = 2_000;
+/// Longest time that is left to gather.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(200);
+
+/// How long to leave the log alone after a batch of so many records that took so long.
+fn pause(records: usize, records_max: usize, took: Duration) -> Duration {
+    match records {
+        0 | 1 => Duration::ZERO,
+        // A backlog: there is nothing to gather.
+        _ if records >= records_max / 2 => Duration::ZERO,
+        LARGE_RECORDS.. => took.min(GATHER_TIME_MAX),
+        _ => BUSY_INTERVAL.saturating_sub(took),
     }
 }
 
@@ -115,55 +122,26 @@ struct Runner {
     rows: Arc<Meter>,
     identities: Arc<Meter>,
     shutdown: CancellationToken,
-    ready: watch::Sender<bool>,
+    runtime: tokio::runtime::Runtime,
 }
 
-impl Runner {
-    fn run(self) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                error!(error = %error, "the aggregation cannot start");
-                return;
-            }
-        };
-        let mut pause = BACK_OFF.0;
-        while !self.shutdown.is_cancelled() {
-            let began = Instant::now();
-            let life = Life::begin(&self, &runtime);
-            match life.and_then(|(mut life, consumer)| life.live(&consumer)) {
-                Ok(()) => break,
-                Err(error) if error.is_transient() => {
-                    if began.elapsed() > BACK_OFF.1 {
-                        pause = BACK_OFF.0;
-                    }
-                    warn!(
-                        name = self.options.name,
-                        error = report(&error),
-                        pause_ms = pause.as_millis() as u64,
-                        "aggregation failed; it goes on from its last commit"
-                    );
-                    thread::park_timeout(pause);
-                    pause = (pause * 2).min(BACK_OFF.1);
-                }
-                Err(error) => {
-                    error!(
-                        name = self.options.name,
-                        error = report(&error),
-                        "aggregation stopped"
-                    );
-                    return;
-                }
-            }
-        }
-        info!(name = self.options.name, "aggregation stopped");
+impl Part for Runner {
+    type Error = ServiceError;
+
+    fn live(&mut self, ready: &Ready) -> Result<(), ServiceError> {
+        let (mut life, consumer) = Life::begin(self)?;
+        ready.tell();
+        life.live(&consumer)
+    }
+
+    fn may_pass(&self, error: &ServiceError) -> bool {
+        error.is_transient()
     }
 }
 
 /// From a restore to the next failure.
 struct Life<'a> {
     runner: &'a Runner,
-    runtime: &'a tokio::runtime::Runtime,
     engine: Engine,
     producer: TransactionalProducer,
     state_topic: String,
@@ -172,10 +150,7 @@ struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    fn begin(
-        runner: &'a Runner,
-        runtime: &'a tokio::runtime::Runtime,
-    ) -> Result<(Self, LogConsumer), ServiceError> {
+    fn begin(runner: &'a Runner) -> Result<(Self, LogConsumer), ServiceError> {
         let (cluster, options) = (&runner.cluster, &runner.options);
         let name = &options.name;
         let state_topic = names::topic_state(name);
@@ -185,7 +160,7 @@ impl<'a> Life<'a> {
         producer
             .init()
             .map_err(|source| cluster.error("initialise transactions", source))?;
-        let mut engine = runtime.block_on(Engine::new(options.clone()))?;
+        let mut engine = runner.runtime.block_on(Engine::new(options.clone()))?;
         let began = Instant::now();
         let restored = restore(cluster, &state_topic, &mut engine)?;
         info!(
@@ -200,7 +175,6 @@ impl<'a> Life<'a> {
         assign_input(cluster, &consumer)?;
         let life = Self {
             runner,
-            runtime,
             engine,
             producer,
             state_topic,
@@ -211,13 +185,15 @@ impl<'a> Life<'a> {
     }
 
     fn live(&mut self, consumer: &LogConsumer) -> Result<(), ServiceError> {
-        self.runner.ready.send_replace(true);
         // The definition must be in the changelog before anything depends on it.
         self.step(&[])?;
         while !self.runner.shutdown.is_cancelled() {
             let messages = self.poll(consumer)?;
             if !messages.is_empty() {
+                let begun = Instant::now();
                 self.run_batch(consumer, &messages)?;
+                let records_max = self.runner.options.batch_records_max;
+                thread::sleep(pause(messages.len(), records_max, begun.elapsed()));
             } else if self.counts_due() {
                 self.step(&[])?;
             }
@@ -283,7 +259,7 @@ impl<'a> Life<'a> {
         }
         let records = inputs.len() as u64;
         self.runner.hop.add_in(records);
-        let mut changes = self.runtime.block_on(self.engine.process(&inputs))?;
+        let mut changes = self.runner.runtime.block_on(self.engine.process(&inputs))?;
         let quarantined = std::mem::take(&mut changes.quarantined);
         let values: Vec<(&Input<'_>, String)> = quarantined
             .iter()
@@ -313,7 +289,7 @@ impl<'a> Life<'a> {
 
     /// A commit without input: the definition, or counts that are due.
     fn step(&mut self, inputs: &[Input<'_>]) -> Result<(), ServiceError> {
-        let changes = self.runtime.block_on(self.engine.process(inputs))?;
+        let changes = self.runner.runtime.block_on(self.engine.process(inputs))?;
         self.commit(&changes, &[], None)
     }
 
@@ -488,4 +464,21 @@ fn assign_input(cluster: &Cluster, consumer: &LogConsumer) -> Result<(), Service
     let assigned = consumer.assign(&assignment);
     assigned.map_err(|source| cluster.error("assign partitions", source))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_record_is_never_waited_for_and_much_is_left_to_gather() {
+        let ms = Duration::from_millis;
+        let pause = |records, took| pause(records, 50_000, took);
+        assert_eq!(pause(1, ms(1)), ms(0));
+        assert_eq!(pause(2, ms(1)), ms(4));
+        assert_eq!(pause(LARGE_RECORDS - 1, ms(9)), ms(0));
+        assert_eq!(pause(LARGE_RECORDS, ms(9)), ms(9));
+        assert_eq!(pause(LARGE_RECORDS, ms(900)), GATHER_TIME_MAX);
+        assert_eq!(pause(25_000, ms(9)), ms(0));
+    }
 }

@@ -13,7 +13,7 @@
 //! of its messages (the claim, in the id log). Kafka commits first, the queue second. After any
 //! failure the unit of work is backed out, the transactional id is initialised anew (which fences an
 //! earlier self and decides what it left open), and the id log is read: messages that come again and
-//! are in it were delivered, and are discarded. `docs/specs/delivery.md` has the general protocol.
+//! are in it were delivered, and are discarded. `docs/adr/0001` says what one reader leaves out.
 //!
 //! # Invariants
 //!

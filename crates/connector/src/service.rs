@@ -6,24 +6,26 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{CALL_TIME_MAX, ClientError, Cluster, TransactionalProducer, is_fenced, report};
+use kafka_client::{
+    CALL_TIME_MAX, ClientError, Cluster, Part, PartThread, Ready, TransactionalProducer, is_fenced,
+};
 use queue_manager::{Message, QueueError, QueueManager};
 use rdkafka::admin::AdminOptions;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Telemetry, now_micros};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info};
 use types::names;
 
 use crate::claim::{Identity, decode_claim, encode_claim, identity};
 
 /// How long a get waits for a first message; also how soon a stop is noticed.
 const GET_WAIT: Duration = Duration::from_millis(100);
-/// First and longest pause between attempts after a failure.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Least time from one transaction to the next while several messages come in it. A transaction
+/// costs a dozen switches between threads, however little is in it.
+const BUSY_INTERVAL: Duration = Duration::from_millis(5);
 /// The id log is cut when it holds this many identities, or after this time.
 const CUT_IDENTITIES: usize = 1_000_000;
 const CUT_INTERVAL: Duration = Duration::from_secs(60);
@@ -44,14 +46,14 @@ pub struct ConnectorOptions {
 }
 
 impl ConnectorOptions {
-    /// The gateway's queue to the topic `transactions`, up to 5,000 messages or 4 MiB at once.
+    /// The gateway's queue to the topic `transactions`, up to 10,000 messages or 8 MiB at once.
     pub fn new() -> Self {
         Self {
             queue: names::QUEUE_TRANSACTIONS.to_owned(),
             topic: names::TOPIC_TRANSACTIONS.to_owned(),
             transactional_id: "daybook-connector-0".to_owned(),
-            batch_messages_max: 5_000,
-            batch_bytes_max: 4 << 20,
+            batch_messages_max: 10_000,
+            batch_bytes_max: 8 << 20,
         }
     }
 }
@@ -89,12 +91,9 @@ pub enum ConnectorError {
     Thread(#[source] std::io::Error),
 }
 
-/// A running connector, on a thread of its own (librdkafka's calls block).
+/// A running connector, on a thread of its own.
 #[derive(Debug)]
-pub struct Connector {
-    thread: Option<thread::JoinHandle<()>>,
-    ready: watch::Receiver<bool>,
-}
+pub struct Connector(PartThread);
 
 impl Connector {
     /// Starts the thread. Must be called within a tokio runtime, whose timers the gets use.
@@ -109,38 +108,26 @@ impl Connector {
         telemetry: &Telemetry,
         shutdown: CancellationToken,
     ) -> Result<Self, ConnectorError> {
-        let (ready_sender, ready) = watch::channel(false);
         let runner = Runner {
             hop: telemetry.hop("connector"),
             runtime: tokio::runtime::Handle::current(),
             options,
             queue,
             cluster,
-            shutdown,
-            ready: ready_sender,
+            shutdown: shutdown.clone(),
         };
-        let thread = thread::Builder::new()
-            .name("connect".to_owned())
-            .spawn(move || runner.run())
-            .map_err(ConnectorError::Thread)?;
-        Ok(Self {
-            thread: Some(thread),
-            ready,
-        })
+        let started = PartThread::start("connect", "connector".to_owned(), shutdown, runner);
+        started.map(Self).map_err(ConnectorError::Thread)
     }
 
     /// Waits until messages are being read; `false` when it has failed for good.
     pub async fn ready(&mut self) -> bool {
-        self.ready.wait_for(|ready| *ready).await.is_ok()
+        self.0.ready().await
     }
 
     /// Waits for the end after the shutdown was asked for.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("the connector's thread panicked");
-        }
+    pub fn join(self) {
+        self.0.join();
     }
 }
 
@@ -151,48 +138,36 @@ struct Runner {
     hop: Arc<Hop>,
     runtime: tokio::runtime::Handle,
     shutdown: CancellationToken,
-    ready: watch::Sender<bool>,
 }
 
-impl Runner {
-    fn run(self) {
-        let mut pause = BACK_OFF.0;
-        while !self.shutdown.is_cancelled() {
-            let began = Instant::now();
-            match Life::begin(&self).and_then(|mut life| life.live()) {
-                Ok(()) => break,
-                Err(error @ (ConnectorError::Fenced { .. } | ConnectorError::IdLog { .. })) => {
-                    error!(error = report(&error), "connector stopped");
-                    return;
-                }
-                Err(ConnectorError::Queue(QueueError::Stopped { .. })) => {
-                    warn!("connector stopped: the queue manager has stopped");
-                    return;
-                }
-                Err(error) => {
-                    if began.elapsed() > BACK_OFF.1 {
-                        pause = BACK_OFF.0;
-                    }
-                    warn!(
-                        error = report(&error),
-                        pause_ms = pause.as_millis() as u64,
-                        "connector failed; the batch is backed out and tried again"
-                    );
-                    thread::park_timeout(pause);
-                    pause = (pause * 2).min(BACK_OFF.1);
-                }
-            }
-        }
-        info!("connector stopped");
+impl Part for Runner {
+    type Error = ConnectorError;
+
+    fn live(&mut self, ready: &Ready) -> Result<(), ConnectorError> {
+        let mut life = Life::begin(self)?;
+        ready.tell();
+        life.live()
+    }
+
+    fn may_pass(&self, error: &ConnectorError) -> bool {
+        !matches!(
+            error,
+            ConnectorError::Fenced { .. }
+                | ConnectorError::IdLog { .. }
+                | ConnectorError::Queue(QueueError::Stopped { .. })
+        )
     }
 }
+
+/// Hashes already, so hashed again cheaply.
+type Identities = HashSet<Identity, foldhash::fast::RandomState>;
 
 /// From fencing the earlier self to the next failure.
 struct Life<'a> {
     runner: &'a Runner,
     producer: TransactionalProducer,
     /// Identities in the id log: a message with one of them was delivered.
-    delivered: HashSet<Identity>,
+    delivered: Identities,
     cut_at: Instant,
 }
 
@@ -205,7 +180,7 @@ impl<'a> Life<'a> {
             .init()
             .map_err(|source| cluster.error("initialise transactions", source))?;
         let consumer = cluster.reader("daybook-connector")?;
-        let mut delivered = HashSet::new();
+        let mut delivered = Identities::default();
         let mut foreign = false;
         cluster.read_all(&consumer, names::TOPIC_DELIVERED, |message| {
             use rdkafka::message::Message as _;
@@ -235,7 +210,6 @@ impl<'a> Life<'a> {
 
     fn live(&mut self) -> Result<(), ConnectorError> {
         let runner = self.runner;
-        runner.ready.send_replace(true);
         while !runner.shutdown.is_cancelled() {
             let mut unit = runner.queue.begin();
             let options = &runner.options;
@@ -246,6 +220,7 @@ impl<'a> Life<'a> {
                 options.batch_bytes_max,
             );
             let messages = runner.runtime.block_on(got)?;
+            let begun = Instant::now();
             if messages.is_empty() {
                 continue;
             }
@@ -264,6 +239,9 @@ impl<'a> Life<'a> {
                 self.deliver(&new)?;
             }
             runner.runtime.block_on(unit.commit())?;
+            if messages.len() > 1 {
+                thread::sleep(BUSY_INTERVAL.saturating_sub(begun.elapsed()));
+            }
             self.delivered
                 .extend(new.iter().map(|(_, identity)| *identity));
             self.observe(&new);
@@ -283,8 +261,14 @@ impl<'a> Life<'a> {
         let claim = encode_claim(&identities);
         self.send(names::TOPIC_DELIVERED, &[], &claim, None)?;
         for (message, _) in messages {
-            let account = account_of(&message.body);
-            let key = account.as_deref().unwrap_or_default().as_bytes();
+            let account = match message.properties.key.is_empty() {
+                true => account_of(&message.body),
+                false => None,
+            };
+            let key = match &account {
+                Some(account) => account.as_bytes(),
+                None => &message.properties.key,
+            };
             self.send(
                 &self.runner.options.topic,
                 key,
@@ -350,7 +334,7 @@ impl<'a> Life<'a> {
             .block_on(admin.delete_records(&cut, &options));
         deleted.map_err(|error| self.failed("cut the id log", error))?;
         debug!(identities = self.delivered.len(), "id log cut");
-        self.delivered = HashSet::new();
+        self.delivered = Identities::default();
         self.cut_at = Instant::now();
         Ok(())
     }

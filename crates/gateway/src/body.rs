@@ -39,7 +39,9 @@ pub(crate) async fn read(
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(BodyError::TooLarge);
     }
-    match timeout(time_max, collect(body, bytes_max, share)).await {
+    let announced = body.size_hint().exact().unwrap_or(0);
+    let announced = usize::try_from(announced).unwrap_or(0);
+    match timeout(time_max, collect(body, announced, bytes_max, share)).await {
         Ok(result) => result,
         Err(_) => Err(BodyError::Slow),
     }
@@ -47,10 +49,11 @@ pub(crate) async fn read(
 
 async fn collect(
     body: &mut Incoming,
+    announced: usize,
     bytes_max: usize,
     share: &mut Share,
 ) -> Result<Bytes, BodyError> {
-    let mut pieces = Pieces::default();
+    let mut pieces = Pieces::new(announced);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
             continue;
@@ -66,12 +69,15 @@ async fn collect(
     pieces.join(share).ok_or(BodyError::Busy)
 }
 
-/// A body as it arrives, of a length that nobody knows.
+/// A body as it arrives. One whose length was announced is gathered where it stays; room that nothing
+/// has come for costs address space alone.
 ///
-/// One growing buffer would be copied again and again, and leave each of its former sizes behind in
-/// the allocator. Here a body is copied at most twice, and one that is refused never whole.
-#[derive(Debug, Default)]
+/// For others one growing buffer would be copied again and again, and leave each of its former sizes behind in
+/// the allocator. Such a body is copied at most twice, and one that is refused never whole.
+#[derive(Debug)]
 struct Pieces {
+    /// Length of the body, 0 when it was not said.
+    announced: usize,
     /// Nearly every single transaction arrives in one frame and is not copied at all.
     first: Bytes,
     later: Vec<Vec<u8>>,
@@ -83,11 +89,25 @@ impl Pieces {
     const PIECE_BYTES_MIN: usize = 16 << 10;
     const PIECE_BYTES_MAX: usize = 1 << 20;
 
+    fn new(announced: usize) -> Self {
+        Self {
+            announced,
+            first: Bytes::new(),
+            later: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     fn push(&mut self, mut data: Bytes) {
         if self.bytes == 0 {
             self.bytes = data.len();
             self.first = data;
             return;
+        }
+        if self.announced > self.bytes && self.later.is_empty() {
+            let mut whole = Vec::with_capacity(self.announced);
+            whole.extend_from_slice(&std::mem::take(&mut self.first));
+            self.later.push(whole);
         }
         while !data.is_empty() {
             let piece = match self.later.last_mut() {
@@ -107,9 +127,14 @@ impl Pieces {
     }
 
     /// The whole body. `None` when the budget does not have the copy.
-    fn join(self, share: &mut Share) -> Option<Bytes> {
+    fn join(mut self, share: &mut Share) -> Option<Bytes> {
         if self.later.is_empty() {
             return Some(self.first);
+        }
+        if self.first.is_empty()
+            && let [whole] = &mut *self.later
+        {
+            return Some(std::mem::take(whole).into());
         }
         let bytes = self.bytes;
         if !share.grow(bytes) {
@@ -150,7 +175,7 @@ mod tests {
     fn a_body_is_what_was_sent_however_it_was_cut() {
         let sent: Vec<u8> = (0..3_000_000_u32).map(|byte| byte as u8).collect();
         for step in [1, 7, 4_096, 16_384, 16_385, 1 << 20, 2_999_999, 3_000_000] {
-            let mut pieces = Pieces::default();
+            let mut pieces = Pieces::new(0);
             for part in sent.chunks(step) {
                 pieces.push(Bytes::copy_from_slice(part));
             }
@@ -162,12 +187,19 @@ mod tests {
             assert!(pieces.later.len() < 10, "{step}: {}", pieces.later.len());
             let joined = pieces.join(&mut Budget::new(sent.len()).share());
             assert!(joined.expect("is in the budget") == sent, "{step}");
+            // Announced: no copy, so no room for one is asked for.
+            let mut pieces = Pieces::new(sent.len());
+            for part in sent.chunks(step) {
+                pieces.push(Bytes::copy_from_slice(part));
+            }
+            let joined = pieces.join(&mut Budget::new(0).share());
+            assert!(joined.expect("needs no budget") == sent, "{step}");
         }
     }
 
     #[test]
     fn a_copy_that_the_budget_does_not_have_is_not_made() {
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces::new(0);
         pieces.push(Bytes::from_static(b"ab"));
         pieces.push(Bytes::from_static(b"c"));
         let mut share = Budget::new(2).share();

@@ -165,6 +165,7 @@ impl Broker {
             lock,
         ));
         name_cluster(&shared).await.map_err(StartError::Write)?;
+        end_crashed(&shared).await.map_err(StartError::Write)?;
         let tasks = TaskTracker::new();
         tasks.spawn(accept(Arc::clone(&shared), listener, tasks.clone()));
         tasks.spawn(follow_journal(Arc::clone(&shared)));
@@ -313,6 +314,7 @@ fn recover(config: BrokerConfig) -> Result<Recovered, StartError> {
     let options = LogOptions {
         segment_bytes: config.journal_segment_bytes,
         record_bytes_max: u32::try_from(record_bytes_max).unwrap_or(u32::MAX),
+        ..LogOptions::default()
     };
     let mut replay = |end: Position, record: &[u8]| {
         // The journal is cut in whole segments: what the snapshot has may still be there.
@@ -392,6 +394,21 @@ async fn name_cluster(shared: &Shared) -> Result<(), ResponseError> {
     shared.durable(position).await
 }
 
+/// Before anybody is connected: after a crash no transaction goes on.
+async fn end_crashed(shared: &Shared) -> Result<(), ResponseError> {
+    let clean = checkpoint::take_clean_stop(&shared.config.data_dir)
+        .map_err(|error| shared.fail("remove the mark of a clean stop", &error))?;
+    if clean {
+        return Ok(());
+    }
+    let position = {
+        let mut core = shared.core();
+        transaction::fence_open(shared, &mut core, now_ms())?;
+        shared.journal.end()
+    };
+    shared.durable(position).await
+}
+
 async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! {
@@ -423,10 +440,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) 
 
 /// Shows what has become durable, also when the one who wrote it is gone.
 async fn follow_journal(shared: Arc<Shared>) {
+    let mut changes = shared.journal.changes();
     loop {
-        let next = Position(shared.journal.durable_position().0 + 1);
+        // Asks for no flush: what nobody waits for may wait.
         tokio::select! {
-            durable = shared.durable(next) => if durable.is_err() { return },
+            durable = changes.next() => match durable {
+                Some(_) => shared.advance(),
+                None => return,
+            },
             () = shared.stop.cancelled() => return,
         }
     }
@@ -456,6 +477,8 @@ async fn keep_house(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
         }
         transaction::expire(&shared, &mut shared.core(), now_ms());
+        // Records of open transactions, for those who read uncommitted ones.
+        shared.journal.flush();
         if checkpoint::is_due(&shared) && checkpoint::take(&shared).await.is_err() {
             return;
         }

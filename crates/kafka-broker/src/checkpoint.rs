@@ -24,6 +24,8 @@ use crate::state::snapshot::{self, SnapshotError};
 
 const SNAPSHOT: &str = "snapshot";
 const SNAPSHOT_NEW: &str = "snapshot.new";
+/// There while the broker is stopped and was stopped cleanly.
+const CLEAN_STOP: &str = "clean-stop";
 
 /// Partition files, by topic id and partition.
 pub(crate) fn logs_dir(data_dir: &Path) -> PathBuf {
@@ -152,8 +154,29 @@ pub(crate) fn is_due(shared: &Shared) -> bool {
 /// The checkpoint at a clean stop.
 pub(crate) async fn take_last(shared: &Arc<Shared>) {
     match take(shared).await {
-        Ok(()) => info!("broker stopped"),
+        Ok(()) => {
+            let data_dir = shared.config.data_dir.clone();
+            let marked = tokio::task::spawn_blocking(move || mark_clean_stop(&data_dir)).await;
+            if let Err(error) = marked.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                info!(%error, "the next start takes this stop for a crash");
+            }
+            info!("broker stopped");
+        }
         // Already logged. The journal has everything.
         Err(error) => info!(%error, "broker stopped without a checkpoint"),
+    }
+}
+
+fn mark_clean_stop(data_dir: &Path) -> io::Result<()> {
+    File::create(data_dir.join(CLEAN_STOP))?.sync_all()?;
+    sync_dir(data_dir)
+}
+
+/// Whether the last stop was a clean one; from here on the next start takes the end for a crash.
+pub(crate) fn take_clean_stop(data_dir: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(data_dir.join(CLEAN_STOP)) {
+        Ok(()) => sync_dir(data_dir).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }

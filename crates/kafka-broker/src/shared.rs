@@ -1,13 +1,15 @@
 //! What all connections share: the state under its lock, the journal beside it, and the way from one to the other.
 //!
 //! ```text
-//! api handler ─lock─► check ─► journal.append ─► State::apply ─unlock─► journal.durable ─► Shared::advance ─► answer
+//! api handler ─lock─► check ─► journal.append_lazily ─► State::apply ─unlock─► journal.durable ─► Shared::advance ─► answer
 //! ```
 //!
 //! # Invariants
 //!
 //! - **Journal order is state order.** An entry is appended and applied under the same hold of the lock.
-//! - **Nobody waits for the disk under the lock**, and nothing is answered or shown before it is durable.
+//! - **Nobody waits for the disk under the lock**, and nothing is answered or shown before it is durable. The one
+//!   exception is what belongs to an open transaction: it is answered at once, durable with the transaction's end,
+//!   and a transaction that is open at a crash is aborted and its producer fenced (see `transaction`).
 //! - **A failed disk is final.** After the first failed write or sync nothing is acknowledged until a restart.
 
 use std::collections::VecDeque;
@@ -162,7 +164,7 @@ impl Shared {
         if bytes.len() > self.config.batch_bytes_max {
             return Err(ResponseError::RecordListTooLarge);
         }
-        let appended = self.journal.append(&[&bytes]);
+        let appended = self.journal.append_lazily(&[&bytes]);
         let position = appended.map_err(|error| self.fail("append to the journal", &error))?;
         let Core { state, pending } = core;
         let mut moved = |partition, end| {
@@ -196,7 +198,7 @@ impl Shared {
         let front = batch::patched_front(bytes, base_offset);
         let rest = &bytes[PATCHED_BYTES..];
         let header = entry::append_header(partition, time_ms);
-        let appended = self.journal.append(&[&header, &front, rest]);
+        let appended = self.journal.append_lazily(&[&header, &front, rest]);
         let position = appended.map_err(|error| self.fail("append to the journal", &error))?;
         let written = core.state.append(partition, &batch, &front, rest, time_ms);
         written.map_err(|error| self.fail("write to a partition", &error))?;

@@ -11,9 +11,10 @@
 //! - **Nothing behind the end.** A batch is accepted only while its transaction is open and holds its partition.
 //! - **An older epoch never writes again** once a newer one was given out.
 //!
-//! `AddPartitionsToTxn` and `AddOffsetsToTxn` are answered before they are durable. That loses nothing: the records and
-//! offsets they announce are acknowledged only when durable, and the journal keeps the order. A crash in between
-//! leaves a transaction without that partition, to which records are then refused.
+//! - **What is committed is whole.** Requests of an open transaction are answered before they are durable; the journal
+//!   keeps their order, so that an end that is durable has all of them before it. A crash may lose the last of them
+//!   while the producer lives on and would commit the rest: so what is open at a crash is aborted and fenced, as if
+//!   its time had run out ([`fence_open`]). Over a clean stop it stays open.
 
 use kafka_protocol::ResponseError;
 use tracing::info;
@@ -240,5 +241,30 @@ pub(crate) fn expire(shared: &Shared, core: &mut Core, now_ms: i64) {
         {
             return;
         }
+        shared.journal.flush();
     }
+}
+
+/// After a crash: aborts every open transaction and fences its owner. Durable when the caller says so.
+pub(crate) fn fence_open(
+    shared: &Shared,
+    core: &mut Core,
+    now_ms: i64,
+) -> Result<(), ResponseError> {
+    let open: Vec<(String, i16)> = core
+        .state
+        .transactions
+        .iter()
+        .filter(|(_, known)| known.state == TransactionState::Ongoing)
+        .map(|(id, known)| (id.clone(), known.epoch))
+        .collect();
+    for (id, epoch) in open {
+        info!(
+            transactional_id = id,
+            "transaction was open at a crash, aborting it"
+        );
+        let end = end_entry(&id, false, epoch.saturating_add(1), now_ms);
+        shared.submit(core, &end)?;
+    }
+    Ok(())
 }

@@ -226,6 +226,45 @@ async fn a_timed_out_transaction_is_fenced_also_over_a_restart() {
     broker.shutdown().await;
 }
 
+/// Requests of an open transaction are answered before they are durable. A crash may take the last of them back:
+/// then what is left must never be committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_transaction_outlives_a_clean_stop_but_no_crash() {
+    let (dir, broker) = broker_with(&["t"]).await;
+    let mut raw = Raw::connect(&broker).await;
+    let pid = raw.init("tx", 60_000).await;
+    assert_eq!(raw.add("tx", pid, "t", &[0]).await, 0);
+    let produce = |sequence, value| batch(pid, sequence, true, &[value]);
+    let first = raw.produce(Some("tx"), "t", 0, produce(0, "first")).await;
+    assert_eq!(first, (0, 0));
+    drop(raw);
+    broker.shutdown().await;
+    let broker = start(dir.path()).await;
+    let mut raw = Raw::connect(&broker).await;
+    let second = raw.produce(Some("tx"), "t", 0, produce(1, "second")).await;
+    assert_eq!(second, (0, 1));
+
+    // The disk as it is, with whatever of the second record has got there.
+    let crashed = tempfile::tempdir().expect("a directory");
+    support::copy_dir(dir.path(), crashed.path());
+    let copy = start(crashed.path()).await;
+    let mut survivor = Raw::connect(&copy).await;
+    assert_eq!(
+        survivor.end("tx", pid, true).await,
+        E::ProducerFenced.code()
+    );
+    let third = survivor
+        .produce(Some("tx"), "t", 0, produce(2, "third"))
+        .await;
+    assert_eq!(third.0, E::InvalidProducerEpoch.code());
+    assert_eq!(survivor.read("t", 0, true).await, Vec::<String>::new());
+    copy.shutdown().await;
+
+    assert_eq!(raw.end("tx", pid, true).await, 0);
+    assert_eq!(raw.read("t", 0, true).await, ["first", "second"]);
+    broker.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_fetch_is_answered_when_there_is_something_to_read() {
     let (_dir, broker) = broker_with(&["t"]).await;

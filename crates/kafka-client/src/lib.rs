@@ -10,20 +10,21 @@
 //! - Consumers read committed records only, unless asked otherwise, and never commit by themselves.
 //! - Producers are idempotent, wait for all replicas, and partition as Java's clients do.
 
+mod part;
 mod transaction;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use part::{Part, PartThread, Ready};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, ClientContext};
+use transaction::Failure;
 pub use transaction::TransactionalProducer;
-use transaction::{Outstanding, Reports};
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -31,6 +32,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// A transaction that is not ended within this is aborted by the broker.
 const TRANSACTION_TIME_MAX_MS: u32 = 15_000;
+
+/// How long the first record of a batch waits for others. At 0 each record of a burst wakes the
+/// client's thread, and many go out alone; much more would be seen in every transaction.
+const LINGER_MS: &str = "0.2";
 
 /// A consumer of the log; `rdkafka`'s, with [`Reader`] as its context.
 pub type LogConsumer = BaseConsumer<Reader>;
@@ -181,7 +186,7 @@ impl Cluster {
             .set("fetch.error.backoff.ms", "20")
             .set("fetch.queue.backoff.ms", "5")
             // Bounds what waits in the client: messages or kilobytes, whichever comes first.
-            .set("queued.min.messages", "20000")
+            .set("queued.min.messages", "100000")
             .set("queued.max.messages.kbytes", "32768");
         config
     }
@@ -207,20 +212,17 @@ impl Cluster {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
-            // Batches fill while the one before is on its way; nothing is waited for.
-            .set("linger.ms", "0")
+            .set("delivery.report.only.error", "true")
+            .set("linger.ms", LINGER_MS)
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
             .set("message.max.bytes", "8000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144");
-        let outstanding = Arc::new(Outstanding::default());
-        let producer = config.create_with_context(Reports(Arc::clone(&outstanding)));
+        let failure = Failure::default();
+        let producer = config.create_with_context(failure.clone());
         let producer = producer.map_err(|source| self.error("create a producer", source))?;
-        Ok(TransactionalProducer {
-            producer,
-            outstanding,
-        })
+        Ok(TransactionalProducer { producer, failure })
     }
 
     /// An admin client.

@@ -1,10 +1,10 @@
 //! A transactional producer whose commit takes as long as its round trips.
 //!
-//! `rdkafka`'s own flush serves delivery reports in steps of 100 ms whatever arrives meanwhile. Here a
-//! thread serves them as they come, and the commit waits until the last one was served.
+//! `rdkafka`'s own flush serves delivery reports in steps of 100 ms whatever arrives meanwhile. Here only
+//! records that failed are reported at all, and the commit waits until nothing is in flight. A report
+//! of success would cost each record a wake-up, and say nothing that the commit does not say.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -18,47 +18,37 @@ use crate::{CALL_TIME_MAX, is_queue_full};
 
 /// Pause while the client's buffer is full.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
+/// How often it is looked whether everything has arrived. A round trip on one machine takes a
+/// few times as long.
+const ARRIVED_PAUSE: Duration = Duration::from_micros(50);
 
-/// Records that wait for their delivery report.
-#[derive(Debug, Default)]
-pub(crate) struct Outstanding {
-    count: AtomicUsize,
-    failed: Mutex<Option<KafkaError>>,
-    none_left: Condvar,
-}
-
-/// Counts delivery reports.
+/// The first failure since the last commit.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reports(pub(crate) Arc<Outstanding>);
+pub(crate) struct Failure(Arc<Mutex<Option<KafkaError>>>);
 
-impl ClientContext for Reports {}
+impl ClientContext for Failure {}
 
-impl ProducerContext for Reports {
+impl ProducerContext for Failure {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             failed.get_or_insert_with(|| error.clone());
-        }
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Under the lock, so that a waiter between its look and its wait is not missed.
-            let _lock = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            self.0.none_left.notify_all();
         }
     }
 }
 
 /// A producer of Kafka transactions, one after the other. All calls block.
 pub struct TransactionalProducer {
-    pub(crate) producer: ThreadedProducer<Reports>,
-    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) producer: ThreadedProducer<Failure>,
+    pub(crate) failure: Failure,
 }
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TransactionalProducer")
-            .field("outstanding", &self.outstanding)
+            .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
 }
@@ -70,6 +60,8 @@ impl TransactionalProducer {
     ///
     /// From Kafka; trying again helps when it was not reachable.
     pub fn init(&self) -> KafkaResult<()> {
+        // A client that has no connection yet would look for its coordinator again after 500 ms only.
+        self.producer.client().fetch_metadata(None, CALL_TIME_MAX)?;
         self.producer.init_transactions(CALL_TIME_MAX)
     }
 
@@ -101,7 +93,6 @@ impl TransactionalProducer {
         if let Some(headers) = headers {
             record = record.headers(headers);
         }
-        self.outstanding.count.fetch_add(1, Ordering::AcqRel);
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -109,10 +100,7 @@ impl TransactionalProducer {
                     record = returned;
                     std::thread::sleep(FULL_PAUSE);
                 }
-                Err((error, _)) => {
-                    self.outstanding.count.fetch_sub(1, Ordering::AcqRel);
-                    return Err(error);
-                }
+                Err((error, _)) => return Err(error),
             }
         }
     }
@@ -139,28 +127,21 @@ impl TransactionalProducer {
     /// same id has decided it.
     pub fn commit(&self) -> KafkaResult<()> {
         let deadline = Instant::now() + CALL_TIME_MAX;
-        let outstanding = &self.outstanding;
-        let mut failed = outstanding
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while outstanding.count.load(Ordering::Acquire) > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() > deadline {
                 return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
             }
-            let waited = outstanding.none_left.wait_timeout(failed, left);
-            failed = waited.unwrap_or_else(PoisonError::into_inner).0;
+            std::thread::sleep(ARRIVED_PAUSE);
         }
+        let mut failed = self
+            .failure
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failed.take() {
             return Err(error);
         }
         drop(failed);
-        // The last report is still being given back: without this the flush in rdkafka's commit would
-        // find something in flight, and poll for 100 ms.
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            std::thread::yield_now();
-        }
         self.producer.commit_transaction(CALL_TIME_MAX)
     }
 }

@@ -96,7 +96,8 @@ pub struct LogConfig {
     pub address: SocketAddr,
     /// External: `host:port`, comma separated.
     pub bootstrap_servers: Option<String>,
-    /// Partitions of topics that are created. 4.
+    /// Partitions of topics that are created. 1: what one process counts gains nothing from more, and
+    /// each costs requests. Give as many as there may ever be aggregators at a time.
     pub partitions: i32,
     /// External: further settings of librdkafka, such as `"security.protocol"`.
     pub properties: BTreeMap<String, String>,
@@ -108,7 +109,7 @@ impl Default for LogConfig {
             place: Place::Embedded,
             address: loopback(port::KAFKA),
             bootstrap_servers: None,
-            partitions: 4,
+            partitions: 1,
             properties: BTreeMap::new(),
         }
     }
@@ -219,8 +220,8 @@ pub struct AggregationConfig {
     /// Text fields beside the standard ones that the SQL reads.
     #[serde(default)]
     pub text_columns: Vec<String>,
-    /// Most records in one batch, 1 to 100,000. 10,000.
-    #[serde(default = "ten_thousand")]
+    /// Most records in one batch, 1 to 100,000. 50,000.
+    #[serde(default = "fifty_thousand")]
     pub batch_records_max: usize,
 }
 
@@ -239,8 +240,8 @@ fn one_day() -> u32 {
 fn one_hour() -> u32 {
     60
 }
-fn ten_thousand() -> usize {
-    10_000
+fn fifty_thousand() -> usize {
+    50_000
 }
 
 impl AggregationConfig {
@@ -258,7 +259,7 @@ impl AggregationConfig {
             future_hours_max: one_day(),
             clock_skew_minutes_max: one_hour(),
             text_columns: Vec::new(),
-            batch_records_max: ten_thousand(),
+            batch_records_max: fifty_thousand(),
         }
     }
 }

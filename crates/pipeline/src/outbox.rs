@@ -66,6 +66,7 @@ fn messages(batch: &Batch, quarantine: bool) -> Vec<NewMessage> {
                     Arc::clone(&shared)
                 },
                 id: names.slice(record.id.start as usize..record.id.end as usize),
+                key: names.slice(record.account.start as usize..record.account.end as usize),
             },
             body: batch.message_body(index),
         })
@@ -79,7 +80,8 @@ fn put_error(queue: &str, error: &QueueError) -> PutError {
             queue: queue.into(),
             retry_after: None,
         },
-        QueueError::Stopped { source: Some(_) } => PutError::Unknown {
+        // Also when it had stopped before: that nothing was put is then true, but not told apart.
+        QueueError::Stopped { .. } => PutError::Unknown {
             queue: queue.into(),
             reason,
         },
@@ -87,5 +89,30 @@ fn put_error(queue: &str, error: &QueueError) -> PutError {
             queue: queue.into(),
             reason,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_stop_leaves_open_whether_it_was_put() {
+        let unknown = QueueError::Stopped { source: None };
+        assert!(matches!(put_error("Q", &unknown), PutError::Unknown { .. }));
+        let full = QueueError::QueueFull {
+            queue: "Q".to_owned(),
+            depth: 1,
+            bytes: 1,
+        };
+        assert!(matches!(put_error("Q", &full), PutError::Full { .. }));
+        let limit = QueueError::SyncpointLimit {
+            messages: 1,
+            bytes: 1,
+        };
+        assert!(matches!(
+            put_error("Q", &limit),
+            PutError::Unavailable { .. }
+        ));
     }
 }

@@ -14,7 +14,7 @@ const KIND_BACKOUT: u8 = 2;
 /// A message and the number of its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Placed {
-    pub(crate) queue: String,
+    pub(crate) queue: Arc<str>,
     pub(crate) message: Message,
 }
 
@@ -25,14 +25,14 @@ pub(crate) enum Record {
     /// how reclaiming carries messages forward.
     Commit {
         puts: Vec<Placed>,
-        gets: Vec<(String, u64)>,
+        gets: Vec<(Arc<str>, u64)>,
     },
     /// Backout counts after a backout.
-    Backout { counts: Vec<(String, u64, u32)> },
+    Backout { counts: Vec<(Arc<str>, u64, u32)> },
 }
 
 /// Writes a commit. Consecutive puts that share queue and properties are stored as one run.
-pub(crate) fn encode_commit(puts: &[Placed], gets: &[(String, u64)]) -> Vec<u8> {
+pub(crate) fn encode_commit(puts: &[Placed], gets: &[(Arc<str>, u64)]) -> Vec<u8> {
     let bytes: usize = puts.iter().map(|put| put.message.body.len() + 96).sum();
     let mut out = Vec::with_capacity(bytes + gets.len() * 10 + 64);
     out.extend_from_slice(&[VERSION, KIND_COMMIT]);
@@ -76,7 +76,7 @@ pub(crate) fn encode_commit(puts: &[Placed], gets: &[(String, u64)]) -> Vec<u8> 
 }
 
 /// Writes the backout counts of messages that returned to their queue.
-pub(crate) fn encode_backout(counts: &[(String, u64, u32)]) -> Vec<u8> {
+pub(crate) fn encode_backout(counts: &[(Arc<str>, u64, u32)]) -> Vec<u8> {
     let mut out = vec![VERSION, KIND_BACKOUT];
     put_u32(&mut out, counts.len());
     for (queue, sequence, count) in counts {
@@ -120,7 +120,7 @@ pub(crate) fn decode(record: Bytes, queue_manager: &str) -> Result<Record, Repla
 fn decode_commit(reader: &mut Reader, queue_manager: &str) -> Result<Record, ReplayError> {
     let mut puts = Vec::new();
     for _ in 0..reader.u32()? {
-        let queue = reader.text()?;
+        let queue: Arc<str> = reader.text()?.into();
         let mut shared = Vec::new();
         for _ in 0..reader.u32()? {
             shared.push((reader.text()?, reader.text()?));
@@ -137,20 +137,21 @@ fn decode_commit(reader: &mut Reader, queue_manager: &str) -> Result<Record, Rep
                 properties: Properties {
                     shared: Arc::clone(&shared),
                     id: reader.bytes()?,
+                    key: Bytes::new(),
                 },
                 body: reader.bytes()?,
             };
             puts.push(Placed {
-                queue: queue.clone(),
+                queue: Arc::clone(&queue),
                 message,
             });
         }
     }
     let mut gets = Vec::new();
     for _ in 0..reader.u32()? {
-        let queue = reader.text()?;
+        let queue: Arc<str> = reader.text()?.into();
         for _ in 0..reader.u32()? {
-            gets.push((queue.clone(), reader.u64()?));
+            gets.push((Arc::clone(&queue), reader.u64()?));
         }
     }
     Ok(Record::Commit { puts, gets })
@@ -159,7 +160,7 @@ fn decode_commit(reader: &mut Reader, queue_manager: &str) -> Result<Record, Rep
 fn decode_backout(reader: &mut Reader) -> Result<Record, ReplayError> {
     let mut counts = Vec::new();
     for _ in 0..reader.u32()? {
-        counts.push((reader.text()?, reader.u64()?, reader.u32()?));
+        counts.push((reader.text()?.into(), reader.u64()?, reader.u32()?));
     }
     Ok(Record::Backout { counts })
 }
@@ -205,7 +206,7 @@ mod tests {
     fn a_record_comes_back_and_a_cut_one_is_refused() {
         let shared = Arc::new(vec![("source".to_owned(), "json".to_owned())]);
         let put = |sequence| Placed {
-            queue: "Q".to_owned(),
+            queue: "Q".into(),
             message: Message {
                 msg_id: MsgId::new("DAYBOOK", sequence),
                 sequence,
@@ -215,16 +216,13 @@ mod tests {
                 properties: Properties {
                     shared: Arc::clone(&shared),
                     id: Bytes::from_static(b"t1"),
+                    key: Bytes::new(),
                 },
                 body: Bytes::from_static(b"{}"),
             },
         };
         let puts = vec![put(1), put(2)];
-        let gets = vec![
-            ("Q".to_owned(), 7),
-            ("Q".to_owned(), 8),
-            ("R".to_owned(), 9),
-        ];
+        let gets = vec![("Q".into(), 7), ("Q".into(), 8), ("R".into(), 9)];
         let bytes = Bytes::from(encode_commit(&puts, &gets));
         for cut in 0..bytes.len() {
             assert!(
@@ -235,7 +233,7 @@ mod tests {
         let back = decode(bytes, "DAYBOOK").expect("whole");
         assert_eq!(back, Record::Commit { puts, gets });
 
-        let counts = vec![("Q".to_owned(), 4, 2)];
+        let counts = vec![("Q".into(), 4, 2)];
         let bytes = Bytes::from(encode_backout(&counts));
         assert_eq!(
             decode(bytes, "X").expect("whole"),

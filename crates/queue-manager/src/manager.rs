@@ -1,7 +1,8 @@
 //! The handle, the task that makes durable things visible, and the reclaiming of space.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use segment_log::{Changes, Log, LogError, LogOptions, Position};
@@ -17,6 +18,10 @@ use crate::uow::{Put, UnitOfWork};
 
 /// Name length of queues and queue managers (MQ_Q_NAME_LENGTH).
 const NAME_CHARS_MAX: usize = 48;
+/// Puts of many senders are gathered this long for one sync; a single sender never waits.
+const BUSY_INTERVAL: Duration = Duration::from_millis(1);
+/// Space is reclaimed again when the log has grown by this part of its target.
+const RECLAIM_STEPS: u64 = 8;
 /// Room in a log record beside the bodies: properties, ids, headers.
 const RECORD_BYTES_OVERHEAD: usize = 8 << 20;
 
@@ -32,6 +37,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     log: Log,
     reclaim: Arc<Notify>,
+    /// Bytes of log above which it is woken.
+    reclaim_at: AtomicU64,
 }
 
 /// What a queue looks like now.
@@ -79,6 +86,7 @@ impl QueueManager {
         let log_options = LogOptions {
             record_bytes_max: u32::try_from(options.uncommitted_bytes_max + RECORD_BYTES_OVERHEAD)
                 .unwrap_or(u32::MAX),
+            busy_interval: BUSY_INTERVAL,
             ..LogOptions::default()
         };
         let log = Log::open(&options.dir, log_options, &mut |position, record| {
@@ -95,10 +103,12 @@ impl QueueManager {
             messages = depth,
             "queue manager started"
         );
+        let reclaim_at = options.log_bytes_target;
         let inner = Arc::new(Inner {
             options,
             state: Mutex::new(state),
             reclaim: Arc::new(Notify::new()),
+            reclaim_at: AtomicU64::new(reclaim_at),
             log: log.clone(),
         });
         tokio::spawn(apply_loop(Arc::downgrade(&inner), log.changes()));
@@ -198,7 +208,7 @@ impl Inner {
     pub(crate) fn commit(
         &self,
         puts: Vec<Put>,
-        gets: Vec<(String, u64)>,
+        gets: Vec<(Arc<str>, u64)>,
     ) -> Result<oneshot::Receiver<()>, QueueError> {
         let (done, wait) = oneshot::channel();
         let put_time = now_micros();
@@ -245,7 +255,7 @@ impl Inner {
     }
 
     /// Returns messages to their queues, with their backout count raised.
-    pub(crate) fn back_out(&self, gets: &[(String, u64)]) {
+    pub(crate) fn back_out(&self, gets: &[(Arc<str>, u64)]) {
         let mut state = self.lock();
         let mut counts = Vec::with_capacity(gets.len());
         for (name, sequence) in gets {
@@ -269,17 +279,8 @@ impl Inner {
         &self,
         wait: oneshot::Receiver<()>,
     ) -> Result<(), QueueError> {
-        let mut changes = self.log.changes();
-        tokio::pin!(wait);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut wait => return done.map_err(|_| QueueError::Stopped { source: None }),
-                change = changes.next() => if change.is_none() {
-                    return Err(QueueError::Stopped { source: None });
-                },
-            }
-        }
+        // Given up when the log fails or is closed: see `apply_loop`.
+        wait.await.map_err(|_| QueueError::Stopped { source: None })
     }
 }
 
@@ -290,8 +291,8 @@ fn stopped(source: LogError) -> QueueError {
 }
 
 /// Room for all puts, or none of it.
-fn reserve(state: &mut State, puts: &[Put]) -> Result<Vec<(String, usize, usize)>, QueueError> {
-    let mut reserved: Vec<(String, usize, usize)> = Vec::new();
+fn reserve(state: &mut State, puts: &[Put]) -> Result<Vec<(Arc<str>, usize, usize)>, QueueError> {
+    let mut reserved: Vec<(Arc<str>, usize, usize)> = Vec::new();
     for run in puts.chunk_by(|a, b| a.queue == b.queue) {
         let Some(first) = run.first() else { continue };
         let bytes = run.iter().map(|put| put.message.body.len()).sum();
@@ -313,7 +314,7 @@ async fn apply_loop(inner: std::sync::Weak<Inner>, mut changes: Changes) {
         let Some(inner) = inner.upgrade() else { return };
         let log_bytes = inner.log.size_bytes();
         inner.lock().apply_durable(durable);
-        if log_bytes > inner.options.log_bytes_target {
+        if log_bytes > inner.reclaim_at.load(Ordering::Relaxed) {
             inner.reclaim.notify_one();
         }
     }
@@ -338,6 +339,10 @@ async fn reclaim_loop(inner: std::sync::Weak<Inner>, wake: Arc<Notify>) {
             error!(error = %error, "cannot reclaim log space");
             return;
         }
+        // A backlog cannot be freed. To look through all of it at each flush would make it longer.
+        let target = inner.options.log_bytes_target;
+        let next = inner.log.size_bytes() + target / RECLAIM_STEPS;
+        inner.reclaim_at.store(next.max(target), Ordering::Relaxed);
     }
 }
 
@@ -347,11 +352,9 @@ async fn reclaim(inner: &Inner) -> Result<(), LogError> {
     let begin = durable.0.saturating_sub(inner.log.size_bytes());
     let half = Position(begin + (durable.0 - begin) / 2);
     let carried = {
-        let state = inner.lock();
-        let live = state.live_up_to(half);
-        let bytes: usize = live.iter().map(|placed| placed.message.body.len()).sum();
         // A backlog is not worth rewriting: it will be got soon, and costs its size once more.
-        (bytes as u64) < inner.options.log_bytes_target / 4
+        let bytes_max = inner.options.log_bytes_target / 4;
+        inner.lock().is_little_up_to(half, bytes_max)
     };
     if carried {
         loop {

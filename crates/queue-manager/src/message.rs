@@ -44,6 +44,9 @@ pub struct Properties {
     pub shared: Arc<Vec<(String, String)>>,
     /// Of this message alone, by convention the property `id`; empty = none.
     pub id: Bytes,
+    /// What the putter says the message is about, so that a getter need not look into the body; empty
+    /// = not said. In memory only: after a restart it is empty.
+    pub key: Bytes,
 }
 
 impl Properties {

@@ -31,7 +31,7 @@ pub(crate) struct Queue {
     pub(crate) definition: QueueDefinition,
     available: BTreeMap<Place, Stored>,
     /// Got, and not yet committed.
-    taken: HashMap<u64, Stored>,
+    taken: HashMap<u64, Stored, foldhash::fast::RandomState>,
     /// Messages and bytes of commits that are on their way to disk: they count for the limits.
     incoming: (usize, usize),
     bytes: usize,
@@ -45,7 +45,7 @@ impl Queue {
         Self {
             definition,
             available: BTreeMap::new(),
-            taken: HashMap::new(),
+            taken: HashMap::default(),
             incoming: (0, 0),
             bytes: 0,
             puts_total: 0,
@@ -158,7 +158,7 @@ pub(crate) struct InFlight {
     pub(crate) position: Position,
     pub(crate) record: Record,
     /// Reserved room by queue, to be released.
-    pub(crate) reserved: Vec<(String, usize, usize)>,
+    pub(crate) reserved: Vec<(Arc<str>, usize, usize)>,
     pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
@@ -192,7 +192,7 @@ impl State {
     pub(crate) fn apply_durable(&mut self, durable: Position) {
         while let Some(next) = self.in_flight.pop_front_if(|next| next.position <= durable) {
             for (queue, messages, bytes) in &next.reserved {
-                if let Some(queue) = self.queues.get_mut(queue) {
+                if let Some(queue) = self.queues.get_mut(&**queue) {
                     queue.release(*messages, *bytes);
                 }
             }
@@ -209,7 +209,7 @@ impl State {
         match record {
             Record::Commit { puts, gets } => {
                 for (queue, sequence) in gets {
-                    if let Some(queue) = self.queues.get_mut(&queue)
+                    if let Some(queue) = self.queues.get_mut(&*queue)
                         && queue.remove(sequence).is_some()
                     {
                         queue.gets_total += 1;
@@ -219,7 +219,7 @@ impl State {
             }
             Record::Backout { counts } => {
                 for (queue, sequence, count) in counts {
-                    let Some(queue) = self.queues.get_mut(&queue) else {
+                    let Some(queue) = self.queues.get_mut(&*queue) else {
                         continue;
                     };
                     if let Some(mut stored) = queue.remove(sequence) {
@@ -232,7 +232,7 @@ impl State {
     }
 
     fn apply_puts(&mut self, puts: Vec<Placed>, position: Position) {
-        let mut last: Option<String> = None;
+        let mut last: Option<Arc<str>> = None;
         for Placed {
             queue: name,
             message,
@@ -240,12 +240,12 @@ impl State {
         {
             self.sequence_next = self.sequence_next.max(message.sequence + 1);
             if last.as_ref() != Some(&name) {
-                if !self.queues.contains_key(&name) {
+                if !self.queues.contains_key(&*name) {
                     self.define(QueueDefinition::new(&name));
                 }
-                last = Some(name.clone());
+                last = Some(Arc::clone(&name));
             }
-            let Some(queue) = self.queues.get_mut(&name) else {
+            let Some(queue) = self.queues.get_mut(&*name) else {
                 continue;
             };
             // Carried forward while a unit of work has it: only its place in the log changes.
@@ -257,6 +257,17 @@ impl State {
             queue.insert(Stored { message, position });
             queue.arrivals.notify_one();
         }
+    }
+
+    /// Whether the bodies of messages whose record is at or before `until` have fewer than
+    /// `bytes_max` bytes. Ends as soon as they have not.
+    pub(crate) fn is_little_up_to(&self, until: Position, bytes_max: u64) -> bool {
+        let mut bytes = 0;
+        let old = self.queues.values().flat_map(Queue::all);
+        old.filter(|stored| stored.position <= until).all(|stored| {
+            bytes += stored.message.body.len() as u64;
+            bytes < bytes_max
+        })
     }
 
     /// Messages whose record is at or before `until`.
@@ -275,8 +286,9 @@ impl State {
             let old = queue.all().filter(|stored| {
                 stored.position <= until && !leaving.contains(&stored.message.sequence)
             });
+            let name: Arc<str> = name.as_str().into();
             live.extend(old.map(|stored| Placed {
-                queue: name.clone(),
+                queue: Arc::clone(&name),
                 message: stored.message.clone(),
             }));
         }
@@ -286,7 +298,7 @@ impl State {
 
     /// A message now has a newer record.
     pub(crate) fn moved(&mut self, placed: &Placed, position: Position) {
-        let Some(queue) = self.queues.get_mut(&placed.queue) else {
+        let Some(queue) = self.queues.get_mut(&*placed.queue) else {
             return;
         };
         let message = &placed.message;

@@ -12,7 +12,7 @@ use crate::message::{Message, NewMessage};
 /// A put that waits for its commit.
 #[derive(Debug)]
 pub(crate) struct Put {
-    pub(crate) queue: String,
+    pub(crate) queue: Arc<str>,
     pub(crate) message: NewMessage,
 }
 
@@ -24,7 +24,7 @@ pub struct UnitOfWork {
     inner: Arc<Inner>,
     puts: Vec<Put>,
     put_bytes: usize,
-    gets: Vec<(String, u64)>,
+    gets: Vec<(Arc<str>, u64)>,
 }
 
 impl UnitOfWork {
@@ -51,7 +51,7 @@ impl UnitOfWork {
         self.check_room(1, bytes)?;
         self.put_bytes += bytes;
         self.puts.push(Put {
-            queue: queue.to_owned(),
+            queue: queue.into(),
             message,
         });
         Ok(())
@@ -71,9 +71,9 @@ impl UnitOfWork {
         let bytes = messages.iter().map(|message| message.body.len()).sum();
         self.check_room(messages.len(), bytes)?;
         self.put_bytes += bytes;
-        let queue = queue.to_owned();
+        let queue: Arc<str> = queue.into();
         self.puts.extend(messages.into_iter().map(|message| Put {
-            queue: queue.clone(),
+            queue: Arc::clone(&queue),
             message,
         }));
         Ok(())
@@ -149,6 +149,7 @@ impl UnitOfWork {
             return Err(QueueError::Stopped { source: None });
         }
         let queue = state.queue(name)?;
+        let name: Arc<str> = name.into();
         let mut got = Vec::new();
         let mut bytes_left = usize::MAX;
         while got.len() < count_max
@@ -158,7 +159,7 @@ impl UnitOfWork {
                 bytes_left = bytes_max;
             }
             bytes_left = bytes_left.saturating_sub(message.body.len());
-            self.gets.push((name.to_owned(), message.sequence));
+            self.gets.push((Arc::clone(&name), message.sequence));
             got.push(message);
         }
         Ok(got)

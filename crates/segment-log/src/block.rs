@@ -88,14 +88,13 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<(Header, &[u8])> {
     (checksum(block) == header.crc).then(|| (header, &block[HEADER_BYTES..]))
 }
 
-/// First place at or behind `from` where a header might begin.
-pub(crate) fn find_magic(bytes: &[u8], from: usize) -> Option<usize> {
-    let magic = MAGIC.to_le_bytes();
-    let tail = bytes.get(from..)?;
-    tail.windows(4)
-        .position(|window| window == magic)
-        .map(|at| from + at)
+/// First place where a header might begin. A magic number cut off by the end of `bytes` is not seen.
+pub(crate) fn find_magic(bytes: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, &MAGIC.to_le_bytes())
 }
+
+/// Bytes of the magic number.
+pub(crate) const MAGIC_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Bytes written at a time when a file is filled with zeros.
 const FILL_BYTES: usize = 1 << 20;
+/// Bytes after which a file that is filled gently is synced: what a sync of others may have to wait for.
+const GENTLE_SYNC_BYTES: u64 = 4 << 20;
 /// Only the owner may read what is in flight.
 const FILE_MODE: u32 = 0o600;
 
@@ -18,11 +21,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// From the operating system.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Creates a file of `bytes` zeros whose length and content are durable on return.
+    /// Creates a file of `bytes` zeros whose length and content are durable on return. `gently`: in
+    /// twice the time, so that syncs of others find the disk free.
     ///
     /// # Errors
     /// From the operating system.
-    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>>;
+    fn create(&self, name: &str, bytes: u64, gently: bool) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file.
     ///
     /// # Errors
@@ -47,11 +51,11 @@ pub trait DiskFile: Debug + Send {
     /// # Errors
     /// From the operating system.
     fn bytes(&self) -> io::Result<u64>;
-    /// The whole content.
+    /// Fills `into` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// From the operating system.
-    fn read_all(&self) -> io::Result<Vec<u8>>;
+    /// From the operating system, also when the file ends before.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     /// Writes all of `data` at `offset`; not durable before [`DiskFile::sync`].
     ///
     /// # Errors
@@ -94,7 +98,7 @@ impl Disk for FileDisk {
         Ok(names)
     }
 
-    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+    fn create(&self, name: &str, bytes: u64, gently: bool) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -107,10 +111,17 @@ impl Disk for FileDisk {
         let zeros = vec![0; FILL_BYTES];
         let mut offset = 0;
         while offset < bytes {
+            let begun = Instant::now();
             let part =
                 usize::try_from(bytes - offset).map_or(FILL_BYTES, |left| left.min(FILL_BYTES));
             file.write_all_at(&zeros[..part], offset)?;
             offset += part as u64;
+            if gently {
+                if offset.is_multiple_of(GENTLE_SYNC_BYTES) {
+                    file.sync_data()?;
+                }
+                std::thread::sleep(begun.elapsed());
+            }
         }
         file.sync_all()?;
         self.sync_dir()?;
@@ -143,10 +154,8 @@ impl DiskFile for RealFile {
         Ok(self.0.metadata()?.len())
     }
 
-    fn read_all(&self) -> io::Result<Vec<u8>> {
-        let mut content = vec![0; usize::try_from(self.bytes()?).map_err(io::Error::other)?];
-        self.0.read_exact_at(&mut content, 0)?;
-        Ok(content)
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::warn;
@@ -18,8 +19,12 @@ use crate::writer::{Segments, Writer};
 
 /// A block is closed when its records reach this many bytes.
 const BLOCK_BYTES_TARGET: usize = 1 << 20;
+/// Most blocks kept to be used again, each of up to twice [`BLOCK_BYTES_TARGET`].
+const FREE_BLOCKS_MAX: usize = 4;
 /// When this much of a segment is used the next file is made, in the background.
 const SPARE_AT_PERCENT: u64 = 50;
+/// From this many appends in one flush the log counts as busy.
+const BUSY_APPENDS: usize = 2;
 
 /// Takes each record at opening: the position behind it, and its bytes.
 pub type Replay<'a> = dyn FnMut(Position, &[u8]) -> Result<(), ReplayError> + 'a;
@@ -32,6 +37,10 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Largest record, in bytes. Default 16 MiB.
     pub record_bytes_max: u32,
+    /// Least time from one flush to the next while the log is busy, that is while a flush carries
+    /// several appends. Longer means fewer syncs, which cost processor time too, and as much more
+    /// latency; an appender that is alone never waits. Default 0.
+    pub busy_interval: Duration,
 }
 
 impl Default for LogOptions {
@@ -39,6 +48,7 @@ impl Default for LogOptions {
         Self {
             segment_bytes: 64 << 20,
             record_bytes_max: 16 << 20,
+            busy_interval: Duration::ZERO,
         }
     }
 }
@@ -56,6 +66,7 @@ struct Shared {
     wake: Condvar,
     segments: Arc<Segments>,
     record_bytes_max: u32,
+    busy_interval: Duration,
     torn_bytes: u64,
     /// Its lock keeps other processes out; given back when the flush thread ends.
     lock_file: File,
@@ -64,6 +75,12 @@ struct Shared {
 #[derive(Debug)]
 struct Pending {
     blocks: Vec<Vec<u8>>,
+    /// Empty blocks to be used again: their memory is in the process already.
+    free: Vec<Vec<u8>>,
+    /// Records in `blocks`.
+    appends: usize,
+    /// Somebody waits for `blocks`, or they are many.
+    wanted: bool,
     end: u64,
     closing: bool,
     failed: Option<Arc<io::Error>>,
@@ -80,7 +97,7 @@ impl Log {
     /// Opens or creates the log in `dir` and replays every record in order.
     ///
     /// `replay` gets the position behind each record and its bytes. A half-written, never
-    /// acknowledged tail is dropped. Reads whole segments into memory, one at a time.
+    /// acknowledged tail is dropped.
     ///
     /// # Errors
     ///
@@ -137,6 +154,9 @@ impl Log {
         let shared = Arc::new(Shared {
             pending: Mutex::new(Pending {
                 blocks: Vec::new(),
+                free: Vec::new(),
+                appends: 0,
+                wanted: false,
                 end,
                 closing: false,
                 failed: None,
@@ -144,6 +164,7 @@ impl Log {
             wake: Condvar::new(),
             segments,
             record_bytes_max: options.record_bytes_max,
+            busy_interval: options.busy_interval,
             torn_bytes,
             lock_file,
         });
@@ -156,14 +177,33 @@ impl Log {
 
     /// Appends one record, the concatenation of `parts`; returns the position behind it.
     ///
-    /// Never waits for the disk. Records become durable in order, each one whole or not at all.
-    /// The memory held until the flush is the caller's to bound: by waiting for
+    /// Never waits for the disk; the flush begins at once. Records become durable in order, each one
+    /// whole or not at all. The memory held until the flush is the caller's to bound: by waiting for
     /// [`Log::durable`] before taking in more.
     ///
     /// # Errors
     ///
     /// [`LogError::RecordTooLarge`], or the log has failed or is closed.
     pub fn append(&self, parts: &[&[u8]]) -> Result<Position, LogError> {
+        self.push(parts, true)
+    }
+
+    /// [`Log::append`] for a record that nobody waits for yet: it is flushed with the next one that
+    /// is waited for, when [`Log::durable`] or [`Log::flush`] asks for it, or when much has gathered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`].
+    pub fn append_lazily(&self, parts: &[&[u8]]) -> Result<Position, LogError> {
+        self.push(parts, false)
+    }
+
+    /// Begins to flush what was appended. Does not wait.
+    pub fn flush(&self) {
+        self.shared.want(&mut self.shared.lock());
+    }
+
+    fn push(&self, parts: &[&[u8]], wanted: bool) -> Result<Position, LogError> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         let length = u32::try_from(bytes)
             .ok()
@@ -180,25 +220,27 @@ impl Log {
         if pending.closing {
             return Err(LogError::Closed);
         }
-        let was_empty = pending.blocks.is_empty();
         let full = pending
             .blocks
             .last()
             .is_none_or(|block| block.len() >= BLOCK_BYTES_TARGET);
         if full {
-            let capacity = (bytes + RECORD_HEADER_BYTES).max(4096);
-            pending.blocks.push(block::new_block(capacity));
+            let block = match pending.free.pop() {
+                Some(block) => block,
+                None => block::new_block((bytes + RECORD_HEADER_BYTES).max(4096)),
+            };
+            pending.blocks.push(block);
         }
         if let Some(block) = pending.blocks.last_mut() {
             block::push_record(block, parts, length);
         }
+        pending.appends += 1;
         pending.end += (RECORD_HEADER_BYTES + bytes) as u64;
-        let end = Position(pending.end);
-        drop(pending);
-        if was_empty {
-            self.shared.wake.notify_one();
+        // A full block is not worth waiting with: its sync would only delay the next one's.
+        if wanted || pending.blocks.len() > 1 {
+            self.shared.want(&mut pending);
         }
-        Ok(end)
+        Ok(Position(pending.end))
     }
 
     /// Waits until everything up to `position` is on disk.
@@ -211,6 +253,9 @@ impl Log {
     /// the log was closed before it got there.
     pub async fn durable(&self, position: Position) -> Result<(), LogError> {
         let mut progress = self.progress.clone();
+        if progress.borrow().durable < position {
+            self.flush();
+        }
         let state = progress
             .wait_for(|state| state.durable >= position || state.failed.is_some() || state.closed)
             .await
@@ -299,6 +344,14 @@ impl Changes {
 }
 
 impl Shared {
+    /// Wakes the flush thread if there is something to flush.
+    fn want(&self, pending: &mut Pending) {
+        if !pending.blocks.is_empty() && !pending.wanted {
+            pending.wanted = true;
+            self.wake.notify_one();
+        }
+    }
+
     /// Lets the directory be opened again.
     fn release(&self) {
         if let Err(error) = self.lock_file.unlock() {
@@ -324,24 +377,40 @@ impl Drop for Log {
 
 fn flush_loop(shared: &Shared, mut writer: Writer, progress: &watch::Sender<Progress>) {
     let mut spare_made_for = None;
+    let (mut begun, mut busy) = (Instant::now(), false);
     loop {
-        let mut blocks = {
+        let (mut blocks, appends) = {
             let mut pending = shared.lock();
-            while pending.blocks.is_empty() && !pending.closing {
+            while !pending.wanted && !pending.closing {
                 pending = shared
                     .wake
                     .wait(pending)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            std::mem::take(&mut pending.blocks)
+            let rest = shared.busy_interval.saturating_sub(begun.elapsed());
+            if busy && !rest.is_zero() && !pending.closing {
+                drop(pending);
+                thread::sleep(rest);
+                pending = shared.lock();
+            }
+            pending.wanted = false;
+            (
+                std::mem::take(&mut pending.blocks),
+                std::mem::take(&mut pending.appends),
+            )
         };
+        begun = Instant::now();
+        busy = appends >= BUSY_APPENDS;
         if blocks.is_empty() {
             shared.release();
             progress.send_modify(|state| state.closed = true);
             return;
         }
         match writer.flush(&mut blocks) {
-            Ok(durable) => progress.send_modify(|state| state.durable = Position(durable)),
+            Ok(durable) => {
+                progress.send_modify(|state| state.durable = Position(durable));
+                reuse(&mut shared.lock().free, blocks);
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 shared.lock().failed = Some(Arc::clone(&error));
@@ -359,13 +428,23 @@ fn flush_loop(shared: &Shared, mut writer: Writer, progress: &watch::Sender<Prog
     }
 }
 
+/// Keeps a few written blocks, unless a record larger than usual made them large.
+fn reuse(free: &mut Vec<Vec<u8>>, written: Vec<Vec<u8>>) {
+    for mut block in written {
+        if free.len() < FREE_BLOCKS_MAX && block.capacity() <= 2 * BLOCK_BYTES_TARGET {
+            block.truncate(HEADER_BYTES);
+            free.push(block);
+        }
+    }
+}
+
 /// In a thread of its own: writing a whole file of zeros would hold up the acknowledgements.
 fn make_spare(shared: &Shared) {
     let segments = Arc::clone(&shared.segments);
     let spawned = thread::Builder::new()
         .name("log-spare".to_owned())
         .spawn(move || {
-            if let Err(error) = segments.prepare_spare() {
+            if let Err(error) = segments.prepare_spare(true) {
                 warn!(error = %error, "cannot make the next log file ahead of need");
             }
         });
@@ -413,6 +492,7 @@ mod tests {
         LogOptions {
             segment_bytes: 1,
             record_bytes_max: 4096,
+            ..LogOptions::default()
         }
     }
 
@@ -446,6 +526,52 @@ mod tests {
                 (Err(error), _) => panic!("{error}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_lazy_record_is_flushed_when_somebody_asks_for_it_or_much_has_gathered() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = open(dir.path(), LogOptions::default()).0.expect("opens");
+        let before = log.durable_position();
+        let lazy = log.append_lazily(&[b"lazy"]).expect("appends");
+        let end = log.append(&[b"waited for"]).expect("appends");
+        log.durable(end).await.expect("durable");
+        assert!(before < lazy && lazy < log.durable_position());
+        let asked = log.append_lazily(&[b"asked for"]).expect("appends");
+        assert!(log.durable_position() < asked);
+        log.durable(asked).await.expect("durable");
+        let mut changes = log.changes();
+        let much = vec![0; BLOCK_BYTES_TARGET];
+        let first = log.append_lazily(&[&much]).expect("appends");
+        let _second = log.append_lazily(&[&much]).expect("appends");
+        while log.durable_position() < first {
+            changes.next().await.expect("more is durable");
+        }
+        let last = log.append_lazily(&[b"last"]).expect("appends");
+        log.flush();
+        while log.durable_position() < last {
+            changes.next().await.expect("more is durable");
+        }
+    }
+
+    #[tokio::test]
+    async fn busy_or_not_everything_becomes_durable() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = LogOptions {
+            busy_interval: Duration::from_millis(1),
+            ..LogOptions::default()
+        };
+        let log = open(dir.path(), options).0.expect("opens");
+        for burst in [1, 50, 1, 2, 1] {
+            let mut last = Position(0);
+            for _ in 0..burst {
+                last = log.append(&[b"record"]).expect("appends");
+            }
+            log.durable(last).await.expect("durable");
+        }
+        log.append(&[b"record"]).expect("appends");
+        log.close().await.expect("closes");
+        drop(open(dir.path(), LogOptions::default()));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::block::{self, HEADER_BYTES, RECORD_HEADER_BYTES};
+use crate::block::{self, HEADER_BYTES, Header, RECORD_HEADER_BYTES};
 use crate::disk::{Disk, DiskFile};
 use crate::error::ReplayError;
 
@@ -91,28 +91,103 @@ fn read_segment(
     let file = disk
         .open(&name)
         .map_err(|e| RecoverError::Io("open a segment", e))?;
-    let content = file
-        .read_all()
-        .map_err(|e| RecoverError::Io("read a segment", e))?;
+    let read = |error| RecoverError::Io("read a segment", error);
+    let mut content = Content::new(&*file).map_err(read)?;
     let mut offset = 0;
-    while let Some((header, payload)) = content.get(offset..).and_then(block::whole) {
+    while let Some(header) = content.header(offset).map_err(read)? {
         // Leftovers of an earlier life of this file, or of a tail that was repaired before.
         if header.base != state.end || header.epoch < state.epoch {
             break;
         }
+        let Some(payload) = content.payload(offset, &header).map_err(read)? else {
+            break;
+        };
         replay_block(payload, state.end, replay)?;
         state.epoch = header.epoch;
         state.end += payload.len() as u64;
-        offset += HEADER_BYTES + payload.len();
+        offset += (HEADER_BYTES + payload.len()) as u64;
     }
     if last {
-        check_tail(&name, &content, offset, state)?;
+        check_tail(&name, &mut content, offset, state)?;
         // What was read may be in the page cache only; whoever reads it now may rely on it.
         file.sync()
             .map_err(|e| RecoverError::Io("sync the last segment", e))?;
-        state.tail = Some((file, offset as u64));
+        state.tail = Some((file, offset));
     }
     Ok(())
+}
+
+/// How much of a file is in memory at a time, or one block if that is larger. Small in tests, so that
+/// blocks lie across its ends.
+const WINDOW_BYTES: usize = if cfg!(test) { 256 } else { 1 << 20 };
+
+/// A file, of which a window is in memory: a start must not take as long as it takes to read, and find
+/// memory for, all the room that is not used yet.
+struct Content<'f> {
+    file: &'f dyn DiskFile,
+    bytes: u64,
+    /// Where in the file the window begins.
+    from: u64,
+    window: Vec<u8>,
+}
+
+impl<'f> Content<'f> {
+    fn new(file: &'f dyn DiskFile) -> io::Result<Self> {
+        Ok(Self {
+            bytes: file.bytes()?,
+            file,
+            from: 0,
+            window: Vec::new(),
+        })
+    }
+
+    /// `bytes` from `offset` on; `None` when the file ends before.
+    fn get(&mut self, offset: u64, bytes: usize) -> io::Result<Option<&[u8]>> {
+        let left = self.bytes.saturating_sub(offset);
+        if (bytes as u64) > left {
+            return Ok(None);
+        }
+        let skip = offset.checked_sub(self.from);
+        let skip = skip.and_then(|skip| usize::try_from(skip).ok());
+        let skip = skip.filter(|skip| {
+            skip.checked_add(bytes)
+                .is_some_and(|end| end <= self.window.len())
+        });
+        if let Some(skip) = skip {
+            return Ok(Some(&self.window[skip..skip + bytes]));
+        }
+        let filled = usize::try_from(left).unwrap_or(usize::MAX);
+        self.window.resize(filled.min(WINDOW_BYTES.max(bytes)), 0);
+        self.from = offset;
+        self.file.read_at(offset, &mut self.window)?;
+        Ok(Some(&self.window[..bytes]))
+    }
+
+    fn header(&mut self, offset: u64) -> io::Result<Option<Header>> {
+        Ok(self.get(offset, HEADER_BYTES)?.and_then(block::header))
+    }
+
+    /// What the block at `offset` holds, if it is whole.
+    fn payload(&mut self, offset: u64, header: &Header) -> io::Result<Option<&[u8]>> {
+        let bytes = HEADER_BYTES.saturating_add(header.payload_bytes as usize);
+        let block = self.get(offset, bytes)?;
+        Ok(block.and_then(block::whole).map(|(_, payload)| payload))
+    }
+
+    /// First place at or behind `offset` where a header might begin.
+    fn find_magic(&mut self, mut offset: u64) -> io::Result<Option<u64>> {
+        // What is in memory already is looked at before more is read: leftovers may be many.
+        while self.get(offset, block::MAGIC_BYTES)?.is_some() {
+            let skip = usize::try_from(offset - self.from).unwrap_or(usize::MAX);
+            let seen = self.window.get(skip..).unwrap_or_default();
+            if let Some(found) = block::find_magic(seen) {
+                return Ok(Some(offset + found as u64));
+            }
+            // One that begins in the last bytes is seen whole in the next window.
+            offset += (seen.len() - (block::MAGIC_BYTES - 1)) as u64;
+        }
+        Ok(None)
+    }
 }
 
 fn replay_block(payload: &[u8], base: u64, replay: Replay<'_>) -> Result<(), RecoverError> {
@@ -135,22 +210,27 @@ fn replay_block(payload: &[u8], base: u64, replay: Replay<'_>) -> Result<(), Rec
 /// beyond our end proves that something acknowledged is missing here.
 fn check_tail(
     name: &str,
-    content: &[u8],
-    offset: usize,
+    content: &mut Content<'_>,
+    offset: u64,
     state: &mut Recovered,
 ) -> Result<(), RecoverError> {
+    let read = |error| RecoverError::Io("read a segment", error);
     let mut at = offset;
-    while let Some(found) = block::find_magic(content, at) {
-        let candidate = content.get(found..).and_then(block::whole);
-        if let Some((header, payload)) = candidate
-            && header.base >= state.end
-            && header.epoch >= state.epoch
-        {
+    while let Some(found) = content.find_magic(at).map_err(read)? {
+        let candidate = content.header(found).map_err(read)?;
+        // Leftovers are sorted out by their header, before their checksum is computed.
+        let candidate =
+            candidate.filter(|header| header.base >= state.end && header.epoch >= state.epoch);
+        let payload = match &candidate {
+            Some(header) => content.payload(found, header).map_err(read)?,
+            None => None,
+        };
+        if let (Some(header), Some(payload)) = (candidate, payload) {
             if header.durable > state.end {
                 return Err(RecoverError::Corrupt {
                     position: state.end,
                     file: name.to_owned(),
-                    offset: offset as u64,
+                    offset,
                     detail: format!("a whole block follows at byte {found}"),
                 });
             }

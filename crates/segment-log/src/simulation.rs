@@ -92,7 +92,7 @@ impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         self.with(false, |world| world.files.keys().cloned().collect())
     }
-    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+    fn create(&self, name: &str, bytes: u64, _gently: bool) -> io::Result<Box<dyn DiskFile>> {
         let file = SimFile {
             durable: vec![0; bytes as usize],
             volatile: Vec::new(),
@@ -119,8 +119,11 @@ impl DiskFile for SimHandle {
         self.0
             .with(false, |w| w.files[&self.1].durable.len() as u64)
     }
-    fn read_all(&self) -> io::Result<Vec<u8>> {
-        self.0.with(false, |world| world.files[&self.1].seen())
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.with(false, |world| {
+            let from = offset as usize;
+            into.copy_from_slice(&world.files[&self.1].seen()[from..from + into.len()]);
+        })
     }
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.with(true, |world| {

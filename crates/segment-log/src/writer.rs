@@ -44,17 +44,17 @@ impl Segments {
     }
 
     /// Makes the next file ahead of need, so that a roll costs a rename.
-    pub(crate) fn prepare_spare(&self) -> io::Result<()> {
+    pub(crate) fn prepare_spare(&self, gently: bool) -> io::Result<()> {
         let mut spare = lock(&self.spare);
         if *spare == Spare::Missing {
-            self.disk.create(SPARE, self.segment_bytes)?;
+            self.disk.create(SPARE, self.segment_bytes, gently)?;
             *spare = Spare::Ready;
         }
         Ok(())
     }
 
     fn take_spare(&self, base: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.prepare_spare()?;
+        self.prepare_spare(false)?;
         let name = segment_name(base);
         let mut spare = lock(&self.spare);
         self.disk.rename(SPARE, &name)?;

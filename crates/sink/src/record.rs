@@ -59,6 +59,36 @@ pub fn parse_row(
     })
 }
 
+/// The version of a results record. Cheap: of all records but the newest of a key nothing else is
+/// read.
+///
+/// # Errors
+///
+/// [`RecordError`], as [`parse_row`].
+pub(crate) fn version_of(
+    table: &TableSpec,
+    partition: i32,
+    offset: i64,
+    key: &[u8],
+    value: &[u8],
+) -> Result<Version, RecordError> {
+    match leading_version(value) {
+        Some(version) => Ok(version),
+        None => parse_row(table, partition, offset, key, value).map(|row| row.version),
+    }
+}
+
+/// `{"v":[1,2]`, as the aggregator writes it; JSON written in another way is parsed.
+fn leading_version(value: &[u8]) -> Option<Version> {
+    let rest = value.strip_prefix(b"{\"v\":[")?;
+    let end = rest.iter().take(32).position(|byte| *byte == b']')?;
+    let (generation, sequence) = std::str::from_utf8(&rest[..end]).ok()?.split_once(',')?;
+    Some(Version {
+        generation: generation.parse().ok()?,
+        sequence: sequence.parse().ok()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +115,11 @@ mod tests {
         );
         assert_eq!(row.cells, [Cell::Text("1.50".to_owned()), Cell::Int(3)]);
         assert!(row.deleted);
+        for value in [&value[..], br#"{ "day":"2026-11-23", "v": [2, 7] }"#] {
+            let version = version_of(&table, 1, 9, br#"["2026-11-23"]"#, value);
+            assert_eq!(version.expect("reads"), row.version);
+        }
+        version_of(&table, 1, 9, b"[]", b"{\"v\":[1,x]}").expect_err("refuses");
         let error = parse_row(&table, 1, 9, b"[]", br#"{"v":[1,1]}"#).expect_err("refuses");
         assert_eq!(
             error.to_string(),

@@ -3,27 +3,28 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{ClientError, Cluster, LogConsumer, is_passing, report};
+use kafka_client::{ClientError, Cluster, LogConsumer, Part, PartThread, Ready, is_passing};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use store::{Row, Store, StoreError, TableSpec, Write};
 use telemetry::{Hop, Telemetry, now_micros};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
-use types::{BusinessDay, Counts, names};
+use tracing::warn;
+use types::{BusinessDay, Counts, Version, names};
 
-use crate::record::{RecordError, parse_row};
+use crate::record::{RecordError, parse_row, version_of};
 
 const POLL_TIME: Duration = Duration::from_millis(100);
-/// Most records between two writes. More means fewer syncs under load.
-const BATCH_RECORDS_MAX: usize = 10_000;
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Most records taken from the log before the clock is looked at.
+const RECORDS_AT_ONCE: u64 = 1_000;
+/// Most rows gathered for one write. More means fewer writes under load, and more memory.
+const ROWS_MAX: usize = 100_000;
+/// Longest time between two writes while there is something to write.
+const WRITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Reads key and value of a record of the counts topic.
 pub type ParseCounts = fn(&[u8], &[u8]) -> Option<(String, BusinessDay, Counts)>;
@@ -77,10 +78,7 @@ impl SinkError {
 
 /// A running sink.
 #[derive(Debug)]
-pub struct Sink {
-    thread: Option<thread::JoinHandle<()>>,
-    ready: watch::Receiver<bool>,
-}
+pub struct Sink(PartThread);
 
 impl Sink {
     /// Creates the tables and starts the thread.
@@ -98,36 +96,25 @@ impl Sink {
         for table in &options.tables {
             store.ensure_table(table)?;
         }
-        let (ready_sender, ready) = watch::channel(false);
         let runner = Runner {
             hop: telemetry.hop("sink"),
             options,
             cluster,
-            shutdown,
-            ready: ready_sender,
+            shutdown: shutdown.clone(),
+            from_progress: true,
         };
-        let thread = thread::Builder::new()
-            .name("sink".to_owned())
-            .spawn(move || runner.run())
-            .map_err(SinkError::Thread)?;
-        Ok(Self {
-            thread: Some(thread),
-            ready,
-        })
+        let started = PartThread::start("sink", "sink".to_owned(), shutdown, runner);
+        started.map(Self).map_err(SinkError::Thread)
     }
 
     /// Waits until results are being read; `false` when it has failed for good.
     pub async fn ready(&mut self) -> bool {
-        self.ready.wait_for(|ready| *ready).await.is_ok()
+        self.0.ready().await
     }
 
     /// Waits for the end after the shutdown was asked for.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("the sink's thread panicked");
-        }
+    pub fn join(self) {
+        self.0.join();
     }
 }
 
@@ -136,66 +123,61 @@ struct Runner {
     cluster: Cluster,
     hop: Arc<Hop>,
     shutdown: CancellationToken,
-    ready: watch::Sender<bool>,
+    /// Whether the store's progress is to be believed.
+    from_progress: bool,
+}
+
+impl Part for Runner {
+    type Error = SinkError;
+
+    fn live(&mut self, ready: &Ready) -> Result<(), SinkError> {
+        let result = self.follow(ready);
+        // Progress that the topic no longer has: versions make reading all of it harmless.
+        self.from_progress = !result.as_ref().is_err_and(is_out_of_range);
+        result
+    }
+
+    fn may_pass(&self, error: &SinkError) -> bool {
+        !error.is_final()
+    }
 }
 
 impl Runner {
-    fn run(self) {
-        let mut pause = BACK_OFF.0;
-        let mut from_progress = true;
-        while !self.shutdown.is_cancelled() {
-            let began = Instant::now();
-            match self.live(from_progress) {
-                Ok(()) => break,
-                Err(error) if error.is_final() => {
-                    error!(error = report(&error), "sink stopped");
-                    return;
-                }
-                Err(error) => {
-                    // Progress that the topic no longer has: versions make reading all of it harmless.
-                    from_progress = !is_out_of_range(&error);
-                    if began.elapsed() > BACK_OFF.1 {
-                        pause = BACK_OFF.0;
-                    }
-                    warn!(
-                        error = report(&error),
-                        pause_ms = pause.as_millis() as u64,
-                        "sink failed; tries again"
-                    );
-                    thread::park_timeout(pause);
-                    pause = (pause * 2).min(BACK_OFF.1);
-                }
-            }
-        }
-        info!("sink stopped");
-    }
-
-    fn live(&self, from_progress: bool) -> Result<(), SinkError> {
+    fn follow(&self, ready: &Ready) -> Result<(), SinkError> {
         let mut store = Store::open(&self.options.store)?;
         let consumer = self
             .cluster
             .consumer("daybook-sink", "daybook-sink", true)?;
-        self.assign(&store, &consumer, from_progress)?;
-        self.ready.send_replace(true);
+        self.assign(&store, &consumer)?;
+        ready.tell();
+        let mut gathered = Gathered::new(&self.options);
+        let mut next_write = Instant::now();
         while !self.shutdown.is_cancelled() {
-            let messages = self.poll(&consumer)?;
-            if !messages.is_empty() {
-                self.write(&mut store, &messages)?;
+            let wait = match gathered.is_empty() {
+                true => POLL_TIME,
+                // The client counts in milliseconds: less would not wait at all.
+                false => next_write
+                    .saturating_duration_since(Instant::now())
+                    .max(Duration::from_millis(1)),
+            };
+            self.gather(&consumer, wait, &mut gathered)?;
+            let begun = Instant::now();
+            if !gathered.is_empty() && (begun >= next_write || gathered.rows() >= ROWS_MAX) {
+                self.write(&mut store, &mut gathered)?;
+                next_write = Instant::now() + pause(begun.elapsed());
             }
+        }
+        if !gathered.is_empty() {
+            self.write(&mut store, &mut gathered)?;
         }
         Ok(())
     }
 
-    fn assign(
-        &self,
-        store: &Store,
-        consumer: &LogConsumer,
-        from_progress: bool,
-    ) -> Result<(), SinkError> {
+    fn assign(&self, store: &Store, consumer: &LogConsumer) -> Result<(), SinkError> {
         let failed = |source| self.cluster.error("assign partitions", source);
         let mut assignment = TopicPartitionList::new();
         for table in &self.options.tables {
-            let progress = if from_progress {
+            let progress = if self.from_progress {
                 store.progress(&table.name)?
             } else {
                 Vec::new()
@@ -219,13 +201,22 @@ impl Runner {
         Ok(())
     }
 
-    fn poll<'c>(&self, consumer: &'c LogConsumer) -> Result<Vec<BorrowedMessage<'c>>, SinkError> {
-        let mut messages = Vec::new();
-        let mut wait = POLL_TIME;
-        while messages.len() < BATCH_RECORDS_MAX {
+    /// Takes what is there; waits only for the first record.
+    fn gather(
+        &self,
+        consumer: &LogConsumer,
+        wait: Duration,
+        gathered: &mut Gathered,
+    ) -> Result<(), SinkError> {
+        let mut wait = wait;
+        let mut records = 0;
+        while records < RECORDS_AT_ONCE && gathered.rows() < ROWS_MAX {
             match consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => messages.push(message),
+                Some(Ok(message)) => {
+                    records += 1;
+                    gathered.add(&self.options, &message)?;
+                }
                 // The end of one partition says nothing about the others.
                 Some(Err(KafkaError::PartitionEOF(_))) => continue,
                 Some(Err(error)) if is_passing(&error) => break,
@@ -233,73 +224,35 @@ impl Runner {
             }
             wait = Duration::ZERO;
         }
-        Ok(messages)
+        self.hop.add_in(records);
+        Ok(())
     }
 
-    fn write(&self, store: &mut Store, messages: &[BorrowedMessage<'_>]) -> Result<(), SinkError> {
-        self.hop.add_in(messages.len() as u64);
-        for table in &self.options.tables {
-            let mut newest: HashMap<&[u8], Row> = HashMap::new();
-            let mut progress: HashMap<i32, i64> = HashMap::new();
-            let mut received: Option<i64> = None;
-            let mut records = 0;
-            for message in messages
-                .iter()
-                .filter(|message| message.topic() == table.name)
-            {
-                records += 1;
-                progress.insert(message.partition(), message.offset() + 1);
-                received = received.into_iter().chain(received_at(message)).min();
-                let (Some(key), Some(value)) = (message.key(), message.payload()) else {
-                    continue;
-                };
-                let row = parse_row(table, message.partition(), message.offset(), key, value)?;
-                match newest.get(key) {
-                    Some(known) if known.version >= row.version => {}
-                    _ => drop(newest.insert(key, row)),
-                }
-            }
-            if records == 0 {
+    fn write(&self, store: &mut Store, gathered: &mut Gathered) -> Result<(), SinkError> {
+        for (table, pending) in self.options.tables.iter().zip(&mut gathered.tables) {
+            if pending.records == 0 {
                 continue;
             }
-            let rows: Vec<Row> = newest.into_values().collect();
-            let progress: Vec<(i32, i64)> = progress.into_iter().collect();
+            let rows = pending.newest.iter().map(|(key, newest)| {
+                parse_row(table, newest.partition, newest.offset, key, &newest.value)
+            });
+            let rows = rows.collect::<Result<Vec<Row>, RecordError>>()?;
+            let progress: Vec<(i32, i64)> =
+                std::mem::take(&mut pending.progress).into_iter().collect();
             store.write(&Write {
                 table,
                 rows: &rows,
                 progress: &progress,
             })?;
-            self.hop.add_out(records);
-            if let Some(received) = received {
-                self.hop.observe(received, now_micros(), records);
+            self.hop.add_out(pending.records);
+            if let Some(received) = pending.received {
+                self.hop.observe(received, now_micros(), pending.records);
             }
-        }
-        self.write_counts(store, messages)
-    }
-
-    fn write_counts(
-        &self,
-        store: &mut Store,
-        messages: &[BorrowedMessage<'_>],
-    ) -> Result<(), SinkError> {
-        let mut newest: HashMap<(String, BusinessDay), Counts> = HashMap::new();
-        for message in messages
-            .iter()
-            .filter(|message| message.topic() == self.options.counts_topic)
-        {
-            let (Some(key), Some(value)) = (message.key(), message.payload()) else {
-                continue;
-            };
-            match (self.options.parse_counts)(key, value) {
-                Some((aggregation, day, counts)) => drop(newest.insert((aggregation, day), counts)),
-                None => warn!(
-                    offset = message.offset(),
-                    "a record of the counts topic is not understood"
-                ),
-            }
+            *pending = Pending::default();
         }
         for table in &self.options.tables {
-            let of_table = newest
+            let of_table = gathered
+                .counts
                 .iter()
                 .filter(|((aggregation, _), _)| *aggregation == table.name);
             let counts: Vec<(BusinessDay, Counts)> =
@@ -308,7 +261,119 @@ impl Runner {
                 store.write_counts(&table.name, &counts)?;
             }
         }
+        gathered.counts.clear();
         Ok(())
+    }
+}
+
+/// Time between two writes: they take a fifth of the time at most, and a page that is loaded never
+/// lacks more than a second of what the topic has.
+fn pause(writing: Duration) -> Duration {
+    (writing * 4).min(WRITE_PAUSE_MAX)
+}
+
+/// What was read and not written yet: of each row its newest state alone.
+#[derive(Debug)]
+struct Gathered {
+    /// In the order of the options.
+    tables: Vec<Pending>,
+    counts: HashMap<(String, BusinessDay), Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    newest: HashMap<Box<[u8]>, Newest>,
+    progress: HashMap<i32, i64>,
+    /// Oldest of the records.
+    received: Option<i64>,
+    records: u64,
+}
+
+#[derive(Debug)]
+struct Newest {
+    version: Version,
+    partition: i32,
+    offset: i64,
+    value: Vec<u8>,
+}
+
+impl Gathered {
+    fn new(options: &SinkOptions) -> Self {
+        Self {
+            tables: options.tables.iter().map(|_| Pending::default()).collect(),
+            counts: HashMap::new(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.tables.iter().all(|pending| pending.records == 0)
+    }
+
+    fn rows(&self) -> usize {
+        self.tables.iter().map(|pending| pending.newest.len()).sum()
+    }
+
+    fn add(
+        &mut self,
+        options: &SinkOptions,
+        message: &BorrowedMessage<'_>,
+    ) -> Result<(), SinkError> {
+        let mut tables = options.tables.iter().zip(&mut self.tables);
+        let found = tables.find(|(table, _)| table.name == message.topic());
+        let Some((table, pending)) = found else {
+            self.add_counts(options, message);
+            return Ok(());
+        };
+        pending.records += 1;
+        let (partition, offset) = (message.partition(), message.offset());
+        pending.progress.insert(partition, offset + 1);
+        pending.received = pending
+            .received
+            .into_iter()
+            .chain(received_at(message))
+            .min();
+        if let (Some(key), Some(value)) = (message.key(), message.payload()) {
+            let version = version_of(table, partition, offset, key, value)?;
+            pending.put(key, version, partition, offset, value);
+        }
+        Ok(())
+    }
+
+    fn add_counts(&mut self, options: &SinkOptions, message: &BorrowedMessage<'_>) {
+        let (Some(key), Some(value)) = (message.key(), message.payload()) else {
+            return;
+        };
+        match (options.parse_counts)(key, value) {
+            Some((aggregation, day, counts)) => {
+                self.counts.insert((aggregation, day), counts);
+            }
+            None => warn!(
+                offset = message.offset(),
+                "a record of the counts topic is not understood"
+            ),
+        }
+    }
+}
+
+impl Pending {
+    fn put(&mut self, key: &[u8], version: Version, partition: i32, offset: i64, value: &[u8]) {
+        match self.newest.get_mut(key) {
+            Some(known) if known.version >= version => {}
+            Some(known) => {
+                (known.version, known.partition, known.offset) = (version, partition, offset);
+                known.value.clear();
+                known.value.extend_from_slice(value);
+            }
+            None => {
+                let newest = Newest {
+                    version,
+                    partition,
+                    offset,
+                    value: value.to_vec(),
+                };
+                self.newest.insert(key.into(), newest);
+            }
+        }
     }
 }
 
@@ -328,4 +393,33 @@ fn is_out_of_range(error: &SinkError) -> bool {
         source.rdkafka_error_code(),
         Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_row_the_newest_version_is_kept_in_whatever_order_it_came() {
+        let version = |sequence| Version {
+            generation: 1,
+            sequence,
+        };
+        let mut pending = Pending::default();
+        pending.put(b"a", version(2), 0, 10, b"two");
+        pending.put(b"a", version(1), 0, 11, b"one");
+        pending.put(b"b", version(1), 0, 12, b"other");
+        pending.put(b"a", version(3), 0, 13, b"three");
+        let newest = &pending.newest[b"a".as_slice()];
+        assert_eq!(newest.value, b"three");
+        assert_eq!((newest.version, newest.offset), (version(3), 13));
+        assert_eq!(pending.newest.len(), 2);
+    }
+
+    #[test]
+    fn writes_take_a_fifth_of_the_time_and_are_never_far_apart() {
+        let ms = Duration::from_millis;
+        assert_eq!(pause(ms(3)), ms(12));
+        assert_eq!(pause(ms(10_000)), WRITE_PAUSE_MAX);
+    }
 }

@@ -26,7 +26,7 @@ use crate::row::Change;
 #[derive(Debug)]
 pub struct View {
     epoch: String,
-    rows: HashMap<Arc<str>, Row>,
+    rows: HashMap<Arc<str>, Row, foldhash::fast::RandomState>,
     /// For each partition, rows by the offset of their last change.
     by_change: Vec<BTreeSet<(i64, Arc<str>)>>,
     /// Next offset of each partition.
@@ -50,7 +50,7 @@ impl View {
     pub fn new(today: BusinessDay, days: u32) -> Self {
         Self {
             epoch: String::new(),
-            rows: HashMap::new(),
+            rows: HashMap::default(),
             by_change: Vec::new(),
             position: Vec::new(),
             today,

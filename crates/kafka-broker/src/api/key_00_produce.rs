@@ -1,4 +1,5 @@
-//! Produce: batches into partitions, answered when they are on disk.
+//! Produce: batches into partitions, answered when they are on disk, or, in a transaction, when they are appended:
+//! they are on disk when the transaction's end is answered.
 //!
 //! `acks=1` is treated as `acks=all`: there is one copy, and it is durable before the answer.
 
@@ -32,6 +33,10 @@ pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Reply<Pr
                 .collect()
         })
         .collect();
+    let transactional = checked
+        .iter()
+        .flatten()
+        .all(|batch| batch.as_ref().map_or(true, Batch::is_transactional));
     let mut response = ProduceResponse::default();
     let mut core = shared.core();
     for (topic, batches) in request.topic_data.iter().zip(checked) {
@@ -57,6 +62,7 @@ pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Reply<Pr
     let position = shared.journal.end();
     drop(core);
     if request.acks == 0 {
+        shared.journal.flush();
         return Reply::Silent;
     }
     let accepted = response
@@ -64,7 +70,7 @@ pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Reply<Pr
         .iter()
         .flat_map(|topic| &topic.partition_responses)
         .any(|p| p.error_code == 0);
-    if !accepted {
+    if !accepted || transactional {
         return Reply::Now(response);
     }
     let shared = std::sync::Arc::clone(shared);

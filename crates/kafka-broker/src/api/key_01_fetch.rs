@@ -167,7 +167,7 @@ fn look(
     }
     if from >= bound {
         if let Some(waiter) = waiter {
-            partition.wait(waiter);
+            partition.wait(waiter, read_committed);
         }
         return Look {
             answer,
@@ -179,7 +179,7 @@ fn look(
     }
     if let Some(waiter) = waiter {
         // There is something, but maybe less than the client asked for.
-        partition.wait(waiter);
+        partition.wait(waiter, read_committed);
     }
     if read_committed {
         let aborted = partition.aborted_in(from, bound).map(|aborted| {

@@ -1,6 +1,5 @@
-//! TxnOffsetCommit: offsets that count when the transaction commits. Durable before the answer.
+//! TxnOffsetCommit: offsets that count when the transaction commits, and are durable with it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use kafka_protocol::ResponseError;
@@ -45,29 +44,21 @@ pub(super) fn handle(
         Ok(()) => submit(shared, &mut core, &request.group_id, producer_id, wishes),
         Err(error) => wishes.map(|_| error.code()).collect(),
     };
-    let position = shared.journal.end();
     drop(core);
     drop(groups);
-    let shared = Arc::clone(shared);
-    Reply::later(async move {
-        let durable = shared.durable(position).await;
-        let failed = super::code(&durable);
-        let mut codes = codes
-            .into_iter()
-            .map(|code| if code == 0 { failed } else { code });
-        let topics = request.topics.iter().map(|topic| {
-            let answers = topic.partitions.iter().map(|partition| {
-                TxnOffsetCommitResponsePartition::default()
-                    .with_partition_index(partition.partition_index)
-                    .with_error_code(codes.next().unwrap_or_default())
-            });
-            let answers = answers.collect();
-            TxnOffsetCommitResponseTopic::default()
-                .with_name(topic.name.clone())
-                .with_partitions(answers)
+    let mut codes = codes.into_iter();
+    let topics = request.topics.iter().map(|topic| {
+        let answers = topic.partitions.iter().map(|partition| {
+            TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(codes.next().unwrap_or_default())
         });
-        TxnOffsetCommitResponse::default().with_topics(topics.collect())
-    })
+        let answers = answers.collect();
+        TxnOffsetCommitResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(answers)
+    });
+    Reply::Now(TxnOffsetCommitResponse::default().with_topics(topics.collect()))
 }
 
 /// The transaction is this producer's, open, and knows of the group.

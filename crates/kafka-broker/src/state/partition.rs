@@ -69,7 +69,13 @@ pub(crate) struct Partition {
     /// By `last_offset`.
     pub(crate) aborted: Vec<Aborted>,
     /// Fetches that wait for `hw` or the last stable offset to move.
-    waiters: Vec<Weak<Notify>>,
+    waiters: Vec<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    read_committed: bool,
+    notify: Weak<Notify>,
 }
 
 impl Partition {
@@ -248,26 +254,43 @@ impl Partition {
 
     /// Everything below `end` is durable: show it, and wake who waits for it.
     pub(crate) fn advance(&mut self, end: i64) {
+        let (seen, stable) = (self.hw, self.last_stable());
         self.hw = self.hw.max(end);
         let hw = self.hw;
         self.ending.retain(|(_, marker)| *marker >= hw);
-        self.wake();
+        let (more, more_stable) = (self.hw > seen, self.last_stable() > stable);
+        // Records of an open transaction are nothing to those who read committed ones.
+        self.waiters.retain(|waiter| {
+            let woken = if waiter.read_committed {
+                more_stable
+            } else {
+                more
+            };
+            if woken && let Some(notify) = waiter.notify.upgrade() {
+                notify.notify_one();
+            }
+            !woken
+        });
     }
 
-    /// Wakes every waiting fetch.
+    /// Wakes every waiting fetch: the partition is no longer what it was.
     pub(crate) fn wake(&mut self) {
         for waiter in self.waiters.drain(..) {
-            if let Some(waiter) = waiter.upgrade() {
-                waiter.notify_one();
+            if let Some(notify) = waiter.notify.upgrade() {
+                notify.notify_one();
             }
         }
     }
 
-    /// `waiter` is notified once, at the next change, unless it is dropped before.
-    pub(crate) fn wait(&mut self, waiter: &Arc<Notify>) {
+    /// `waiter` is notified once, when more becomes visible to it, unless it is dropped before.
+    pub(crate) fn wait(&mut self, waiter: &Arc<Notify>, read_committed: bool) {
+        let notify = Arc::downgrade(waiter);
         self.waiters
-            .retain(|known| known.strong_count() > 0 && !known.ptr_eq(&Arc::downgrade(waiter)));
-        self.waiters.push(Arc::downgrade(waiter));
+            .retain(|known| known.notify.strong_count() > 0 && !known.notify.ptr_eq(&notify));
+        self.waiters.push(Waiter {
+            read_committed,
+            notify,
+        });
     }
 
     /// Deletes the records below `offset`.
