@@ -11,6 +11,8 @@ for _ in $(seq 1200); do grep -q '^Daybook is ready' "$dir/up.log" && break; kil
 run() { "$bin" --data-dir "$dir/data" --port-offset "$offset" bench --pid $pid --duration "${SECONDS_EACH:-20}" "$@" || failed=1; }
 failed=0
 run --rate "${RATE_SINGLE:-10000}"
-run --rate "${RATE_BULK:-100000}" --bulk 1000 --accounts 10000
+for rate in ${RATE_BULK:-100000 150000}; do
+  run --rate "$rate" --bulk 1000 --accounts 10000
+done
 "$bin" --data-dir "$dir/data" --port-offset "$offset" prove | tail -3
 exit $failed

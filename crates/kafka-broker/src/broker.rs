@@ -68,7 +68,10 @@ pub enum StartError {
     #[error("journal cannot be written")]
     Write(#[source] ResponseError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error(
+        "cannot listen on {address}: another program has the port, or the machine has no such address; \
+         choose another (`log.address`, or --port-offset, which moves all ports)"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -10,7 +10,10 @@ use store::StoreError;
 #[non_exhaustive]
 pub enum WebError {
     /// The address cannot be listened on: taken, or not ours.
-    #[error("the web server cannot listen on {address}")]
+    #[error(
+        "the web server cannot listen on {address}: another program has the port, or the machine has no \
+         such address; choose another (`web.address`, or --port-offset, which moves all ports)"
+    )]
     Listen {
         /// Which.
         address: SocketAddr,
