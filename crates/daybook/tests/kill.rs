@@ -1,5 +1,6 @@
 //! `kill -9` at random moments under load, restart, and the sender tries again: nothing lost, nothing
-//! twice, every time. `KILLS` is how often (20; `make soak` takes 200), `SEED` chooses the moments.
+//! twice, every time. `KILLS` is how often (20; `make soak` takes 200), `SEED` chooses the moments,
+//! `PARTITIONS` is how many the topics have (4, the harder case: the other tests have the default, 1).
 #![allow(missing_docs)]
 
 mod common;
@@ -28,8 +29,9 @@ type Oracle = BTreeMap<u64, (i64, u64)>;
 fn kills_at_random_moments_lose_and_double_nothing() {
     let kills = number("KILLS", 20);
     let seed = number("SEED", 20_261_123);
-    eprintln!("SEED={seed} KILLS={kills}");
-    let place = Arc::new(Place::new(2_000));
+    let partitions = number("PARTITIONS", 4);
+    eprintln!("SEED={seed} KILLS={kills} PARTITIONS={partitions}");
+    let place = Arc::new(Place::new(2_000).with_partitions(partitions));
     let stop = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicU64::new(0));
     let oracle: Arc<Mutex<Oracle>> = Arc::default();

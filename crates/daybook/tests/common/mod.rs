@@ -49,6 +49,18 @@ impl Place {
         self
     }
 
+    /// The default configuration, but with so many partitions.
+    pub fn with_partitions(mut self, partitions: u64) -> Self {
+        let default = include_str!("../../../../config/daybook.toml");
+        let line = "\npartitions = 1 ";
+        assert!(default.contains(line), "the default is another one");
+        let changed = default.replace(line, &format!("\npartitions = {partitions} "));
+        let file = self._temp.path().join("daybook-partitions.toml");
+        std::fs::write(&file, changed).expect("writes");
+        self.config = Some(file);
+        self
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daybook"));
         command.arg("--data-dir").arg(&self.dir);
