@@ -31,7 +31,7 @@ fn kills_at_random_moments_lose_and_double_nothing() {
     let seed = number("SEED", 20_261_123);
     let partitions = number("PARTITIONS", 4);
     eprintln!("SEED={seed} KILLS={kills} PARTITIONS={partitions}");
-    let place = Arc::new(Place::new(2_000).with_partitions(partitions));
+    let place = Arc::new(Place::new().with_partitions(partitions));
     let stop = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicU64::new(0));
     let oracle: Arc<Mutex<Oracle>> = Arc::default();

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
@@ -13,7 +14,7 @@ const TOTALS: &str = "SELECT sum(total), sum(transactions) FROM daily_totals";
 
 #[test]
 fn cdnow_gives_its_sum_and_sent_again_only_duplicates() {
-    let place = Place::new(2_100).with_config("cdnow.toml");
+    let place = Place::new().with_config("cdnow.toml");
     let daybook = place.up();
     let file = sample("CDNOW_master.txt");
     let file = file.to_str().expect("text");
@@ -49,7 +50,7 @@ fn cdnow_gives_its_sum_and_sent_again_only_duplicates() {
 
 #[test]
 fn iso_20022_samples_give_their_counts_and_sums() {
-    let place = Place::new(2_150).with_config("cdnow.toml");
+    let place = Place::new().with_config("cdnow.toml");
     let _daybook = place.up();
     let files = [
         ("camt.053", "camt053.v8.xml"),
@@ -111,7 +112,7 @@ const GROWTH_KB_MAX: u64 = 96 << 10;
 
 #[test]
 fn bad_input_is_refused_clearly_and_memory_stays_flat() {
-    let place = Place::new(2_200);
+    let place = Place::new();
     let daybook = place.up();
     let now = common::text(
         &std::process::Command::new("date")
@@ -280,7 +281,7 @@ fn a_gigabyte(place: &Place) {
 
 #[test]
 fn mistakes_in_the_configuration_are_all_reported_with_their_place() {
-    let place = Place::new(2_250);
+    let place = Place::new();
     std::fs::create_dir_all(&place.dir).expect("creates");
     let config = place.dir.join("bad.toml");
     std::fs::write(&config, "[log]\npartitoins = 3\n").expect("writes");
@@ -301,9 +302,19 @@ fn mistakes_in_the_configuration_are_all_reported_with_their_place() {
 
 #[test]
 fn a_data_directory_in_use_is_refused_by_name() {
-    let place = Place::new(2_260);
+    let place = Place::new();
     let _daybook = place.up();
     let output = place.run(&["up"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(common::text(&output.stderr).contains("in use by another daybook"));
+}
+
+/// One pipeline's metrics once had the port of another one's log: each port must be one place's only.
+#[test]
+fn places_share_no_port() {
+    const PLACES: usize = 300;
+    let of_all: BTreeSet<u16> = (0..PLACES)
+        .flat_map(|_| common::ports(common::free_offset()))
+        .collect();
+    assert_eq!(of_all.len(), PLACES * common::ports(0).len());
 }

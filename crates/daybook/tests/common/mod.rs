@@ -1,17 +1,46 @@
 //! Starts the built program on a directory and ports of its own, and asks it things.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use types::names::port;
 
 /// How long a state may take to come; far above what it takes.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-static NEXT_OFFSET: AtomicU16 = AtomicU16::new(0);
+/// The ports of every place of this test program, also while nothing listens on them: a test starts its
+/// pipeline again on the same ports.
+static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// Ports are moved by this at least; the range is below the one outgoing connections come from.
+const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
+
+/// The ports a pipeline listens on, moved.
+pub fn ports(offset: u16) -> [u16; 4] {
+    [port::GATEWAY, port::WEB, port::KAFKA, port::ADMIN].map(|port| port + offset)
+}
+
+/// How far to move the ports so that no other place has them and they are free.
+pub fn free_offset() -> u16 {
+    let mut taken = TAKEN.lock().expect("no test panics in here");
+    for offset in OFFSETS {
+        let ports = ports(offset);
+        let free = |port: &u16| {
+            !taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+        };
+        if ports.iter().all(free) {
+            taken.extend(ports);
+            return offset;
+        }
+    }
+    panic!("no free ports");
+}
 
 /// A place for one pipeline: directory, ports, configuration.
 #[derive(Debug)]
@@ -28,13 +57,11 @@ pub struct Daybook {
 }
 
 impl Place {
-    /// Ports differ between test programs that run at once, and between tests of one program.
-    pub fn new(base: u16) -> Self {
+    pub fn new() -> Self {
         let temp = tempfile::tempdir().expect("a directory");
-        let offset = base + NEXT_OFFSET.fetch_add(1, Ordering::Relaxed);
         Self {
             dir: temp.path().join("data"),
-            offset,
+            offset: free_offset(),
             config: None,
             _temp: temp,
         }
