@@ -14,7 +14,7 @@ fn main() {
     let _ = std::fs::create_dir_all(&dist);
     println!("cargo:rerun-if-changed={}", dist.display());
     println!("cargo:rustc-check-cfg=cfg(page_built)");
-    // So that the page of one checkout is never served by the program of another.
+    // Where it is embedded from, so that the page of one checkout is never served by the program of another.
     println!("cargo:rustc-env=DAYBOOK_PAGE_DIR={}", dist.display());
     if dist.join("index.html").exists() {
         println!("cargo:rustc-cfg=page_built");

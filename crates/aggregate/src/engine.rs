@@ -1,15 +1,18 @@
 //! The aggregation without I/O: records in, changes out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 
-use sql::{AggregationPlan, Folded, InputBatch, OutputSource, Scalar, SqlError};
-use types::{Amount, BusinessDay, Counts, DIGITS_UNKNOWN, Micros, Version, currency_digits};
+use sql::{AggregationPlan, Folded, InputBatch, SqlError};
+use types::{BusinessDay, Counts, Micros, report};
 
 use crate::changelog::{self, Entry, Foreign};
 use crate::classify::{Class, Classifier, Reason, Seen};
 use crate::options::{AggregationOptions, definition_fingerprint, stream_columns};
 use crate::record::{Parsed, parse};
+
+mod render;
+
+use render::write_key;
 
 /// A record of the input topic.
 #[derive(Debug, Clone, Copy)]
@@ -318,7 +321,7 @@ impl Engine {
         for input in batch {
             let (day, class) = match parse(input.value, &self.options.text_columns) {
                 Err(error) => {
-                    let reason = Reason::Unreadable(chain(&error));
+                    let reason = Reason::Unreadable(report(&error));
                     (
                         self.classifier.day_of(input.appended_at),
                         Class::Quarantined(reason),
@@ -448,7 +451,7 @@ impl Engine {
                     let counts = self.counts.entry(record.day).or_default();
                     *count_of(counts, &record.class) -= 1;
                     counts.quarantined += 1;
-                    let reason = Reason::NotComputable(chain(&error));
+                    let reason = Reason::NotComputable(report(&error));
                     let (partition, offset) = (record.input.partition, record.input.offset);
                     changes.quarantined.push((partition, offset, reason));
                 }
@@ -473,39 +476,6 @@ impl Engine {
                 key: key.into_vec(),
             });
         }
-    }
-
-    /// The JSON of a result row (DESIGN §4).
-    fn result_value(&self, key: &[u8], row: &RowState) -> Vec<u8> {
-        let parts: Vec<Option<String>> = serde_json::from_slice(key).unwrap_or_default();
-        let part = |index: usize| parts.get(index).and_then(Option::as_deref);
-        let currency = self.currency_key.and_then(part);
-        let digits = currency.and_then(currency_digits).unwrap_or(DIGITS_UNKNOWN);
-        let version = Version {
-            generation: self.generation,
-            sequence: row.sequence,
-        };
-        let mut json = String::with_capacity(160);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            json,
-            r#"{{"v":[{},{}],"day":"{}","deleted":false,"at":[{},{}]"#,
-            version.generation, version.sequence, row.day, row.partition, row.offset
-        );
-        for output in self.plan.outputs() {
-            json.push(',');
-            write_json_text(&mut json, &output.name);
-            json.push(':');
-            match output.source {
-                OutputSource::Key(index) => match part(index) {
-                    Some(text) => write_json_text(&mut json, text),
-                    None => json.push_str("null"),
-                },
-                OutputSource::Value(index) => write_value(&mut json, row.values.get(index), digits),
-            }
-        }
-        json.push('}');
-        json.into_bytes()
     }
 
     /// Forgets days that are no longer kept. Results stay in their topic and in the store.
@@ -557,74 +527,6 @@ fn push(columns: &[Source], batch: &mut InputBatch, record: &Accepted<'_>) {
         }
     }
     batch.end_record();
-}
-
-/// The row's key: a JSON array of its parts.
-fn write_key(key: &mut Vec<u8>, parts: &[Option<&str>]) {
-    key.clear();
-    key.push(b'[');
-    for (index, part) in parts.iter().enumerate() {
-        if index > 0 {
-            key.push(b',');
-        }
-        // Writing JSON text to a Vec cannot fail.
-        let _ = serde_json::to_writer(&mut *key, part);
-    }
-    key.push(b']');
-}
-
-fn write_json_text(json: &mut String, text: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
-    } else {
-        json.push_str(&serde_json::Value::from(text).to_string());
-    }
-}
-
-fn write_value(json: &mut String, value: Option<&Folded>, digits: u32) {
-    let amount = |json: &mut String, amount: Option<Amount>| match amount {
-        Some(amount) => {
-            let _ = write!(json, "\"{}\"", amount.display(digits));
-        }
-        None => json.push_str("null"),
-    };
-    let int = |json: &mut String, number: i64| {
-        let _ = write!(json, "{number}");
-    };
-    match value {
-        Some(Folded::Count(count)) => int(json, *count),
-        Some(Folded::Sum(sum)) => amount(json, *sum),
-        Some(average @ Folded::Avg(..)) => amount(json, average.average()),
-        Some(Folded::SumInt(Some(sum))) => int(json, *sum),
-        Some(Folded::Min(Some(scalar)) | Folded::Max(Some(scalar))) => match scalar {
-            Scalar::Decimal(decimal) => amount(json, Some(*decimal)),
-            Scalar::Int(number) => int(json, *number),
-            Scalar::Text(text) => write_json_text(json, text),
-            Scalar::Date(days) => {
-                let day = BusinessDay::from_epoch_days(*days).unwrap_or(BusinessDay::EPOCH);
-                let _ = write!(json, "\"{day}\"");
-            }
-            Scalar::Timestamp(micros) => {
-                let instant = jiff::Timestamp::from_microsecond(*micros).unwrap_or_default();
-                let _ = write!(json, "\"{instant}\"");
-            }
-        },
-        _ => json.push_str("null"),
-    }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Feeds the engine from Kafka and commits what it says, all in one Kafka transaction a batch.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_client::{
-    ClientError, Cluster, LogConsumer, Part, PartThread, Ready, TransactionalProducer, is_passing,
+    ClientError, Cluster, LogConsumer, Part, PartThread, Ready, TransactionalProducer,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -206,25 +207,15 @@ impl<'a> Life<'a> {
         &self,
         consumer: &'c LogConsumer,
     ) -> Result<Vec<BorrowedMessage<'c>>, ServiceError> {
+        let (cluster, records_max) = (&self.runner.cluster, self.runner.options.batch_records_max);
         let mut messages = Vec::new();
-        let mut wait = POLL_TIME;
-        while messages.len() < self.runner.options.batch_records_max {
-            match consumer.poll(wait) {
-                None => break,
-                Some(Ok(message)) => messages.push(message),
-                // The end of one partition says nothing about the others.
-                Some(Err(KafkaError::PartitionEOF(_))) => continue,
-                Some(Err(error)) if is_passing(&error) => break,
-                Some(Err(source)) => {
-                    return Err(self
-                        .runner
-                        .cluster
-                        .error("read transactions", source)
-                        .into());
-                }
+        cluster.take(consumer, "read transactions", POLL_TIME, |message| {
+            messages.push(message);
+            match messages.len() < records_max {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
-            wait = Duration::ZERO;
-        }
+        })?;
         Ok(messages)
     }
 

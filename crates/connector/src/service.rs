@@ -239,14 +239,14 @@ impl<'a> Life<'a> {
                 self.deliver(&new)?;
             }
             runner.runtime.block_on(unit.commit())?;
-            if messages.len() > 1 {
-                thread::sleep(BUSY_INTERVAL.saturating_sub(begun.elapsed()));
-            }
             self.delivered
                 .extend(new.iter().map(|(_, identity)| *identity));
             self.observe(&new);
             if self.delivered.len() >= CUT_IDENTITIES || self.cut_at.elapsed() >= CUT_INTERVAL {
                 self.cut_id_log()?;
+            }
+            if messages.len() > 1 {
+                thread::sleep(BUSY_INTERVAL.saturating_sub(begun.elapsed()));
             }
         }
         Ok(())

@@ -306,7 +306,9 @@ async fn a_stop_lets_requests_finish_and_closes_the_port() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     gateway.shutdown.cancel();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let closed = async { while TcpStream::connect(gateway.address).await.is_ok() {} };
+    let waited = tokio::time::timeout(Duration::from_secs(30), closed).await;
+    waited.expect("the port is closed");
     stream
         .write_all(&body.as_bytes()[10..])
         .await

@@ -501,18 +501,27 @@ async fn bodies_in_flight_are_bounded() {
         slow.push(stream);
     }
     let body = format!("{}{}", " ".repeat(20_000), record("a", "1"));
-    let mut answer = gateway.post("json", "", &body).await;
+    let patience = std::time::Duration::from_secs(30);
     // Until the gateway has read what the two have sent.
-    while answer.status == 202 {
-        answer = gateway.post("json", "", &body).await;
-    }
+    let refused = async {
+        loop {
+            let answer = gateway.post("json", "", &body).await;
+            if answer.status != 202 {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(patience, refused).await;
+    let answer = answer.expect("refused while the budget is held");
     assert_eq!(
         (answer.status, answer.header("retry-after")),
         (503, Some("1"))
     );
     drop(slow);
     // Until it has noticed that they are gone.
-    while gateway.post("json", "", &body).await.status == 503 {}
+    let free = async { while gateway.post("json", "", &body).await.status == 503 {} };
+    let freed = tokio::time::timeout(patience, free).await;
+    freed.expect("the budget is given back");
     assert_eq!(gateway.post("json", "", &body).await.status, 202);
 }
 

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
+use types::report;
 
 use crate::api::{self, Answer, Connection, RequestError};
 use crate::shared::Shared;
@@ -64,19 +65,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     match result.await {
         Ok(()) => {}
         Err(ConnectionError::Io(error)) => debug!(%error, "connection lost"),
-        Err(error) => warn!(error = %chain(&error), "connection closed"),
+        Err(error) => warn!(error = report(&error), "connection closed"),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 async fn read(

@@ -14,6 +14,7 @@ mod part;
 mod transaction;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub use part::{Part, PartThread, Ready};
@@ -21,7 +22,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, ClientContext};
 use transaction::Failure;
 pub use transaction::TransactionalProducer;
@@ -335,6 +336,36 @@ impl Cluster {
             .collect())
     }
 
+    /// Hands over what is there, and waits only for the first record, until `each` wants no more.
+    /// `what` is what an error says was tried.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`], unless librdkafka goes on by itself: then there was nothing more.
+    pub fn take<'c>(
+        &self,
+        consumer: &'c LogConsumer,
+        what: &str,
+        mut wait: Duration,
+        mut each: impl FnMut(BorrowedMessage<'c>) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        loop {
+            match consumer.poll(wait) {
+                None => return Ok(()),
+                Some(Ok(message)) => {
+                    if each(message).is_break() {
+                        return Ok(());
+                    }
+                }
+                // The end of one partition says nothing about the others.
+                Some(Err(KafkaError::PartitionEOF(_))) => continue,
+                Some(Err(error)) if is_passing(&error) => return Ok(()),
+                Some(Err(source)) => return Err(self.error(what, source)),
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
     /// Hands over every record of a topic that is there now, read by a [`Cluster::reader`], from its beginning to its end, each
     /// partition in order. Blocks until done.
     ///
@@ -378,6 +409,13 @@ impl Cluster {
     }
 }
 
+/// A header of a record that is a whole number in text, as `received_at` is; `None` when it is not there.
+pub fn number_header(message: &BorrowedMessage<'_>, name: &str) -> Option<i64> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == name)?;
+    std::str::from_utf8(header.value?).ok()?.parse().ok()
+}
+
 /// Whether the error means that another instance has taken over this transactional id.
 pub fn is_fenced(error: &KafkaError) -> bool {
     let KafkaError::Transaction(error) = error else {
@@ -389,17 +427,6 @@ pub fn is_fenced(error: &KafkaError) -> bool {
             | RDKafkaErrorCode::ProducerFenced
             | RDKafkaErrorCode::InvalidProducerEpoch
     )
-}
-
-/// An error and its causes in one line, for a log.
-pub fn report(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Whether librdkafka goes on by itself after this error of a poll.

@@ -38,7 +38,7 @@ pub(crate) async fn watch(
         let (watched, telemetry) = (watched.clone(), std::sync::Arc::clone(&telemetry));
         let measured = tokio::task::spawn_blocking(move || measure(&watched, &telemetry)).await;
         if let Ok(Err(error)) = measured {
-            debug!(error = kafka_client::report(&error), "the lag is not known");
+            debug!(error = types::report(&error), "the lag is not known");
         }
     }
 }

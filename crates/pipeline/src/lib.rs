@@ -15,6 +15,7 @@ mod admin;
 mod check;
 mod config;
 mod lag;
+mod levels;
 mod outbox;
 mod sources;
 mod start;

@@ -4,12 +4,11 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
 use connector::{Connector, ConnectorOptions};
-use gateway::{Gateway, GatewayMetrics, SystemClock};
+use gateway::{Gateway, SystemClock};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
 use queue_manager::{QueueDefinition, QueueManager, QueueManagerOptions};
@@ -25,13 +24,11 @@ use crate::admin::{self, Readiness};
 use crate::check::Plan;
 use crate::config::Place;
 use crate::lag::{self, Watched};
+use crate::levels;
 use crate::outbox::QueueOutbox;
 
 /// How long the whole may take to carry accepted transactions through after a stop was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
-/// How often the levels of queue and broker are read into the metrics.
-const LEVELS_INTERVAL: Duration = Duration::from_millis(500);
-
 /// A part that a process can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -253,7 +250,10 @@ pub async fn start(
     } else {
         running.start_admin(&plan, &readiness).await?;
     }
-    running.watch_levels();
+    if let Some(queue) = running.queue.clone() {
+        let (telemetry, stop) = (Arc::clone(&running.telemetry), running.back.clone());
+        tokio::spawn(levels::watch_queue(queue, telemetry, stop));
+    }
     Ok(running)
 }
 
@@ -344,7 +344,7 @@ impl Running {
         .await;
         let gateway = gateway.map_err(failed("gateway"))?;
         let address = gateway.local_addr();
-        tokio::spawn(publish_gateway(
+        tokio::spawn(levels::publish_gateway(
             gateway.metrics(),
             Arc::clone(&self.telemetry),
             self.back.clone(),
@@ -373,44 +373,6 @@ impl Running {
         self.admin = local;
         tokio::spawn(serve);
         Ok(())
-    }
-
-    /// Reads the levels of the queue into the metrics, over and over.
-    fn watch_levels(&self) {
-        let Some(queue) = self.queue.clone() else {
-            return;
-        };
-        let (telemetry, stop) = (Arc::clone(&self.telemetry), self.back.clone());
-        tokio::spawn(async move {
-            let hop = telemetry.hop("queue");
-            let (mut puts, mut gets) = (0, 0);
-            while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
-                .await
-                .is_err()
-            {
-                for status in queue.status() {
-                    let label = format!("queue=\"{}\"", status.name);
-                    let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-                    telemetry
-                        .meter("queue_depth", &label)
-                        .set(level(status.depth));
-                    telemetry
-                        .meter("queue_bytes", &label)
-                        .set(level(status.bytes));
-                    if status.name == names::QUEUE_TRANSACTIONS {
-                        hop.set_lag(level(status.depth));
-                        hop.add_in(status.puts_total - puts);
-                        if status.gets_total > gets {
-                            hop.add_out(status.gets_total - gets);
-                        }
-                        (puts, gets) = (status.puts_total, status.gets_total);
-                    }
-                }
-                telemetry
-                    .meter("queue_log_bytes", "")
-                    .set(queue.log_bytes().cast_signed());
-            }
-        });
     }
 
     /// Stops: the gateway first, then, when the queue is empty or after 10 s, everything else.
@@ -580,56 +542,4 @@ async fn start_web(
     Web::bind(web, Arc::clone(telemetry))
         .await
         .map_err(failed("web"))
-}
-
-/// Copies the gateway's own counts into the metrics, over and over.
-async fn publish_gateway(
-    metrics: Arc<GatewayMetrics>,
-    telemetry: Arc<Telemetry>,
-    stop: CancellationToken,
-) {
-    let hop = telemetry.hop("gateway");
-    let mut records_before = 0;
-    while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
-        .await
-        .is_err()
-    {
-        let mut records = 0;
-        for source in &metrics.sources {
-            let label = format!("source=\"{}\"", source.source);
-            let set =
-                |name: &str, value: u64| telemetry.meter(name, &label).set(value.cast_signed());
-            set(
-                "gateway_requests_total",
-                source.requests.load(Ordering::Relaxed),
-            );
-            set(
-                "gateway_accepted_total",
-                source.accepted.load(Ordering::Relaxed),
-            );
-            set(
-                "gateway_refused_total",
-                source.refused.load(Ordering::Relaxed),
-            );
-            set(
-                "gateway_quarantined_total",
-                source.quarantined.load(Ordering::Relaxed),
-            );
-            records += source.records.load(Ordering::Relaxed);
-        }
-        for (rule, count) in metrics.refused_by_rule() {
-            if count > 0 {
-                let label = format!("rule=\"{rule}\"");
-                telemetry
-                    .meter("gateway_refused_by_rule_total", &label)
-                    .set(count.cast_signed());
-            }
-        }
-        let retry_later = metrics.retry_later.load(Ordering::Relaxed);
-        telemetry
-            .meter("gateway_retry_later_total", "")
-            .set(retry_later.cast_signed());
-        hop.add_in(records - records_before);
-        records_before = records;
-    }
 }

@@ -13,7 +13,7 @@ use crate::post::{Parcel, is_source};
 use crate::progress::{Length, Progress};
 use crate::random::Random;
 use crate::report::{Reporter, SendReport};
-use crate::send::{BATCH_RECORDS_MAX, batch_for_rate, check_range};
+use crate::send::{BATCH_RECORDS_MAX, CONNECTIONS_MAX, batch_for_rate, check_range};
 use crate::target::Target;
 
 /// What is made up, and how it is sent.
@@ -76,7 +76,7 @@ pub async fn generate(
         return Err(SendError::SourceName(options.source.clone()));
     }
     check_range("batch_records", options.batch_records, BATCH_RECORDS_MAX)?;
-    check_range("connections", options.connections, 1_024)?;
+    check_range("connections", options.connections, CONNECTIONS_MAX)?;
     let setup = Setup {
         target: Target::parse(&options.gateway)?,
         connections: options.connections,

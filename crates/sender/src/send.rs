@@ -22,7 +22,7 @@ use crate::target::Target;
 /// Most records of one request: one unit of work of the queue.
 pub const BATCH_RECORDS_MAX: usize = 10_000;
 /// Most connections of one sender.
-const CONNECTIONS_MAX: usize = 1_024;
+pub(crate) const CONNECTIONS_MAX: usize = 1_024;
 
 /// What is sent, and how.
 #[derive(Debug, Clone)]

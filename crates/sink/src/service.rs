@@ -1,14 +1,15 @@
 //! The sink's loop, on a thread of its own.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kafka_client::{ClientError, Cluster, LogConsumer, Part, PartThread, Ready, is_passing};
+use kafka_client::{ClientError, Cluster, LogConsumer, Part, PartThread, Ready, number_header};
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use store::{Row, Store, StoreError, TableSpec, Write};
 use telemetry::{Hop, Telemetry, now_micros};
@@ -208,24 +209,20 @@ impl Runner {
         wait: Duration,
         gathered: &mut Gathered,
     ) -> Result<(), SinkError> {
-        let mut wait = wait;
         let mut records = 0;
-        while records < RECORDS_AT_ONCE && gathered.rows() < ROWS_MAX {
-            match consumer.poll(wait) {
-                None => break,
-                Some(Ok(message)) => {
-                    records += 1;
-                    gathered.add(&self.options, &message)?;
+        let mut added = Ok(());
+        self.cluster
+            .take(consumer, "read results", wait, |message| {
+                records += 1;
+                added = gathered.add(&self.options, &message);
+                let more = records < RECORDS_AT_ONCE && gathered.rows() < ROWS_MAX;
+                match added.is_ok() && more {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
                 }
-                // The end of one partition says nothing about the others.
-                Some(Err(KafkaError::PartitionEOF(_))) => continue,
-                Some(Err(error)) if is_passing(&error) => break,
-                Some(Err(source)) => return Err(self.cluster.error("read results", source).into()),
-            }
-            wait = Duration::ZERO;
-        }
+            })?;
         self.hop.add_in(records);
-        Ok(())
+        added
     }
 
     fn write(&self, store: &mut Store, gathered: &mut Gathered) -> Result<(), SinkError> {
@@ -330,7 +327,7 @@ impl Gathered {
         pending.received = pending
             .received
             .into_iter()
-            .chain(received_at(message))
+            .chain(number_header(message, names::HEADER_RECEIVED_AT))
             .min();
         if let (Some(key), Some(value)) = (message.key(), message.payload()) {
             let version = version_of(table, partition, offset, key, value)?;
@@ -375,14 +372,6 @@ impl Pending {
             }
         }
     }
-}
-
-fn received_at(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let headers = message.headers()?;
-    let header = headers
-        .iter()
-        .find(|header| header.key == names::HEADER_RECEIVED_AT)?;
-    std::str::from_utf8(header.value?).ok()?.parse().ok()
 }
 
 fn is_out_of_range(error: &SinkError) -> bool {

@@ -16,10 +16,12 @@ mod counts;
 mod currency;
 mod day;
 pub mod names;
+mod report;
 mod version;
 
 pub use amount::{Amount, AmountError, SCALE_DIGITS, SCALE_FACTOR};
 pub use counts::Counts;
 pub use currency::{DIGITS_UNKNOWN, currency_digits};
 pub use day::{BusinessCalendar, BusinessDay, CalendarError, DayCache, Micros};
+pub use report::report;
 pub use version::Version;

@@ -141,7 +141,7 @@ pub(crate) async fn serve(
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
-                    debug!(error = crate::error::chain(&error), "a connection broke");
+                    debug!(error = types::report(&error), "a connection broke");
                 }
                 return;
             }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kafka_client::{Cluster, report};
+use kafka_client::Cluster;
 
 /// Least distance between questions.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ fn serve(
         let Some(consumer) = &consumer else { continue };
         let ends = match cluster.offsets(consumer, topic) {
             Ok(bounds) => Ok(bounds.iter().map(|(_, end)| *end).collect()),
-            Err(error) => Err(report(&error)),
+            Err(error) => Err(types::report(&error)),
         };
         let answer = Some(Answer { asked, ends });
         *answers.lock().unwrap_or_else(PoisonError::into_inner) = answer;

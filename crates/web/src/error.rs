@@ -90,8 +90,3 @@ impl From<ClientError> for FeedError {
         Self::Log(Box::new(error))
     }
 }
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    kafka_client::report(error)
-}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::error::{FeedError, chain};
+use crate::error::FeedError;
 use crate::feed::{Batch, Feed};
 use crate::hub::Hub;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(hub: &Hub, mut feed: Box<dyn Feed>, shutdown: &CancellationTok
         if begun.elapsed() > GOOD_AFTER {
             wait = RETRY_WAIT_MIN;
         }
-        let reason = chain(&error);
+        let reason = types::report(&error);
         // The topic appears a moment after us when everything starts at once.
         if wait > RETRY_WAIT_MIN * 8 {
             warn!(

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use kafka_client::{Cluster, LogConsumer, is_passing};
+use kafka_client::{Cluster, LogConsumer, is_passing, number_header};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use store::TableSpec;
 use tracing::warn;
-use types::{BusinessDay, Micros, names};
+use types::{BusinessDay, names};
 
 use crate::ends::{Answer, Ends};
 use crate::error::FeedError;
@@ -260,7 +260,7 @@ impl KafkaFeed {
             offset: message.offset(),
             key: message.key().unwrap_or_default(),
             value: message.payload().unwrap_or_default(),
-            received_at: received_at(message),
+            received_at: number_header(message, names::HEADER_RECEIVED_AT),
         };
         match Change::from_record(&self.table, &record) {
             Ok(change) => batch.changes.push(change),
@@ -270,7 +270,7 @@ impl KafkaFeed {
                     topic = self.table.name,
                     partition = record.partition,
                     offset = record.offset,
-                    error = crate::error::chain(&error),
+                    error = types::report(&error),
                     "a record of the results topic is no result"
                 );
             }
@@ -302,12 +302,4 @@ impl KafkaFeed {
             }
         }
     }
-}
-
-fn received_at(message: &BorrowedMessage<'_>) -> Option<Micros> {
-    let headers = message.headers()?;
-    let header = headers
-        .iter()
-        .find(|header| header.key == names::HEADER_RECEIVED_AT)?;
-    std::str::from_utf8(header.value?).ok()?.parse().ok()
 }

@@ -17,7 +17,7 @@ pub(crate) const BUILT: bool = false;
 
 #[cfg(page_built)]
 #[derive(rust_embed::RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../page/dist"]
+#[folder = "$DAYBOOK_PAGE_DIR"]
 struct Dist;
 
 #[cfg(page_built)]

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use types::BusinessDay;
 
 use crate::api;
-use crate::error::chain;
 use crate::hub::Hub;
 use crate::options::WebOptions;
 use crate::pipeline::Sampler;
@@ -297,7 +296,7 @@ struct Asked {
 impl Asked {
     fn day(&self) -> Result<Option<BusinessDay>, Failure> {
         let read = |text: &String| {
-            let refused = |error| Failure::BadQuery(chain(&error));
+            let refused = |error| Failure::BadQuery(types::report(&error));
             text.parse().map_err(refused)
         };
         self.day.as_ref().map(read).transpose()
@@ -347,9 +346,18 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(Failure::Store(chain(&error))),
+        Ok(Err(error)) => Err(Failure::Store(types::report(&error))),
         Err(error) => Err(Failure::Store(error.to_string())),
     }
+}
+
+/// The aggregation that is asked for, if it has something to show, and the day: today unless asked otherwise.
+fn served(app: &App, name: &str, asked: &Asked) -> Result<(Arc<Hub>, BusinessDay), Failure> {
+    let hub = Arc::clone(app.hub(name)?);
+    let day = asked.day()?;
+    must_serve(&hub)?;
+    let day = day.unwrap_or_else(|| hub.view().today());
+    Ok((hub, day))
 }
 
 async fn snapshot(
@@ -357,10 +365,7 @@ async fn snapshot(
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
-    let hub = Arc::clone(app.hub(&name)?);
-    let day = asked.day()?;
-    must_serve(&hub)?;
-    let day = day.unwrap_or_else(|| hub.view().today());
+    let (hub, day) = served(&app, &name, &asked)?;
     if !hub.view().holds(day) {
         let rows = stored_rows(&app, &hub, day).await?;
         return Ok(json_bytes(hub.stored_snapshot(day, &rows)));
@@ -416,10 +421,7 @@ async fn export(
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
-    let hub = Arc::clone(app.hub(&name)?);
-    let day = asked.day()?;
-    must_serve(&hub)?;
-    let day = day.unwrap_or_else(|| hub.view().today());
+    let (hub, day) = served(&app, &name, &asked)?;
     let in_view = hub.view().holds(day);
     let stored = match in_view {
         true => None,

@@ -7,7 +7,6 @@ use store::{Store, StoreError, TableSpec};
 use tracing::warn;
 use types::{BusinessDay, Counts};
 
-use crate::error::chain;
 use crate::row::Change;
 
 /// The store, or `None` before a sink has made it.
@@ -22,7 +21,7 @@ fn open(path: &Path) -> Result<Option<Store>, StoreError> {
 /// A table that no sink has made yet has no rows.
 fn or_empty<T: Default>(result: Result<T, StoreError>) -> Result<T, StoreError> {
     match result {
-        Err(error) if chain(&error).contains("no such table") => Ok(T::default()),
+        Err(error) if types::report(&error).contains("no such table") => Ok(T::default()),
         result => result,
     }
 }
@@ -44,7 +43,7 @@ pub(crate) fn scan_days(
             Err(error) => warn!(
                 table = table.name,
                 key = row.key,
-                error = chain(&error),
+                error = types::report(&error),
                 "a stored row cannot be shown"
             ),
         });

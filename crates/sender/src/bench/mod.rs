@@ -135,13 +135,7 @@ pub enum BenchError {
 
 impl From<WebError> for BenchError {
     fn from(error: WebError) -> Self {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(inner) = source {
-            text.push_str(&format!(": {inner}"));
-            source = inner.source();
-        }
-        Self::Web(text)
+        Self::Web(types::report(&error))
     }
 }
 

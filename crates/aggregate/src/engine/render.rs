@@ -1,0 +1,100 @@
+//! A row of the results as its readers get it: key and value (`docs/specs/results.md`).
+
+use std::fmt::Write as _;
+
+use sql::{Folded, OutputSource, Scalar};
+use types::{Amount, BusinessDay, DIGITS_UNKNOWN, Version, currency_digits};
+
+use super::{Engine, RowState};
+
+impl Engine {
+    /// The JSON of a result row (DESIGN §4).
+    pub(super) fn result_value(&self, key: &[u8], row: &RowState) -> Vec<u8> {
+        let parts: Vec<Option<String>> = serde_json::from_slice(key).unwrap_or_default();
+        let part = |index: usize| parts.get(index).and_then(Option::as_deref);
+        let currency = self.currency_key.and_then(part);
+        let digits = currency.and_then(currency_digits).unwrap_or(DIGITS_UNKNOWN);
+        let version = Version {
+            generation: self.generation,
+            sequence: row.sequence,
+        };
+        let mut json = String::with_capacity(160);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            json,
+            r#"{{"v":[{},{}],"day":"{}","deleted":false,"at":[{},{}]"#,
+            version.generation, version.sequence, row.day, row.partition, row.offset
+        );
+        for output in self.plan.outputs() {
+            json.push(',');
+            write_json_text(&mut json, &output.name);
+            json.push(':');
+            match output.source {
+                OutputSource::Key(index) => match part(index) {
+                    Some(text) => write_json_text(&mut json, text),
+                    None => json.push_str("null"),
+                },
+                OutputSource::Value(index) => write_value(&mut json, row.values.get(index), digits),
+            }
+        }
+        json.push('}');
+        json.into_bytes()
+    }
+}
+
+/// The row's key: a JSON array of its parts.
+pub(super) fn write_key(key: &mut Vec<u8>, parts: &[Option<&str>]) {
+    key.clear();
+    key.push(b'[');
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            key.push(b',');
+        }
+        // Writing JSON text to a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut *key, part);
+    }
+    key.push(b']');
+}
+
+fn write_json_text(json: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+    } else {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+fn write_value(json: &mut String, value: Option<&Folded>, digits: u32) {
+    let amount = |json: &mut String, amount: Option<Amount>| match amount {
+        Some(amount) => {
+            let _ = write!(json, "\"{}\"", amount.display(digits));
+        }
+        None => json.push_str("null"),
+    };
+    let int = |json: &mut String, number: i64| {
+        let _ = write!(json, "{number}");
+    };
+    match value {
+        Some(Folded::Count(count)) => int(json, *count),
+        Some(Folded::Sum(sum)) => amount(json, *sum),
+        Some(average @ Folded::Avg(..)) => amount(json, average.average()),
+        Some(Folded::SumInt(Some(sum))) => int(json, *sum),
+        Some(Folded::Min(Some(scalar)) | Folded::Max(Some(scalar))) => match scalar {
+            Scalar::Decimal(decimal) => amount(json, Some(*decimal)),
+            Scalar::Int(number) => int(json, *number),
+            Scalar::Text(text) => write_json_text(json, text),
+            Scalar::Date(days) => {
+                let day = BusinessDay::from_epoch_days(*days).unwrap_or(BusinessDay::EPOCH);
+                let _ = write!(json, "\"{day}\"");
+            }
+            Scalar::Timestamp(micros) => {
+                let instant = jiff::Timestamp::from_microsecond(*micros).unwrap_or_default();
+                let _ = write!(json, "\"{instant}\"");
+            }
+        },
+        _ => json.push_str("null"),
+    }
+}

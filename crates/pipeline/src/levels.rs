@@ -1,0 +1,102 @@
+//! Levels and counts that parts keep for themselves, copied into the metrics over and over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gateway::GatewayMetrics;
+use queue_manager::QueueManager;
+use telemetry::Telemetry;
+use tokio_util::sync::CancellationToken;
+use types::names;
+
+/// How often they are read.
+const LEVELS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Depth and bytes of every queue, and what went through the one of the transactions.
+pub(crate) async fn watch_queue(
+    queue: QueueManager,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+) {
+    let hop = telemetry.hop("queue");
+    let (mut puts, mut gets) = (0, 0);
+    while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
+        .await
+        .is_err()
+    {
+        for status in queue.status() {
+            let label = format!("queue=\"{}\"", status.name);
+            let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+            telemetry
+                .meter("queue_depth", &label)
+                .set(level(status.depth));
+            telemetry
+                .meter("queue_bytes", &label)
+                .set(level(status.bytes));
+            if status.name == names::QUEUE_TRANSACTIONS {
+                hop.set_lag(level(status.depth));
+                hop.add_in(status.puts_total - puts);
+                if status.gets_total > gets {
+                    hop.add_out(status.gets_total - gets);
+                }
+                (puts, gets) = (status.puts_total, status.gets_total);
+            }
+        }
+        telemetry
+            .meter("queue_log_bytes", "")
+            .set(queue.log_bytes().cast_signed());
+    }
+}
+
+/// Copies the gateway's own counts into the metrics, over and over.
+pub(crate) async fn publish_gateway(
+    metrics: Arc<GatewayMetrics>,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+) {
+    let hop = telemetry.hop("gateway");
+    let mut records_before = 0;
+    while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
+        .await
+        .is_err()
+    {
+        let mut records = 0;
+        for source in &metrics.sources {
+            let label = format!("source=\"{}\"", source.source);
+            let set =
+                |name: &str, value: u64| telemetry.meter(name, &label).set(value.cast_signed());
+            set(
+                "gateway_requests_total",
+                source.requests.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_accepted_total",
+                source.accepted.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_refused_total",
+                source.refused.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_quarantined_total",
+                source.quarantined.load(Ordering::Relaxed),
+            );
+            records += source.records.load(Ordering::Relaxed);
+        }
+        for (rule, count) in metrics.refused_by_rule() {
+            if count > 0 {
+                let label = format!("rule=\"{rule}\"");
+                telemetry
+                    .meter("gateway_refused_by_rule_total", &label)
+                    .set(count.cast_signed());
+            }
+        }
+        let retry_later = metrics.retry_later.load(Ordering::Relaxed);
+        telemetry
+            .meter("gateway_retry_later_total", "")
+            .set(retry_later.cast_signed());
+        hop.add_in(records - records_before);
+        records_before = records;
+    }
+}
