@@ -99,7 +99,7 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Ask the store with SQL
     Query(QueryArgs),
-    /// Recompute all totals from the log, and compare results and store with them
+    /// Compare in and out at every hop, and results and store with totals recomputed from the log
     Prove(ProveArgs),
     /// Measure: open-loop load, latency from the intended send time to the event on the page's stream
     Bench(BenchArgs),
@@ -187,7 +187,8 @@ pub(crate) enum OutputFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveArgs {
-    /// How long to wait until everything accepted has arrived, in seconds
+    /// How long everything accepted may take to arrive, in seconds. Traffic may go on: then what was
+    /// accepted at the first look must have arrived at the last
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) wait: u64,
     /// Print the report as JSON

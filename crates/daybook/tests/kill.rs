@@ -90,7 +90,11 @@ fn kills_at_random_moments_lose_and_double_nothing() {
     }
     assert_eq!(rows.lines().count(), oracle.len() + 1);
     let proof = place.stdout(&["prove"]);
-    assert!(proof.contains("proved"), "{proof}");
+    assert!(
+        proof.contains("proved: gateway, queue and log agree"),
+        "{proof}"
+    );
+    assert!(proof.contains("proved: results topic and store"), "{proof}");
     eprintln!("{count} transactions, {kills} kills\n{proof}");
     assert_eq!(daybook.stop(), Some(0));
 }

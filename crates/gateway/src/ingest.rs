@@ -13,6 +13,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use mapping::{Context, IdentityKind, RecordOutcome, Refusal, Refused, Translated};
 use tracing::{debug, warn};
+use types::Tally;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
 
 use crate::body::{self, BodyError};
@@ -330,7 +331,10 @@ impl<O: Outbox> Received<'_, O> {
     }
 
     async fn quarantine(&self, entries: Entries, metrics: &SourceMetrics) -> Result<(), Problem> {
-        let count = entries.records.len() as u64;
+        let mut tally = Tally::default();
+        for record in &entries.records {
+            tally.add(slice(&entries.names, &record.id), None);
+        }
         let batch = Batch {
             source: Arc::clone(&self.source.name),
             received_at: self.received_at,
@@ -339,9 +343,10 @@ impl<O: Outbox> Received<'_, O> {
             names: entries.names.into(),
             records: entries.records,
             reasons: entries.reasons,
+            tally,
         };
         self.put(QUEUE_QUARANTINE, batch).await?;
-        add(&metrics.quarantined, count);
+        add(&metrics.quarantined, tally.count);
         Ok(())
     }
 
@@ -359,6 +364,10 @@ impl<O: Outbox> Received<'_, O> {
             id: record.id.clone(),
             account: record.account.clone(),
         };
+        let mut tally = Tally::default();
+        for record in translated {
+            tally.add(slice(out, &record.id), Some(record.amount));
+        }
         let batch = Batch {
             source: Arc::clone(&self.source.name),
             received_at: self.received_at,
@@ -367,9 +376,10 @@ impl<O: Outbox> Received<'_, O> {
             names: out.clone(),
             records: translated.iter().map(reference).collect(),
             reasons: Vec::new(),
+            tally,
         };
         self.put(QUEUE_TRANSACTIONS, batch).await?;
-        add(&metrics.accepted, translated.len() as u64);
+        add(&metrics.accepted, tally.count);
         Ok(())
     }
 

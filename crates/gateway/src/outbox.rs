@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use types::names;
+use types::{Tally, names};
 
 /// Where one message's parts stand in the buffers of its [`Batch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub struct Batch {
     pub records: Vec<RecordRef>,
     /// In the quarantine one reason a message, otherwise empty.
     pub reasons: Vec<QuarantineReason>,
+    /// The gateway's own count of the records, for the queue's ledger: made from what the mapping
+    /// answered, not from the messages. In the quarantine without amounts.
+    pub tally: Tally,
 }
 
 /// Property of a quarantined message: the record's number, 0 for a whole request.

@@ -11,6 +11,7 @@ use gateway::{GatewayOptions, PutError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
+use types::{Amount, Tally};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -37,6 +38,9 @@ async fn a_transaction_is_accepted_and_put() {
     let put = gateway.outbox.put.lock().expect("not poisoned");
     assert_eq!(&*put[0].1.traceparent, TRACE);
     assert_eq!(put[0].1.account(0), "A-1");
+    let mut tally = Tally::default();
+    tally.add(b"t-1", Amount::from_units(-1_250_000));
+    assert_eq!(put[0].1.tally, tally);
 }
 
 #[tokio::test]

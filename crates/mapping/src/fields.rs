@@ -135,13 +135,13 @@ pub(crate) fn required<'v>(
     })
 }
 
-/// Writes the amount and the currency with what stands between them.
+/// Writes the amount and the currency with what stands between them; the amount as it was written.
 pub(crate) fn write_money(
     out: &mut Vec<u8>,
     fields: &Fields,
     values: &Values<'_>,
     scratch: &mut String,
-) -> Result<(), Problem> {
+) -> Result<Amount, Problem> {
     let code = required(&fields.currency, values, scratch)?;
     // Nearly every amount is in one of these; the whole table costs as much as the amount itself.
     let known = match code {
@@ -165,10 +165,11 @@ pub(crate) fn write_money(
         );
         return Err(Problem::new("amount", rule::CURRENCY_DIGITS, detail));
     }
-    write_amount(out, signed(&rule.sign, amount, values)?, digits);
+    let amount = signed(&rule.sign, amount, values)?;
+    write_amount(out, amount, digits);
     out.extend_from_slice(b"\",\"currency\":\"");
     out.extend_from_slice(&currency);
-    Ok(())
+    Ok(amount)
 }
 
 pub(crate) fn parse_amount(

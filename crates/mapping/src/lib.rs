@@ -48,6 +48,7 @@ pub use time::received_at_text;
 
 use plan::{Fields, FormatPlan, Header, Plan};
 use record::{Assembler, Job};
+use types::Amount;
 
 /// What a body's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +138,8 @@ pub struct Translated {
     pub id: Range<u32>,
     /// Its account, not escaped. UTF-8.
     pub account: Range<u32>,
+    /// Its amount, with its sign.
+    pub amount: Amount,
     /// Where it stood in the body.
     pub original: Range<u32>,
     /// What the id was made from.

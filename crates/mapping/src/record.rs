@@ -352,7 +352,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
         let account = write_ranged(out, account_text);
         let account_copy = account.is_none().then(|| account_text.to_owned());
         out.extend_from_slice(b"\",\"amount\":\"");
-        write_money(out, fields, values, scratch)?;
+        let amount = write_money(out, fields, values, scratch)?;
         out.extend_from_slice(b"\",\"booked_at\":\"");
         write_booked_at(out, fields, values, scratch, self.context.received_at)?;
         out.extend_from_slice(b"\",\"received_at\":\"");
@@ -392,6 +392,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             json: json_start as u32..json_end as u32,
             id,
             account,
+            amount,
             original: 0..0,
             identity,
         })

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics` of this process.
+//! `/healthz`, `/readyz`, `/metrics` and `/ledger` of this process.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +8,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use queue_manager::{LedgerCopy, QueueManager};
+use serde_json::{Value, json};
 use telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use types::Tally;
 
 /// Which parts are ready, in the order they were announced.
 #[derive(Debug, Default)]
@@ -48,6 +51,7 @@ impl Readiness {
 struct Shared {
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    queue: Option<QueueManager>,
 }
 
 /// Binds; the returned future serves until the shutdown.
@@ -55,6 +59,7 @@ pub(crate) async fn bind(
     address: SocketAddr,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    queue: Option<QueueManager>,
     shutdown: CancellationToken,
 ) -> std::io::Result<(SocketAddr, impl Future<Output = ()> + Send)> {
     let listener = TcpListener::bind(address).await?;
@@ -63,9 +68,11 @@ pub(crate) async fn bind(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/ledger", get(ledger))
         .with_state(Shared {
             telemetry,
             readiness,
+            queue,
         });
     let serve = async move {
         let served =
@@ -91,4 +98,38 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
 async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (kind, shared.telemetry.render())
+}
+
+/// What went onto and off the queues (`docs/specs/ledger.md`).
+async fn ledger(State(shared): State<Shared>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    match &shared.queue {
+        Some(queue) => (
+            StatusCode::OK,
+            kind,
+            ledger_json(&queue.ledger()).to_string(),
+        ),
+        None => {
+            let error = json!({ "error": "there is no queue manager in this process" });
+            (StatusCode::NOT_FOUND, kind, error.to_string())
+        }
+    }
+}
+
+fn ledger_json(ledger: &LedgerCopy) -> Value {
+    let messages =
+        |tally: &Tally| json!({ "count": tally.count, "ids": format!("{:016x}", tally.ids) });
+    let lines = ledger.lines.iter().map(|line| {
+        let mut declared = messages(&line.declared);
+        declared["units"] = line.declared.units.to_string().into();
+        json!({
+            "queue": &*line.queue,
+            "source": &*line.source,
+            "minute": line.minute,
+            "declared": declared,
+            "put": messages(&line.put),
+            "got": messages(&line.got),
+        })
+    });
+    json!({ "folded_until": ledger.folded_until, "lines": lines.collect::<Vec<_>>() })
 }

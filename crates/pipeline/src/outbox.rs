@@ -29,6 +29,7 @@ impl Outbox for QueueOutbox {
         let mut unit = self.queue.begin();
         unit.put_all(queue, messages)
             .map_err(|error| put_error(queue, &error))?;
+        unit.declare(queue, &batch.source, received_at, batch.tally);
         unit.commit()
             .await
             .map_err(|error| put_error(queue, &error))?;

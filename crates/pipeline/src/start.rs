@@ -365,6 +365,7 @@ impl Running {
             address,
             Arc::clone(&self.telemetry),
             Arc::clone(readiness),
+            self.queue.clone(),
             self.back.clone(),
         );
         let (local, serve) = bound

@@ -21,6 +21,8 @@
 //!   log: so a queue is FIFO within a priority, before and after a restart.
 //! - **A message is in one unit of work at a time.** Dropping a unit of work backs it out; the
 //!   messages return to their place with their backout count raised.
+//! - **The ledger agrees with the messages.** What was put and got is counted in the same log record,
+//!   by source and minute of receipt ([`LedgerCopy`]).
 //! - **Memory is bounded**: by depth and bytes of each queue, and by the messages and bytes a unit
 //!   of work may hold.
 //!
@@ -29,6 +31,7 @@
 
 mod codec;
 mod error;
+mod ledger;
 mod manager;
 mod message;
 mod options;
@@ -36,6 +39,7 @@ mod state;
 mod uow;
 
 pub use error::{QueueError, StartError};
+pub use ledger::{LedgerCopy, LedgerLine};
 pub use manager::{QueueManager, QueueStatus};
 pub use message::{Message, MsgId, NewMessage, Properties};
 pub use options::{QueueDefinition, QueueManagerOptions};

@@ -9,8 +9,11 @@ use segment_log::{Changes, Log, LogError, LogOptions, Position};
 use tokio::sync::{Notify, oneshot};
 use tracing::{debug, error, info};
 
-use crate::codec::{Placed, Record, decode, encode_backout, encode_commit};
+use crate::codec::{
+    Placed, Record, decode, encode_backout, encode_carry, encode_commit, encode_ledger,
+};
 use crate::error::{QueueError, StartError};
+use crate::ledger::{Declared, LedgerCopy};
 use crate::message::{Message, MsgId};
 use crate::options::QueueManagerOptions;
 use crate::state::{InFlight, State};
@@ -165,6 +168,11 @@ impl QueueManager {
             .collect()
     }
 
+    /// What was put and got since the queues were made, by source and minute.
+    pub fn ledger(&self) -> LedgerCopy {
+        self.inner.lock().ledger.copy()
+    }
+
     /// Bytes the log takes on disk.
     pub fn log_bytes(&self) -> u64 {
         self.inner.log.size_bytes()
@@ -209,6 +217,7 @@ impl Inner {
         &self,
         puts: Vec<Put>,
         gets: Vec<(Arc<str>, u64)>,
+        declared: Vec<Declared>,
     ) -> Result<oneshot::Receiver<()>, QueueError> {
         let (done, wait) = oneshot::channel();
         let put_time = now_micros();
@@ -235,7 +244,7 @@ impl Inner {
             })
             .collect();
         // Under the lock, so that sequences and log positions have the same order.
-        let position = match self.log.append(&[&encode_commit(&puts, &gets)]) {
+        let position = match self.log.append(&[&encode_commit(&puts, &gets, &declared)]) {
             Ok(position) => position,
             Err(source) => {
                 for (queue, messages, bytes) in reserved {
@@ -247,7 +256,11 @@ impl Inner {
         state.sequence_next += puts.len() as u64;
         state.in_flight.push_back(InFlight {
             position,
-            record: Record::Commit { puts, gets },
+            record: Record::Commit {
+                puts,
+                gets,
+                declared,
+            },
             reserved,
             done: Some(done),
         });
@@ -370,7 +383,7 @@ async fn reclaim(inner: &Inner) -> Result<(), LogError> {
                 if live.is_empty() {
                     break;
                 }
-                let position = inner.log.append(&[&encode_commit(&live, &[])])?;
+                let position = inner.log.append(&[&encode_carry(&live)])?;
                 for placed in &live {
                     state.moved(placed, position);
                 }
@@ -379,16 +392,19 @@ async fn reclaim(inner: &Inner) -> Result<(), LogError> {
             inner.log.durable(position).await?;
         }
     }
-    let keep = {
+    // Frees nothing that the ledger needs, nor a put whose get is not in the ledger: so both are
+    // looked at in one moment.
+    let (ledger, keep) = {
         let state = inner.lock();
+        let ledger = inner.log.append(&[&encode_ledger(&state.ledger_ahead())])?;
         let in_flight = state.in_flight.front().map(|next| next.position);
         let oldest = state.oldest_position();
-        // A position is behind its record, so one less lies inside it.
-        [in_flight, oldest].into_iter().flatten().min()
+        let kept = [in_flight, oldest].into_iter().flatten();
+        (ledger, kept.fold(ledger, Position::min))
     };
-    let free = keep.map_or(durable, |keep| {
-        Position(keep.0.min(durable.0).saturating_sub(1))
-    });
+    inner.log.durable(ledger).await?;
+    // A position is behind its record, so one less lies inside it.
+    let free = Position(keep.0.saturating_sub(1));
     inner.log.truncate_before(free)?;
     debug!(log_bytes = inner.log.size_bytes(), "log space reclaimed");
     Ok(())

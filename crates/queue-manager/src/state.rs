@@ -8,11 +8,16 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::codec::{Placed, Record};
 use crate::error::QueueError;
+use crate::ledger::{Ledger, LedgerCopy, Side};
 use crate::message::Message;
 use crate::options::QueueDefinition;
 
 /// Highest priority first, then order of arrival.
 type Place = (std::cmp::Reverse<u8>, u64);
+
+fn by_queue(messages: &[(Arc<str>, Message)]) -> impl Iterator<Item = (&Arc<str>, &Message)> {
+    messages.iter().map(|(queue, message)| (queue, message))
+}
 
 fn place(message: &Message) -> Place {
     (std::cmp::Reverse(message.priority), message.sequence)
@@ -168,6 +173,7 @@ pub(crate) struct State {
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) sequence_next: u64,
     pub(crate) in_flight: VecDeque<InFlight>,
+    pub(crate) ledger: Ledger,
     pub(crate) stopped: bool,
 }
 
@@ -207,16 +213,28 @@ impl State {
     /// Applies one record; also used in recovery, where the queue may not be defined yet.
     pub(crate) fn apply(&mut self, record: Record, position: Position) {
         match record {
-            Record::Commit { puts, gets } => {
-                for (queue, sequence) in gets {
-                    if let Some(queue) = self.queues.get_mut(&*queue)
-                        && queue.remove(sequence).is_some()
+            Record::Commit {
+                puts,
+                gets,
+                declared,
+            } => {
+                let mut got = Vec::with_capacity(gets.len());
+                for (name, sequence) in gets {
+                    if let Some(queue) = self.queues.get_mut(&*name)
+                        && let Some(stored) = queue.remove(sequence)
                     {
                         queue.gets_total += 1;
+                        got.push((name, stored.message));
                     }
                 }
+                self.ledger.add(Side::Got, by_queue(&got));
+                let put = puts.iter().map(|put| (&put.queue, &put.message));
+                self.ledger.add(Side::Put, put);
+                declared.iter().for_each(|part| self.ledger.declare(part));
                 self.apply_puts(puts, position);
             }
+            Record::Carry { puts } => self.apply_puts(puts, position),
+            Record::Ledger(copy) => self.ledger.restore(copy),
             Record::Backout { counts } => {
                 for (queue, sequence, count) in counts {
                     let Some(queue) = self.queues.get_mut(&*queue) else {
@@ -257,6 +275,30 @@ impl State {
             queue.insert(Stored { message, position });
             queue.arrivals.notify_one();
         }
+    }
+
+    /// The ledger as it will be when everything that is in the log's buffer is on disk.
+    pub(crate) fn ledger_ahead(&self) -> LedgerCopy {
+        let mut ahead = self.ledger.clone();
+        for commit in &self.in_flight {
+            let Record::Commit {
+                puts,
+                gets,
+                declared,
+            } = &commit.record
+            else {
+                continue;
+            };
+            let got = gets.iter().filter_map(|(name, sequence)| {
+                let stored = self.queues.get(&**name)?.taken.get(sequence)?;
+                Some((name, &stored.message))
+            });
+            ahead.add(Side::Got, got);
+            let put = puts.iter().map(|put| (&put.queue, &put.message));
+            ahead.add(Side::Put, put);
+            declared.iter().for_each(|part| ahead.declare(part));
+        }
+        ahead.copy()
     }
 
     /// Whether the bodies of messages whose record is at or before `until` have fewer than

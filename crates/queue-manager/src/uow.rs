@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use types::{Micros, Tally, minute_of};
 
 use crate::error::QueueError;
+use crate::ledger::Declared;
 use crate::manager::Inner;
 use crate::message::{Message, NewMessage};
 
@@ -25,6 +27,7 @@ pub struct UnitOfWork {
     puts: Vec<Put>,
     put_bytes: usize,
     gets: Vec<(Arc<str>, u64)>,
+    declared: Vec<Declared>,
 }
 
 impl UnitOfWork {
@@ -34,7 +37,19 @@ impl UnitOfWork {
             puts: Vec::new(),
             put_bytes: 0,
             gets: Vec::new(),
+            declared: Vec::new(),
         }
+    }
+
+    /// Says for the ledger what this unit of work puts to a queue, by the putter's own count. It
+    /// is committed with the messages, and what is wrong with either shows in the other.
+    pub fn declare(&mut self, queue: &str, source: &str, received_at: Micros, tally: Tally) {
+        self.declared.push(Declared {
+            queue: queue.into(),
+            source: source.into(),
+            minute: minute_of(received_at),
+            tally,
+        });
     }
 
     /// Puts a persistent message (MQPUT under syncpoint); visible to others after the commit.
@@ -184,7 +199,8 @@ impl UnitOfWork {
             return Ok(());
         }
         let puts = std::mem::take(&mut self.puts);
-        let wait = self.inner.commit(puts, self.gets.clone())?;
+        let declared = std::mem::take(&mut self.declared);
+        let wait = self.inner.commit(puts, self.gets.clone(), declared)?;
         // From here on the log decides: dropping must not back out.
         self.gets.clear();
         self.inner.wait_committed(wait).await

@@ -17,6 +17,7 @@ mod currency;
 mod day;
 pub mod names;
 mod report;
+mod tally;
 mod version;
 
 pub use amount::{Amount, AmountError, SCALE_DIGITS, SCALE_FACTOR};
@@ -24,4 +25,5 @@ pub use counts::Counts;
 pub use currency::{DIGITS_UNKNOWN, currency_digits};
 pub use day::{BusinessCalendar, BusinessDay, CalendarError, DayCache, Micros};
 pub use report::report;
+pub use tally::{Tally, id_hash, minute_of};
 pub use version::Version;
