@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use anyhow::Context as _;
 use kafka_client::Cluster;
 use pipeline::Plan;
 use rdkafka::message::Message as _;
@@ -51,7 +52,7 @@ pub(super) fn look(
     let mut topic = Vec::new();
     let mut unreadable = 0;
     let consumer = cluster.reader("daybook-prove")?;
-    cluster.read_all(&consumer, &table.name, |message| {
+    let read = cluster.read_all(&consumer, &table.name, |message| {
         let (key, value) = (
             message.key().unwrap_or_default(),
             message.payload().unwrap_or_default(),
@@ -60,7 +61,8 @@ pub(super) fn look(
             None => unreadable += 1,
             Some(row) => topic.push(row),
         }
-    })?;
+    });
+    read.context("is `daybook up` running?")?;
     let (rows, mut differences) = compare(&progress, &stored, topic);
     if unreadable > 0 {
         differences.push(format!(
