@@ -143,7 +143,7 @@ impl Log {
         let segment_bytes_min = record_room + (BLOCK_BYTES_TARGET + HEADER_BYTES) as u64;
         let segment_bytes = options.segment_bytes.max(segment_bytes_min);
         let torn_bytes = recovered.torn_bytes;
-        let segments = Arc::new(Segments::new(disk, segment_bytes, recovered.bases.clone()));
+        let segments = Arc::new(Segments::new(disk, segment_bytes, &recovered)?);
         let writer = Writer::new(Arc::clone(&segments), recovered)?;
         let end = writer.end();
         let (progress_sender, progress) = watch::channel(Progress {

@@ -11,6 +11,9 @@ pub(crate) fn segment_name(base: u64) -> String {
     format!("{base:020}.log")
 }
 
+/// File names of spares begin with it: files that are to become segments.
+pub(crate) const SPARE_PREFIX: &str = "spare";
+
 fn segment_base(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     (digits.len() == 20).then(|| digits.parse().ok()).flatten()
@@ -40,6 +43,8 @@ pub(crate) struct Recovered {
     pub(crate) end: u64,
     /// Highest epoch seen.
     pub(crate) epoch: u32,
+    /// Names of files that are to become segments, whole or half made.
+    pub(crate) spares: Vec<String>,
     /// Bytes of an unacknowledged, half-written flush that were dropped.
     pub(crate) torn_bytes: u64,
 }
@@ -57,6 +62,10 @@ pub(crate) fn recover(disk: &dyn Disk, replay: Replay<'_>) -> Result<Recovered, 
         epoch: 0,
         torn_bytes: 0,
         bases,
+        spares: names
+            .into_iter()
+            .filter(|name| name.starts_with(SPARE_PREFIX))
+            .collect(),
     };
     for index in 0..state.bases.len() {
         let base = state.bases[index];

@@ -152,11 +152,9 @@ fn open(disk: &SimDisk) -> Result<(Writer, Arc<Segments>, Records), RecoverError
         Ok(())
     })?;
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let segments = Arc::new(Segments::new(
-        shared,
-        SEGMENT_BYTES,
-        recovered.bases.clone(),
-    ));
+    let segments = Segments::new(shared, SEGMENT_BYTES, &recovered)
+        .map_err(|error| RecoverError::Io("take over the spares", error))?;
+    let segments = Arc::new(segments);
     let writer = Writer::new(Arc::clone(&segments), recovered)
         .map_err(|error| RecoverError::Io("start the writer", error))?;
     Ok((writer, segments, records))

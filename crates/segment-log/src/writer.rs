@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::block::{self, HEADER_BYTES};
 use crate::disk::{Disk, DiskFile};
-use crate::recover::{Recovered, segment_name};
+use crate::recover::{Recovered, SPARE_PREFIX, segment_name};
 
-/// A file ready to become the next segment.
-const SPARE: &str = "spare";
+/// Most files kept to become segments: freed ones, so that a busy log writes no zeros. Each takes a
+/// segment's space on disk.
+pub(crate) const SPARES_MAX: usize = 4;
 
 /// Shared with the handle, which frees space while the writer writes.
 #[derive(Debug)]
@@ -18,14 +19,20 @@ pub(crate) struct Segments {
     pub(crate) segment_bytes: u64,
     /// Bases of segments, oldest first; the last one is being written.
     bases: Mutex<Vec<u64>>,
-    /// Held while the spare file is made, taken or replaced.
-    spare: Mutex<Spare>,
+    /// Names of files ready to become segments. Held while one is made, taken or added.
+    spares: Mutex<Vec<String>>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Spare {
-    Missing,
-    Ready,
+/// A name of a spare that none of `taken` has.
+fn spare_name(taken: &[String]) -> String {
+    let free = (1..=SPARES_MAX).map(|number| format!("{SPARE_PREFIX}{number}"));
+    let mut free = free.filter(|name| !taken.contains(name));
+    free.next().unwrap_or_else(|| SPARE_PREFIX.to_owned())
+}
+
+/// Whether a file is whole, and as long as segments are today.
+fn fits(disk: &dyn Disk, name: &str, segment_bytes: u64) -> io::Result<bool> {
+    Ok(disk.open(name)?.bytes()? == segment_bytes)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -34,32 +41,55 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Segments {
-    pub(crate) fn new(disk: Arc<dyn Disk>, segment_bytes: u64, bases: Vec<u64>) -> Self {
-        Self {
+    /// Takes over the spares of an earlier life; one that is not of this size, perhaps because it
+    /// was half made, goes.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        segment_bytes: u64,
+        recovered: &Recovered,
+    ) -> io::Result<Self> {
+        let mut spares = Vec::new();
+        for name in &recovered.spares {
+            if spares.len() < SPARES_MAX && fits(&*disk, name, segment_bytes)? {
+                spares.push(name.clone());
+            } else {
+                disk.remove(name)?;
+            }
+        }
+        Ok(Self {
             disk,
             segment_bytes,
-            bases: Mutex::new(bases),
-            spare: Mutex::new(Spare::Missing),
-        }
+            bases: Mutex::new(recovered.bases.clone()),
+            spares: Mutex::new(spares),
+        })
     }
 
-    /// Makes the next file ahead of need, so that a roll costs a rename.
+    /// Makes the next file ahead of need unless there is one, so that a roll costs a rename.
     pub(crate) fn prepare_spare(&self, gently: bool) -> io::Result<()> {
-        let mut spare = lock(&self.spare);
-        if *spare == Spare::Missing {
-            self.disk.create(SPARE, self.segment_bytes, gently)?;
-            *spare = Spare::Ready;
+        let mut spares = lock(&self.spares);
+        if spares.is_empty() {
+            let name = spare_name(&spares);
+            self.disk.create(&name, self.segment_bytes, gently)?;
+            spares.push(name);
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn spares(&self) -> usize {
+        lock(&self.spares).len()
     }
 
     fn take_spare(&self, base: u64) -> io::Result<Box<dyn DiskFile>> {
         self.prepare_spare(false)?;
         let name = segment_name(base);
-        let mut spare = lock(&self.spare);
-        self.disk.rename(SPARE, &name)?;
-        *spare = Spare::Missing;
-        drop(spare);
+        let mut spares = lock(&self.spares);
+        let spare = spares
+            .last()
+            .ok_or_else(|| io::Error::other("the spare file is gone"))?;
+        self.disk.rename(spare, &name)?;
+        spares.pop();
+        drop(spares);
         lock(&self.bases).push(base);
         self.disk.open(&name)
     }
@@ -75,10 +105,11 @@ impl Segments {
                 bases.remove(0)
             };
             let name = segment_name(oldest);
-            let mut spare = lock(&self.spare);
-            if *spare == Spare::Missing {
-                self.disk.rename(&name, SPARE)?;
-                *spare = Spare::Ready;
+            let mut spares = lock(&self.spares);
+            if spares.len() < SPARES_MAX && fits(&*self.disk, &name, self.segment_bytes)? {
+                let spare = spare_name(&spares);
+                self.disk.rename(&name, &spare)?;
+                spares.push(spare);
             } else {
                 self.disk.remove(&name)?;
             }

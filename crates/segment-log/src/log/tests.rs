@@ -1,6 +1,8 @@
 //! The log against its promises: order, recovery, damage, reclaiming.
 
 use super::*;
+use crate::recover::SPARE_PREFIX;
+use crate::writer::SPARES_MAX;
 
 fn open(dir: &Path, options: LogOptions) -> (Result<Log, OpenError>, Vec<Vec<u8>>) {
     let mut records = Vec::new();
@@ -38,6 +40,45 @@ async fn what_was_durable_comes_back_in_order_over_many_segments() {
     assert!(records == expected);
     log.truncate_before(last).expect("frees");
     assert!(log.size_bytes() < 3_000_000);
+}
+
+fn spares(dir: &Path) -> usize {
+    let files = fs::read_dir(dir).expect("lists");
+    let names = files.map(|file| file.expect("a file").file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with(SPARE_PREFIX))
+        .count()
+}
+
+#[tokio::test]
+async fn freed_segments_are_used_again_also_in_the_next_life() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path(), small()).0.expect("opens");
+    let segment_bytes = log.shared.segments.segment_bytes;
+    let fill = async |log: &Log| {
+        let end = log.end().0 + (SPARES_MAX as u64 + 2) * segment_bytes;
+        let mut last = log.end();
+        while last.0 < end {
+            last = log.append(&[&[7; 4096]]).expect("appends");
+        }
+        log.durable(last).await.expect("durable");
+        last
+    };
+    let last = fill(&log).await;
+    log.truncate_before(last).expect("frees");
+    assert_eq!(spares(dir.path()), SPARES_MAX);
+    drop(log);
+    // Half made, as a crash leaves it.
+    fs::write(dir.path().join("spare"), b"half").expect("writes");
+    let (log, _) = reopen(dir.path()).await;
+    assert_eq!(log.shared.segments.spares(), SPARES_MAX);
+    assert!(!dir.path().join("spare").exists());
+    let last = fill(&log).await;
+    assert!(log.shared.segments.spares() < SPARES_MAX);
+    drop(log);
+    let (log, records) = reopen(dir.path()).await;
+    assert_eq!(log.end(), last);
+    assert!(records.iter().all(|record| record == &[7; 4096]));
 }
 
 /// The flush thread of a dropped log gives its lock back a moment later.
