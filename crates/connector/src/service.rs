@@ -27,7 +27,7 @@ const GET_WAIT: Duration = Duration::from_millis(100);
 /// costs a dozen switches between threads, however little is in it.
 const BUSY_INTERVAL: Duration = Duration::from_millis(5);
 /// The id log is cut when it holds this many identities, or after this time.
-const CUT_IDENTITIES: usize = 1_000_000;
+const CUT_IDENTITIES: usize = if cfg!(test) { 12 } else { 1_000_000 };
 const CUT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// From which queue to which topic, and how much at once.
@@ -115,6 +115,8 @@ impl Connector {
             queue,
             cluster,
             shutdown: shutdown.clone(),
+            #[cfg(test)]
+            after: Box::new(|_| Ok(())),
         };
         let started = PartThread::start("connect", "connector".to_owned(), shutdown, runner);
         started.map(Self).map_err(ConnectorError::Thread)
@@ -138,6 +140,30 @@ struct Runner {
     hop: Arc<Hop>,
     runtime: tokio::runtime::Handle,
     shutdown: CancellationToken,
+    #[cfg(test)]
+    after: Box<dyn Fn(Step) -> Result<(), ConnectorError> + Send + Sync>,
+}
+
+/// What a delivery is made of, in order. A test ends a life after any of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Got,
+    Produced,
+    KafkaCommitted,
+    QueueCommitted,
+    IdLogCut,
+}
+
+impl Runner {
+    #[cfg(test)]
+    fn after(&self, step: Step) -> Result<(), ConnectorError> {
+        (self.after)(step)
+    }
+
+    #[cfg(not(test))]
+    fn after(&self, _: Step) -> Result<(), ConnectorError> {
+        Ok(())
+    }
 }
 
 impl Part for Runner {
@@ -224,6 +250,7 @@ impl<'a> Life<'a> {
             if messages.is_empty() {
                 continue;
             }
+            runner.after(Step::Got)?;
             runner.hop.add_in(messages.len() as u64);
             let new: Vec<(&Message, Identity)> = messages
                 .iter()
@@ -238,12 +265,15 @@ impl<'a> Life<'a> {
             if !new.is_empty() {
                 self.deliver(&new)?;
             }
+            runner.after(Step::KafkaCommitted)?;
             runner.runtime.block_on(unit.commit())?;
+            runner.after(Step::QueueCommitted)?;
             self.delivered
                 .extend(new.iter().map(|(_, identity)| *identity));
             self.observe(&new);
             if self.delivered.len() >= CUT_IDENTITIES || self.cut_at.elapsed() >= CUT_INTERVAL {
                 self.cut_id_log()?;
+                runner.after(Step::IdLogCut)?;
             }
             if messages.len() > 1 {
                 thread::sleep(BUSY_INTERVAL.saturating_sub(begun.elapsed()));
@@ -276,6 +306,7 @@ impl<'a> Life<'a> {
                 Some(headers(message)),
             )?;
         }
+        self.runner.after(Step::Produced)?;
         self.producer
             .commit()
             .map_err(|error| self.failed("commit a transaction", error))
@@ -398,3 +429,6 @@ fn account_of(body: &[u8]) -> Option<Cow<'_, str>> {
         .ok()
         .map(|keyed| keyed.account)
 }
+
+#[cfg(test)]
+mod tests;
