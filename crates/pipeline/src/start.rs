@@ -134,6 +134,7 @@ pub struct Running {
     connector: Option<Connector>,
     aggregators: Vec<Aggregator>,
     sink: Option<Sink>,
+    lag_task: JoinHandle<()>,
     _lock: File,
 }
 
@@ -196,7 +197,7 @@ pub async fn start(
             aggregators.push(started.map_err(failed("aggregator"))?);
         }
     }
-    tokio::spawn(lag::watch(
+    let lag_task = tokio::spawn(lag::watch(
         Watched {
             cluster: cluster.clone(),
             aggregations: plan.tables().map(|table| table.name.clone()).collect(),
@@ -239,6 +240,7 @@ pub async fn start(
         connector,
         aggregators,
         sink,
+        lag_task,
         _lock: lock,
     };
     running.wait_ready(announce).await?;
@@ -407,6 +409,8 @@ impl Running {
             self
         });
         let Ok(mut rest) = threads.await else { return };
+        // Its client must not see the broker go, which would look like a lost connection.
+        let _ = tokio::time::timeout(DRAIN_TIME_MAX, &mut rest.lag_task).await;
         if let Some(task) = rest.web_task.take() {
             let _ = tokio::time::timeout(DRAIN_TIME_MAX, task).await;
         }

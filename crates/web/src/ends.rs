@@ -5,6 +5,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kafka_client::Cluster;
@@ -21,10 +22,12 @@ pub(crate) struct Answer {
     pub(crate) ends: Result<Vec<i64>, String>,
 }
 
-/// Asks for the ends of a topic. The thread ends with it.
+/// Asks for the ends of a topic. Dropping it waits for the thread, at most one question long: its
+/// client must not outlive the broker of the same process, which would look like a lost connection.
 #[derive(Debug)]
 pub(crate) struct Ends {
-    questions: SyncSender<()>,
+    questions: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
     answer: Arc<Mutex<Option<Answer>>>,
     asked: Instant,
 }
@@ -35,12 +38,14 @@ impl Ends {
         let answer = Arc::default();
         let answers = Arc::clone(&answer);
         let thread = std::thread::Builder::new().name(format!("web ends {topic}"));
-        if let Err(error) = thread.spawn(move || serve(&cluster, &topic, &asked, &answers)) {
+        let thread = thread.spawn(move || serve(&cluster, &topic, &asked, &answers));
+        let thread = thread.inspect_err(|error| {
             // Then the lag is not known; nothing else depends on it.
             tracing::warn!(%error, "the thread that asks for the log's ends cannot be started");
-        }
+        });
         Self {
-            questions,
+            questions: Some(questions),
+            thread: thread.ok(),
             answer,
             asked: Instant::now(),
         }
@@ -51,10 +56,22 @@ impl Ends {
         if self.asked.elapsed() > INTERVAL {
             self.asked = Instant::now();
             // A full queue is a question that has not been answered yet.
-            let _ = self.questions.try_send(());
+            if let Some(questions) = &self.questions {
+                let _ = questions.try_send(());
+            }
         }
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.take()
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.questions = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported there.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn write(
             all.total()
         )?;
         let records: u64 = sources.values().map(|brought| brought.records).sum();
-        writeln!(out, "  in {records} = out {}", all.total())?;
+        writeln!(out, "  {}", in_and_out(records, all.total()))?;
         if !report.is_settled() {
             writeln!(
                 out,
@@ -102,6 +102,14 @@ pub(super) fn write(
         }
     }
     Ok(())
+}
+
+/// An equals sign only between equal numbers: while traffic goes on they need not be.
+fn in_and_out(brought: u64, arrived: u64) -> String {
+    match brought == arrived {
+        true => format!("in {brought} = out {arrived}"),
+        false => format!("in {brought}, out {arrived}"),
+    }
 }
 
 fn write_hops(out: &mut impl Write, hops: &Hops) -> anyhow::Result<()> {
@@ -137,7 +145,7 @@ fn write_hops(out: &mut impl Write, hops: &Hops) -> anyhow::Result<()> {
             "  refused by the gateway, in its quarantine: {refused}"
         )?;
     }
-    writeln!(out, "  in {sent} = out {arrived}")?;
+    writeln!(out, "  {}", in_and_out(sent, arrived))?;
     if hops.moving > 0 {
         writeln!(
             out,
