@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// says what each is.
 const LAYERS: &[&[&str]] = &[
     &["types", "telemetry", "features"],
-    &["segment-log", "mapping", "sql", "kafka-client"],
+    &["mq-wire", "segment-log", "mapping", "sql", "kafka-client"],
     &["kafka-broker", "queue-manager", "store"],
     &["gateway", "connector", "aggregate", "sink", "web", "sender"],
     &["pipeline"],
