@@ -59,7 +59,6 @@ fn messages(batch: &Batch, quarantine: bool) -> Vec<NewMessage> {
     let records = batch.records.iter().enumerate();
     records
         .map(|(index, record)| NewMessage {
-            priority: 0,
             properties: Properties {
                 shared: if quarantine {
                     owned(index)
@@ -70,6 +69,7 @@ fn messages(batch: &Batch, quarantine: bool) -> Vec<NewMessage> {
                 key: names.slice(record.account.start as usize..record.account.end as usize),
             },
             body: batch.message_body(index),
+            ..NewMessage::default()
         })
         .collect()
 }

@@ -7,13 +7,25 @@ use segment_log::ReplayError;
 use types::Tally;
 
 use crate::ledger::{Declared, LedgerCopy, LedgerLine};
-use crate::message::{Message, MsgId, Properties};
+use crate::message::{Descriptor, Message, MsgId, Properties};
+use crate::options::QueueDefinition;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const KIND_COMMIT: u8 = 1;
 const KIND_BACKOUT: u8 = 2;
 const KIND_CARRY: u8 = 3;
 const KIND_LEDGER: u8 = 4;
+const KIND_PREPARE: u8 = 5;
+const KIND_RESOLVE: u8 = 6;
+const KIND_DEFINE: u8 = 7;
+const KIND_DELETE: u8 = 8;
+const KIND_EPOCH: u8 = 9;
+
+/// What of a message is written beside its fixed fields.
+const HAS_MSG_ID: u8 = 0x01;
+const HAS_CORREL_ID: u8 = 0x02;
+const HAS_EXPIRY: u8 = 0x04;
+const HAS_DELAY: u8 = 0x08;
 
 /// A message and the number of its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +49,24 @@ pub(crate) enum Record {
     Ledger(LedgerCopy),
     /// Backout counts after a backout.
     Backout { counts: Vec<(Arc<str>, u64, u32)> },
+    /// A unit of work that somebody else decides about is kept until it is resolved.
+    Prepare {
+        xid: Bytes,
+        puts: Vec<Placed>,
+        gets: Vec<(Arc<str>, u64)>,
+    },
+    /// The decision about a prepared one.
+    Resolve {
+        xid: Bytes,
+        commit: bool,
+        gets: Vec<(Arc<str>, u64)>,
+    },
+    /// A queue was defined or altered while running.
+    Define(Box<QueueDefinition>),
+    /// A queue was deleted.
+    Delete { queue: Arc<str> },
+    /// Identifiers of this epoch may be in use.
+    Epoch(u32),
 }
 
 /// Writes a commit.
@@ -44,23 +74,13 @@ pub(crate) fn encode_commit(
     puts: &[Placed],
     gets: &[(Arc<str>, u64)],
     declared: &[Declared],
+    queue_manager: &str,
 ) -> Vec<u8> {
     let bytes: usize = puts.iter().map(|put| put.message.body.len() + 96).sum();
     let mut out = Vec::with_capacity(bytes + gets.len() * 10 + 128);
     out.extend_from_slice(&[VERSION, KIND_COMMIT]);
-    put_messages(&mut out, puts);
-    let gets_by_queue = gets.chunk_by(|a, b| a.0 == b.0);
-    put_u32(&mut out, gets_by_queue.clone().count());
-    for run in gets_by_queue {
-        let Some((queue, _)) = run.first() else {
-            continue;
-        };
-        put_text(&mut out, queue);
-        put_u32(&mut out, run.len());
-        for (_, sequence) in run {
-            out.extend_from_slice(&sequence.to_le_bytes());
-        }
-    }
+    put_messages(&mut out, puts, queue_manager);
+    put_gets(&mut out, gets);
     put_u32(&mut out, declared.len());
     for part in declared {
         put_text(&mut out, &part.queue);
@@ -71,10 +91,86 @@ pub(crate) fn encode_commit(
     out
 }
 
+/// Writes a unit of work that is prepared.
+pub(crate) fn encode_prepare(
+    xid: &[u8],
+    puts: &[Placed],
+    gets: &[(Arc<str>, u64)],
+    queue_manager: &str,
+) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_PREPARE];
+    put_bytes(&mut out, xid);
+    put_messages(&mut out, puts, queue_manager);
+    put_gets(&mut out, gets);
+    out
+}
+
+/// Writes the decision about a prepared unit of work.
+pub(crate) fn encode_resolve(xid: &[u8], commit: bool, gets: &[(Arc<str>, u64)]) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_RESOLVE, u8::from(commit)];
+    put_bytes(&mut out, xid);
+    put_gets(&mut out, gets);
+    out
+}
+
+/// Writes a definition.
+pub(crate) fn encode_define(queue: &QueueDefinition) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_DEFINE];
+    put_text(&mut out, &queue.name);
+    put_text(&mut out, &queue.description);
+    put_text(&mut out, &queue.backout_queue);
+    for number in [
+        queue.depth_max as u64,
+        queue.bytes_max as u64,
+        queue.message_bytes_max as u64,
+        u64::from(queue.backout_threshold),
+    ] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.push(queue.default_priority);
+    let flags = [
+        queue.default_persistent,
+        queue.put_inhibited,
+        queue.get_inhibited,
+        queue.model,
+    ];
+    out.extend(flags.map(u8::from));
+    out
+}
+
+/// Writes that a queue is gone.
+pub(crate) fn encode_delete(queue: &str) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_DELETE];
+    put_text(&mut out, queue);
+    out
+}
+
+/// Writes that identifiers of an epoch are used from now on.
+pub(crate) fn encode_epoch(epoch: u32) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_EPOCH];
+    out.extend_from_slice(&epoch.to_le_bytes());
+    out
+}
+
+fn put_gets(out: &mut Vec<u8>, gets: &[(Arc<str>, u64)]) {
+    let gets_by_queue = gets.chunk_by(|a, b| a.0 == b.0);
+    put_u32(out, gets_by_queue.clone().count());
+    for run in gets_by_queue {
+        let Some((queue, _)) = run.first() else {
+            continue;
+        };
+        put_text(out, queue);
+        put_u32(out, run.len());
+        for (_, sequence) in run {
+            out.extend_from_slice(&sequence.to_le_bytes());
+        }
+    }
+}
+
 /// Writes messages anew.
-pub(crate) fn encode_carry(puts: &[Placed]) -> Vec<u8> {
+pub(crate) fn encode_carry(puts: &[Placed], queue_manager: &str) -> Vec<u8> {
     let mut out = vec![VERSION, KIND_CARRY];
-    put_messages(&mut out, puts);
+    put_messages(&mut out, puts, queue_manager);
     out
 }
 
@@ -94,11 +190,12 @@ pub(crate) fn encode_ledger(ledger: &LedgerCopy) -> Vec<u8> {
     out
 }
 
-/// Consecutive messages that share queue and properties are stored as one run.
-fn put_messages(out: &mut Vec<u8>, puts: &[Placed]) {
+/// Consecutive messages that share queue, properties and descriptor are stored as one run.
+fn put_messages(out: &mut Vec<u8>, puts: &[Placed], queue_manager: &str) {
     let runs = puts.chunk_by(|a, b| {
         let (left, right) = (&a.message.properties.shared, &b.message.properties.shared);
-        a.queue == b.queue && Arc::ptr_eq(left, right)
+        let same = Arc::ptr_eq(&a.message.descriptor, &b.message.descriptor);
+        same && a.queue == b.queue && Arc::ptr_eq(left, right)
     });
     put_u32(out, runs.clone().count());
     for run in runs {
@@ -109,6 +206,7 @@ fn put_messages(out: &mut Vec<u8>, puts: &[Placed]) {
             put_text(out, name);
             put_text(out, value);
         }
+        put_descriptor(out, &first.message.descriptor);
         put_u32(out, run.len());
         for put in run {
             let message = &put.message;
@@ -116,10 +214,83 @@ fn put_messages(out: &mut Vec<u8>, puts: &[Placed]) {
             out.extend_from_slice(&message.put_time.to_le_bytes());
             out.push(message.priority);
             out.extend_from_slice(&message.backout_count.to_le_bytes());
+            let given = message.msg_id != MsgId::new(queue_manager, message.sequence);
+            let has = |there: bool, bit: u8| if there { bit } else { 0 };
+            out.push(
+                has(given, HAS_MSG_ID)
+                    | has(message.correl_id != MsgId::NONE, HAS_CORREL_ID)
+                    | has(message.expires_at.is_some(), HAS_EXPIRY)
+                    | has(message.available_at.is_some(), HAS_DELAY),
+            );
+            if given {
+                out.extend_from_slice(&message.msg_id.0);
+            }
+            if message.correl_id != MsgId::NONE {
+                out.extend_from_slice(&message.correl_id.0);
+            }
+            for time in [message.expires_at, message.available_at]
+                .into_iter()
+                .flatten()
+            {
+                out.extend_from_slice(&time.to_le_bytes());
+            }
             put_bytes(out, &message.properties.id);
             put_bytes(out, &message.body);
         }
     }
+}
+
+/// Fields without the blanks or zeros behind them; nothing at all for the one that Daybook itself
+/// uses.
+fn put_descriptor(out: &mut Vec<u8>, descriptor: &Descriptor) {
+    out.push(u8::from(*descriptor != *Descriptor::shared()));
+    if out.last() == Some(&0) {
+        return;
+    }
+    out.push(u8::from(descriptor.persistent));
+    for number in numbers(descriptor) {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    let mut descriptor = descriptor.clone();
+    for (bytes, fill) in texts(&mut descriptor) {
+        let length = bytes
+            .iter()
+            .rposition(|byte| *byte != fill)
+            .map_or(0, |last| last + 1);
+        // No field is longer than 48 bytes.
+        out.push(length as u8);
+        out.extend_from_slice(bytes.get(..length).unwrap_or_default());
+    }
+}
+
+fn numbers(descriptor: &Descriptor) -> [i32; 10] {
+    [
+        descriptor.report,
+        descriptor.msg_type,
+        descriptor.feedback,
+        descriptor.encoding,
+        descriptor.ccsid,
+        descriptor.put_appl_type,
+        descriptor.msg_seq_number,
+        descriptor.offset,
+        descriptor.msg_flags,
+        descriptor.original_length,
+    ]
+}
+
+/// The fields of bytes, each with what fills it up.
+fn texts(descriptor: &mut Descriptor) -> [(&mut [u8], u8); 9] {
+    [
+        (&mut descriptor.format, b' '),
+        (&mut descriptor.reply_to_q, b' '),
+        (&mut descriptor.reply_to_q_mgr, b' '),
+        (&mut descriptor.user_identifier, b' '),
+        (&mut descriptor.accounting_token, 0),
+        (&mut descriptor.appl_identity_data, b' '),
+        (&mut descriptor.put_appl_name, b' '),
+        (&mut descriptor.appl_origin_data, b' '),
+        (&mut descriptor.group_id, 0),
+    ]
 }
 
 /// Writes the backout counts of messages that returned to their queue.
@@ -175,19 +346,28 @@ pub(crate) fn decode(record: Bytes, queue_manager: &str) -> Result<Record, Repla
             puts: reader.messages(queue_manager)?,
         }),
         KIND_LEDGER => decode_ledger(&mut reader),
+        KIND_PREPARE => Ok(Record::Prepare {
+            xid: reader.bytes()?,
+            puts: reader.messages(queue_manager)?,
+            gets: reader.gets()?,
+        }),
+        KIND_RESOLVE => Ok(Record::Resolve {
+            commit: reader.byte()? != 0,
+            xid: reader.bytes()?,
+            gets: reader.gets()?,
+        }),
+        KIND_DEFINE => Ok(Record::Define(Box::new(reader.definition()?))),
+        KIND_EPOCH => Ok(Record::Epoch(reader.u32()?)),
+        KIND_DELETE => Ok(Record::Delete {
+            queue: reader.shared_text()?,
+        }),
         other => Err(ReplayError::new(format!("record kind {other} is unknown"))),
     }
 }
 
 fn decode_commit(reader: &mut Reader, queue_manager: &str) -> Result<Record, ReplayError> {
     let puts = reader.messages(queue_manager)?;
-    let mut gets = Vec::new();
-    for _ in 0..reader.u32()? {
-        let queue = reader.shared_text()?;
-        for _ in 0..reader.u32()? {
-            gets.push((Arc::clone(&queue), reader.u64()?));
-        }
-    }
+    let gets = reader.gets()?;
     let mut declared = Vec::new();
     for _ in 0..reader.u32()? {
         declared.push(Declared {
@@ -278,6 +458,95 @@ impl Reader {
             ids: self.u64()?,
         })
     }
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReplayError> {
+        self.need(N)?;
+        let mut bytes = [0; N];
+        self.rest.copy_to_slice(&mut bytes);
+        Ok(bytes)
+    }
+    fn time(&mut self, there: bool) -> Result<Option<i64>, ReplayError> {
+        if !there {
+            return Ok(None);
+        }
+        Ok(Some(self.u64()?.cast_signed()))
+    }
+    fn size(&mut self) -> Result<usize, ReplayError> {
+        usize::try_from(self.u64()?).map_err(ReplayError::new)
+    }
+    fn gets(&mut self) -> Result<Vec<(Arc<str>, u64)>, ReplayError> {
+        let mut gets = Vec::new();
+        for _ in 0..self.u32()? {
+            let queue = self.shared_text()?;
+            for _ in 0..self.u32()? {
+                gets.push((Arc::clone(&queue), self.u64()?));
+            }
+        }
+        Ok(gets)
+    }
+    fn definition(&mut self) -> Result<QueueDefinition, ReplayError> {
+        let name = self.text()?;
+        Ok(QueueDefinition {
+            description: self.text()?,
+            backout_queue: self.text()?,
+            depth_max: self.size()?,
+            bytes_max: self.size()?,
+            message_bytes_max: self.size()?,
+            backout_threshold: u32::try_from(self.u64()?).map_err(ReplayError::new)?,
+            default_priority: self.byte()?,
+            default_persistent: self.byte()? != 0,
+            put_inhibited: self.byte()? != 0,
+            get_inhibited: self.byte()? != 0,
+            model: self.byte()? != 0,
+            name,
+        })
+    }
+    fn descriptor(&mut self) -> Result<Arc<Descriptor>, ReplayError> {
+        if self.byte()? == 0 {
+            return Ok(Descriptor::shared());
+        }
+        let persistent = self.byte()? != 0;
+        let mut numbers = [0; 10];
+        for number in &mut numbers {
+            *number = self.u32()?.cast_signed();
+        }
+        let [
+            report,
+            msg_type,
+            feedback,
+            encoding,
+            ccsid,
+            put_appl_type,
+            msg_seq_number,
+            offset,
+            msg_flags,
+            original_length,
+        ] = numbers;
+        let mut descriptor = Descriptor {
+            persistent,
+            report,
+            msg_type,
+            feedback,
+            encoding,
+            ccsid,
+            put_appl_type,
+            msg_seq_number,
+            offset,
+            msg_flags,
+            original_length,
+            ..Descriptor::default()
+        };
+        for (bytes, fill) in texts(&mut descriptor) {
+            let length = usize::from(self.byte()?);
+            self.need(length)?;
+            let text = self.rest.split_to(length);
+            bytes.fill(fill);
+            let Some(to) = bytes.get_mut(..length) else {
+                return Err(ReplayError::new("a field of a descriptor is too long"));
+            };
+            to.copy_from_slice(&text);
+        }
+        Ok(Arc::new(descriptor))
+    }
     fn messages(&mut self, queue_manager: &str) -> Result<Vec<Placed>, ReplayError> {
         let mut puts = Vec::new();
         for _ in 0..self.u32()? {
@@ -287,14 +556,31 @@ impl Reader {
                 shared.push((self.text()?, self.text()?));
             }
             let shared = Arc::new(shared);
+            let descriptor = self.descriptor()?;
             for _ in 0..self.u32()? {
                 let sequence = self.u64()?;
+                let put_time = self.u64()?.cast_signed();
+                let priority = self.byte()?;
+                let backout_count = self.u32()?;
+                let has = self.byte()?;
+                let mut msg_id = MsgId::new(queue_manager, sequence);
+                if has & HAS_MSG_ID != 0 {
+                    msg_id = MsgId(self.array()?);
+                }
+                let mut correl_id = MsgId::NONE;
+                if has & HAS_CORREL_ID != 0 {
+                    correl_id = MsgId(self.array()?);
+                }
                 let message = Message {
-                    msg_id: MsgId::new(queue_manager, sequence),
+                    msg_id,
+                    correl_id,
                     sequence,
-                    put_time: self.u64()?.cast_signed(),
-                    priority: self.byte()?,
-                    backout_count: self.u32()?,
+                    put_time,
+                    priority,
+                    backout_count,
+                    expires_at: self.time(has & HAS_EXPIRY != 0)?,
+                    available_at: self.time(has & HAS_DELAY != 0)?,
+                    descriptor: Arc::clone(&descriptor),
                     properties: Properties {
                         shared: Arc::clone(&shared),
                         id: self.bytes()?,
@@ -319,14 +605,31 @@ mod tests {
     #[test]
     fn a_record_comes_back_and_a_cut_one_is_refused() {
         let shared = Arc::new(vec![("source".to_owned(), "json".to_owned())]);
-        let put = |sequence| Placed {
+        let descriptor = Arc::new(Descriptor {
+            persistent: false,
+            report: i32::MIN,
+            original_length: 5,
+            format: *b"MQHRF2  ",
+            reply_to_q: [b'Q'; 48],
+            accounting_token: [b' '; 32],
+            ..Descriptor::default()
+        });
+        let put = |sequence: u64| Placed {
             queue: "Q".into(),
             message: Message {
-                msg_id: MsgId::new("DAYBOOK", sequence),
+                msg_id: if sequence == 1 {
+                    MsgId::new("DAYBOOK", sequence)
+                } else {
+                    MsgId([7; 24])
+                },
                 sequence,
                 put_time: -5,
                 priority: 3,
                 backout_count: 2,
+                correl_id: MsgId([sequence as u8 - 1; 24]),
+                expires_at: (sequence == 2).then_some(77),
+                available_at: (sequence == 1).then_some(-78),
+                descriptor: Arc::clone(&descriptor),
                 properties: Properties {
                     shared: Arc::clone(&shared),
                     id: Bytes::from_static(b"t1"),
@@ -362,6 +665,23 @@ mod tests {
             Record::Carry {
                 puts: vec![put(1), put(2)],
             },
+            Record::Prepare {
+                xid: Bytes::from_static(b"xid"),
+                puts: vec![put(1)],
+                gets: vec![("Q".into(), 7)],
+            },
+            Record::Resolve {
+                xid: Bytes::from_static(b"xid"),
+                commit: true,
+                gets: vec![("Q".into(), 7)],
+            },
+            Record::Define(Box::new(QueueDefinition {
+                description: "what it is for".to_owned(),
+                get_inhibited: true,
+                ..QueueDefinition::new("Q")
+            })),
+            Record::Delete { queue: "Q".into() },
+            Record::Epoch(9),
             Record::Backout {
                 counts: vec![("Q".into(), 4, 2)],
             },
@@ -376,10 +696,15 @@ mod tests {
                     puts,
                     gets,
                     declared,
-                } => encode_commit(puts, gets, declared),
-                Record::Carry { puts } => encode_carry(puts),
+                } => encode_commit(puts, gets, declared, "DAYBOOK"),
+                Record::Carry { puts } => encode_carry(puts, "DAYBOOK"),
                 Record::Backout { counts } => encode_backout(counts),
                 Record::Ledger(ledger) => encode_ledger(ledger),
+                Record::Prepare { xid, puts, gets } => encode_prepare(xid, puts, gets, "DAYBOOK"),
+                Record::Resolve { xid, commit, gets } => encode_resolve(xid, *commit, gets),
+                Record::Define(definition) => encode_define(definition),
+                Record::Delete { queue } => encode_delete(queue),
+                Record::Epoch(epoch) => encode_epoch(*epoch),
             });
             for cut in 0..bytes.len() {
                 let error = decode(bytes.slice(..cut), "DAYBOOK");

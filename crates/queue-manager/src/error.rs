@@ -38,6 +38,62 @@ pub enum QueueError {
         /// Bytes including the ones refused.
         bytes: usize,
     },
+    /// MQRC_PUT_INHIBITED. Retrying helps once somebody allows puts again.
+    #[error("puts to queue {queue} are inhibited (2051)")]
+    PutInhibited {
+        /// Which.
+        queue: String,
+    },
+    /// MQRC_GET_INHIBITED. Retrying helps once somebody allows gets again.
+    #[error("gets from queue {queue} are inhibited (2016)")]
+    GetInhibited {
+        /// Which.
+        queue: String,
+    },
+    /// MQRC_OBJECT_IN_USE. Retrying helps once the others have closed it.
+    #[error("queue {queue} is in use by somebody else (2042)")]
+    InUse {
+        /// Which.
+        queue: String,
+    },
+    /// MQRC_PERSISTENT_NOT_ALLOWED.
+    #[error("queue {queue} is temporary: persistent messages are not allowed on it (2048)")]
+    PersistentNotAllowed {
+        /// Which.
+        queue: String,
+    },
+    /// MQRC_OBJECT_ALREADY_EXISTS.
+    #[error("there is a queue {queue} already (2100)")]
+    Exists {
+        /// Which.
+        queue: String,
+    },
+    /// MQRC_Q_NOT_EMPTY: purge it, or delete it with what is on it.
+    #[error("queue {queue} holds {depth} messages (2055)")]
+    NotEmpty {
+        /// Which.
+        queue: String,
+        /// Messages on it.
+        depth: usize,
+    },
+    /// MQRC_OBJECT_NAME_ERROR.
+    #[error("{name:?} is no name of a queue: 1 to 48 of A-Z a-z 0-9 . / _ % (2152)")]
+    Name {
+        /// As given.
+        name: String,
+    },
+    /// XAER_NOTA.
+    #[error("there is no prepared unit of work {xid:?}")]
+    NotPrepared {
+        /// Identifier.
+        xid: String,
+    },
+    /// XAER_DUPID.
+    #[error("unit of work {xid:?} is prepared already")]
+    Prepared {
+        /// Identifier.
+        xid: String,
+    },
     /// The log failed or was closed. Whether a commit in flight is on disk is unknown
     /// (MQRC_CALL_INTERRUPTED); the queue manager must be started anew.
     #[error(
@@ -58,6 +114,14 @@ impl QueueError {
             Self::QueueFull { .. } => 2053,
             Self::MessageTooBig { .. } => 2030,
             Self::SyncpointLimit { .. } => 2024,
+            Self::PutInhibited { .. } => 2051,
+            Self::GetInhibited { .. } => 2016,
+            Self::InUse { .. } => 2042,
+            Self::PersistentNotAllowed { .. } => 2048,
+            Self::Exists { .. } => 2100,
+            Self::NotEmpty { .. } => 2055,
+            Self::Name { .. } => 2152,
+            Self::NotPrepared { .. } | Self::Prepared { .. } => 2141,
             Self::Stopped { .. } => 2549,
         }
     }

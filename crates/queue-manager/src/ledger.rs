@@ -230,7 +230,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::message::{MsgId, Properties};
+    use crate::message::{Descriptor, MsgId, Properties};
 
     fn message(sequence: u64, source: &str, received_at: Micros) -> Message {
         let shared = vec![
@@ -241,6 +241,10 @@ mod tests {
             ),
         ];
         Message {
+            correl_id: MsgId::NONE,
+            expires_at: None,
+            available_at: None,
+            descriptor: Descriptor::shared(),
             msg_id: MsgId::new("DAYBOOK", sequence),
             sequence,
             put_time: 0,

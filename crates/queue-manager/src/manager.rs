@@ -10,21 +10,30 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{debug, error, info};
 
 use crate::codec::{
-    Placed, Record, decode, encode_backout, encode_carry, encode_commit, encode_ledger,
+    Placed, Record, decode, encode_backout, encode_carry, encode_commit, encode_define,
+    encode_delete, encode_epoch, encode_ledger, encode_prepare, encode_resolve,
 };
 use crate::error::{QueueError, StartError};
 use crate::ledger::{Declared, LedgerCopy};
 use crate::message::{Message, MsgId};
-use crate::options::QueueManagerOptions;
-use crate::state::{InFlight, State};
-use crate::uow::{Put, UnitOfWork};
+use crate::open::{OpenMode, OpenQueue};
+use crate::options::{QueueDefinition, QueueManagerOptions};
+use crate::selection::{Cursor, Selection};
+use crate::state::{InFlight, Queue, Reserved, State};
+use crate::uow::{Got, Put, UnitOfWork};
 
 /// Name length of queues and queue managers (MQ_Q_NAME_LENGTH).
 const NAME_CHARS_MAX: usize = 48;
+/// Highest priority (MAXPRTY).
+pub const PRIORITY_MAX: u8 = 9;
 /// Puts of many senders are gathered this long for one sync; a single sender never waits.
 const BUSY_INTERVAL: Duration = Duration::from_millis(1);
 /// Space is reclaimed again when the log has grown by this part of its target.
 const RECLAIM_STEPS: u64 = 8;
+/// Expired messages are looked for this often.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Prepared units of work that may wait for their decision; more are refused.
+pub(crate) const PREPARED_MAX: usize = 10_000;
 /// Room in a log record beside the bodies: properties, ids, headers.
 const RECORD_BYTES_OVERHEAD: usize = 8 << 20;
 
@@ -42,6 +51,8 @@ pub(crate) struct Inner {
     reclaim: Arc<Notify>,
     /// Bytes of log above which it is woken.
     reclaim_at: AtomicU64,
+    /// Wakes the task that offers delayed messages and drops expired ones.
+    clock: Arc<Notify>,
 }
 
 /// What a queue looks like now.
@@ -55,12 +66,22 @@ pub struct QueueStatus {
     pub bytes: usize,
     /// Messages got and not yet committed.
     pub uncommitted_gets: usize,
+    /// Messages whose commit is on its way to the disk.
+    pub uncommitted_puts: usize,
+    /// Handles that may get (IPPROCS).
+    pub open_inputs: usize,
+    /// Handles that may put (OPPROCS).
+    pub open_outputs: usize,
+    /// Made from a model queue.
+    pub temporary: bool,
     /// When the next message was put, microseconds since 1970.
     pub oldest_put_time: Option<i64>,
     /// Messages put since the start (those found at the start included).
     pub puts_total: u64,
     /// Messages got and committed since the start.
     pub gets_total: u64,
+    /// Messages dropped since the start because their time was over.
+    pub expired_total: u64,
 }
 
 impl QueueManager {
@@ -81,7 +102,10 @@ impl QueueManager {
                 name: name.to_owned(),
             });
         }
-        let mut state = State::default();
+        let mut state = State {
+            now: now_micros(),
+            ..State::default()
+        };
         options
             .queues
             .iter()
@@ -100,6 +124,9 @@ impl QueueManager {
         // A message takes more than one byte of log, so no identifier is ever used again, even when
         // all records that show it were freed.
         state.sequence_next = state.sequence_next.max(log.end().0);
+        // Identifiers of this life differ from all before, whatever the clock says.
+        state.epoch += 1;
+        log.append_lazily(&[&encode_epoch(state.epoch)])?;
         let depth: usize = state.queues.values().map(|queue| queue.depth()).sum();
         info!(
             name = options.name,
@@ -112,6 +139,7 @@ impl QueueManager {
             state: Mutex::new(state),
             reclaim: Arc::new(Notify::new()),
             reclaim_at: AtomicU64::new(reclaim_at),
+            clock: Arc::new(Notify::new()),
             log: log.clone(),
         });
         tokio::spawn(apply_loop(Arc::downgrade(&inner), log.changes()));
@@ -119,6 +147,7 @@ impl QueueManager {
             Arc::downgrade(&inner),
             Arc::clone(&inner.reclaim),
         ));
+        tokio::spawn(clock_loop(Arc::downgrade(&inner), Arc::clone(&inner.clock)));
         Ok(Self { inner })
     }
 
@@ -127,8 +156,18 @@ impl QueueManager {
         UnitOfWork::new(Arc::clone(&self.inner))
     }
 
-    /// Copies of up to `count_max` messages in the order they would be got, those behind the
-    /// message with sequence `after`; takes nothing off.
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.inner.options.name
+    }
+
+    /// Its limits.
+    pub fn options(&self) -> &QueueManagerOptions {
+        &self.inner.options
+    }
+
+    /// Copies of up to `count_max` messages in the order they would be got, those behind `after`;
+    /// takes nothing off.
     ///
     /// # Errors
     ///
@@ -136,10 +175,294 @@ impl QueueManager {
     pub fn browse(
         &self,
         queue: &str,
-        after: Option<u64>,
+        after: Option<Cursor>,
         count_max: usize,
     ) -> Result<Vec<Message>, QueueError> {
-        Ok(self.inner.lock().queue(queue)?.browse(after, count_max))
+        let mut state = self.inner.lock();
+        self.inner.tick(&mut state, queue);
+        Ok(state.queue(queue)?.browse(after, count_max))
+    }
+
+    /// A copy of the first message behind `after` that matches.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`], [`QueueError::GetInhibited`].
+    pub fn browse_next(
+        &self,
+        queue: &str,
+        after: Option<Cursor>,
+        selection: &Selection,
+    ) -> Result<Option<Message>, QueueError> {
+        let mut state = self.inner.lock();
+        self.inner.tick(&mut state, queue);
+        let queue = state.queue(queue)?;
+        if queue.definition.get_inhibited {
+            return Err(QueueError::GetInhibited {
+                queue: queue.definition.name.clone(),
+            });
+        }
+        Ok(queue.find(selection, after).cloned())
+    }
+
+    /// Waits until something may have arrived on a queue, or `until`. Spurious wake-ups happen.
+    ///
+    /// Cancel safe. `look` is called first, when an arrival can no longer be missed; if it finds
+    /// something nothing is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`], or the error of `look`.
+    pub async fn wait_for<T>(
+        &self,
+        queue: &str,
+        until: Option<tokio::time::Instant>,
+        mut look: impl FnMut() -> Result<Option<T>, QueueError>,
+    ) -> Result<Option<T>, QueueError> {
+        loop {
+            let selective = Arc::clone(&self.inner.lock().queue(queue)?.selective);
+            let arrival = selective.notified();
+            if let Some(found) = look()? {
+                return Ok(Some(found));
+            }
+            match until {
+                None => arrival.await,
+                Some(until) => {
+                    if tokio::time::timeout_at(until, arrival).await.is_err() {
+                        return look();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Message identifiers for messages that are put later: the first, and how many more come from
+    /// counting its last four bytes up as a little-endian number. At least one, at most `count_max`.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Stopped`].
+    pub fn make_ids(&self, count_max: u32) -> Result<(MsgId, u32), QueueError> {
+        let mut state = self.inner.lock();
+        if state.ids_used == u32::MAX {
+            let epoch = encode_epoch(state.epoch + 1);
+            self.inner.log.append_lazily(&[&epoch]).map_err(stopped)?;
+            state.epoch += 1;
+            state.ids_used = 0;
+        }
+        let count = count_max.clamp(1, u32::MAX - state.ids_used);
+        let first = MsgId::of_epoch(self.name(), state.epoch, state.ids_used);
+        state.ids_used += count;
+        Ok((first, count))
+    }
+
+    /// Opens a queue; the handle closes it when it is dropped. Opening a model queue makes a
+    /// temporary one, named `dynamic_name`, where a `*` at the end stands for anything unique.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`], [`QueueError::InUse`], [`QueueError::Name`],
+    /// [`QueueError::Exists`].
+    pub fn open(
+        &self,
+        queue: &str,
+        mode: OpenMode,
+        dynamic_name: &str,
+    ) -> Result<OpenQueue, QueueError> {
+        let mut state = self.inner.lock();
+        let definition = &state.queue(queue)?.definition;
+        let (name, maker) = if definition.model {
+            let mut made = definition.clone();
+            made.model = false;
+            made.name = match dynamic_name.strip_suffix('*') {
+                Some(stem) => {
+                    state.epoch_name += 1;
+                    format!("{stem}{:08X}{:08X}", state.epoch, state.epoch_name)
+                }
+                None => dynamic_name.to_owned(),
+            };
+            if !is_name(&made.name) {
+                return Err(QueueError::Name { name: made.name });
+            }
+            if state.queues.contains_key(&made.name) {
+                return Err(QueueError::Exists { queue: made.name });
+            }
+            let name = made.name.clone();
+            state.define(made);
+            state.queue(&name)?.temporary = true;
+            (name, true)
+        } else {
+            (queue.to_owned(), false)
+        };
+        let opened = state.queue(&name)?;
+        let opens = &mut opened.opens;
+        let wants_input = mode.input || mode.exclusive;
+        if wants_input && (opens.exclusive || mode.exclusive && opens.inputs > 0) {
+            return Err(QueueError::InUse { queue: name });
+        }
+        opens.inputs += usize::from(wants_input);
+        opens.outputs += usize::from(mode.output);
+        opens.exclusive |= mode.exclusive;
+        Ok(OpenQueue::new(
+            Arc::clone(&self.inner),
+            name.into(),
+            mode,
+            maker,
+        ))
+    }
+
+    /// What a queue is defined as.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`].
+    pub fn definition(&self, queue: &str) -> Result<QueueDefinition, QueueError> {
+        Ok(self.inner.lock().queue(queue)?.definition.clone())
+    }
+
+    /// State of one queue.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`].
+    pub fn status_of(&self, queue: &str) -> Result<QueueStatus, QueueError> {
+        let mut state = self.inner.lock();
+        self.inner.tick(&mut state, queue);
+        Ok(status_of(queue, state.queue(queue)?))
+    }
+
+    /// Defines a queue; durable when the future ends.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Exists`], [`QueueError::Name`], [`QueueError::Stopped`].
+    pub async fn define(&self, definition: QueueDefinition) -> Result<(), QueueError> {
+        self.write_definition(definition, false).await
+    }
+
+    /// Changes a queue's attributes; durable when the future ends.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`], [`QueueError::Stopped`].
+    pub async fn alter(&self, definition: QueueDefinition) -> Result<(), QueueError> {
+        self.write_definition(definition, true).await
+    }
+
+    async fn write_definition(
+        &self,
+        definition: QueueDefinition,
+        alter: bool,
+    ) -> Result<(), QueueError> {
+        if !is_name(&definition.name) {
+            return Err(QueueError::Name {
+                name: definition.name,
+            });
+        }
+        let mut written = None;
+        {
+            let mut state = self.inner.lock();
+            let temporary = match state.queues.get(&definition.name) {
+                None if alter => {
+                    return Err(QueueError::UnknownQueue {
+                        queue: definition.name,
+                    });
+                }
+                Some(_) if !alter => {
+                    return Err(QueueError::Exists {
+                        queue: definition.name,
+                    });
+                }
+                found => found.is_some_and(|queue| queue.temporary),
+            };
+            if !temporary {
+                let record = encode_define(&definition);
+                written = Some(self.inner.log.append(&[&record]).map_err(stopped)?);
+                state.altered.insert(definition.name.clone());
+            }
+            let name = definition.name.clone();
+            state.define(definition);
+            state.queue(&name)?.wake_all();
+        }
+        match written {
+            Some(position) => self.inner.log.durable(position).await.map_err(stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes a queue and what is on it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotEmpty`] unless `purge`; [`QueueError::InUse`] while somebody has it open or
+    /// has uncommitted messages of it.
+    pub async fn delete(&self, queue: &str, purge: bool) -> Result<(), QueueError> {
+        let position = {
+            let mut state = self.inner.lock();
+            let found = state.queue(queue)?;
+            let opens = found.opens;
+            let busy = found.uncommitted_gets() + found.uncommitted_puts() > 0;
+            if busy || opens.inputs + opens.outputs > 0 {
+                return Err(QueueError::InUse {
+                    queue: queue.to_owned(),
+                });
+            }
+            if found.depth() > 0 && !purge {
+                return Err(QueueError::NotEmpty {
+                    queue: queue.to_owned(),
+                    depth: found.depth(),
+                });
+            }
+            let record = encode_delete(queue);
+            let position = self.inner.log.append(&[&record]).map_err(stopped)?;
+            let name = queue.into();
+            state.apply(Record::Delete { queue: name }, position);
+            position
+        };
+        self.inner.log.durable(position).await.map_err(stopped)
+    }
+
+    /// Identifiers of the units of work that are prepared and not decided.
+    pub fn prepared(&self) -> Vec<Bytes> {
+        let state = self.inner.lock();
+        let open = state.prepared.iter();
+        open.filter(|(_, prepared)| !prepared.resolving)
+            .map(|(xid, _)| xid.clone())
+            .collect()
+    }
+
+    /// Decides about a prepared unit of work; durable when the future ends.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotPrepared`], [`QueueError::Stopped`].
+    pub async fn resolve(&self, xid: &[u8], commit: bool) -> Result<(), QueueError> {
+        let (done, wait) = oneshot::channel();
+        {
+            let mut state = self.inner.lock();
+            let not_prepared = || QueueError::NotPrepared {
+                xid: String::from_utf8_lossy(xid).into_owned(),
+            };
+            let prepared = state.prepared.get_mut(xid).ok_or_else(not_prepared)?;
+            if prepared.resolving {
+                return Err(not_prepared());
+            }
+            let gets = prepared.gets.clone();
+            let record = encode_resolve(xid, commit, &gets);
+            let position = self.inner.log.append(&[&record]).map_err(stopped)?;
+            prepared.resolving = true;
+            state.in_flight.push_back(InFlight {
+                position,
+                record: Record::Resolve {
+                    xid: Bytes::copy_from_slice(xid),
+                    commit,
+                    gets,
+                },
+                reserved: Reserved::new(),
+                done: Some(done),
+            });
+        }
+        self.inner.wait_committed(wait).await
     }
 
     /// Messages on a queue, those in units of work included.
@@ -156,15 +479,8 @@ impl QueueManager {
         let state = self.inner.lock();
         let queues = state.queues.iter();
         queues
-            .map(|(name, queue)| QueueStatus {
-                name: name.clone(),
-                depth: queue.depth(),
-                bytes: queue.bytes(),
-                uncommitted_gets: queue.uncommitted_gets(),
-                oldest_put_time: queue.oldest_put_time(),
-                puts_total: queue.puts_total,
-                gets_total: queue.gets_total,
-            })
+            .filter(|(_, queue)| !queue.definition.model)
+            .map(|(name, queue)| status_of(name, queue))
             .collect()
     }
 
@@ -193,13 +509,31 @@ impl QueueManager {
     }
 }
 
+fn status_of(name: &str, queue: &Queue) -> QueueStatus {
+    QueueStatus {
+        name: name.to_owned(),
+        depth: queue.depth(),
+        bytes: queue.bytes(),
+        uncommitted_gets: queue.uncommitted_gets(),
+        uncommitted_puts: queue.uncommitted_puts(),
+        open_inputs: queue.opens.inputs,
+        open_outputs: queue.opens.outputs,
+        temporary: queue.temporary,
+        oldest_put_time: queue.oldest_put_time(),
+        puts_total: queue.puts_total,
+        gets_total: queue.gets_total,
+        expired_total: queue.expired_total,
+    }
+}
+
 /// Letters, digits and `. / _ %`, at most 48 (IBM MQ, "Rules for naming IBM MQ objects").
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"./_%".contains(&byte);
     !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(allowed)
 }
 
-fn now_micros() -> i64 {
+/// Microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
@@ -216,50 +550,145 @@ impl Inner {
     pub(crate) fn commit(
         &self,
         puts: Vec<Put>,
-        gets: Vec<(Arc<str>, u64)>,
+        gets: Vec<Got>,
         declared: Vec<Declared>,
     ) -> Result<oneshot::Receiver<()>, QueueError> {
         let (done, wait) = oneshot::channel();
-        let put_time = now_micros();
         let mut state = self.lock();
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
         }
         let reserved = reserve(&mut state, &puts)?;
-        let sequence = state.sequence_next;
-        let puts: Vec<Placed> = puts
-            .into_iter()
-            .zip(sequence..)
-            .map(|(put, sequence)| Placed {
-                queue: put.queue,
-                message: Message {
-                    msg_id: MsgId::new(&self.options.name, sequence),
-                    sequence,
-                    put_time,
-                    priority: put.message.priority,
-                    backout_count: 0,
-                    properties: put.message.properties,
-                    body: put.message.body,
-                },
-            })
-            .collect();
+        let puts = self.place(&mut state, puts);
+        let durable_gets = durable(&gets);
+        let in_log = puts.iter().any(|put| put.message.descriptor.persistent)
+            || !durable_gets.is_empty()
+            || !declared.is_empty();
         // Under the lock, so that sequences and log positions have the same order.
-        let position = match self.log.append(&[&encode_commit(&puts, &gets, &declared)]) {
-            Ok(position) => position,
-            Err(source) => {
-                for (queue, messages, bytes) in reserved {
-                    state.queue(&queue)?.release(messages, bytes);
+        let position = if in_log {
+            let name = &self.options.name;
+            let record = match puts.iter().all(|put| put.message.descriptor.persistent) {
+                true => encode_commit(&puts, &durable_gets, &declared, name),
+                false => {
+                    let persistent = puts.iter();
+                    let persistent = persistent.filter(|put| put.message.descriptor.persistent);
+                    let persistent: Vec<Placed> = persistent.cloned().collect();
+                    encode_commit(&persistent, &durable_gets, &declared, name)
                 }
-                return Err(stopped(source));
+            };
+            self.append(&mut state, &record, &reserved)?
+        } else {
+            // Nothing for the disk: visible at once, but not before what was committed earlier.
+            match state.in_flight.back() {
+                Some(last) => last.position,
+                None => Position(0),
             }
         };
-        state.sequence_next += puts.len() as u64;
+        let record = Record::Commit {
+            puts,
+            gets: gets
+                .into_iter()
+                .map(|got| (got.queue, got.sequence))
+                .collect(),
+            declared,
+        };
         state.in_flight.push_back(InFlight {
             position,
-            record: Record::Commit {
+            record,
+            reserved,
+            done: Some(done),
+        });
+        if !in_log && state.in_flight.len() == 1 {
+            state.now = now_micros();
+            state.apply_durable(position);
+        }
+        Ok(wait)
+    }
+
+    /// Gives messages their sequences and identifiers.
+    fn place(&self, state: &mut State, puts: Vec<Put>) -> Vec<Placed> {
+        let now = now_micros();
+        let sequence = state.sequence_next;
+        state.sequence_next += puts.len() as u64;
+        let puts = puts.into_iter().zip(sequence..);
+        let placed = puts.map(|(put, sequence)| {
+            let message = put.message;
+            Placed {
+                queue: put.queue,
+                message: Message {
+                    msg_id: message
+                        .msg_id
+                        .unwrap_or_else(|| MsgId::new(&self.options.name, sequence)),
+                    correl_id: message.correl_id,
+                    sequence,
+                    put_time: message.put_time.unwrap_or(now),
+                    priority: message.priority.min(PRIORITY_MAX),
+                    backout_count: 0,
+                    expires_at: message.expires_at,
+                    available_at: message.available_at,
+                    descriptor: message.descriptor,
+                    properties: message.properties,
+                    body: message.body,
+                },
+            }
+        });
+        placed.collect()
+    }
+
+    /// Appends, and gives the reserved room back when that is not possible.
+    fn append(
+        &self,
+        state: &mut State,
+        record: &[u8],
+        reserved: &Reserved,
+    ) -> Result<Position, QueueError> {
+        self.log.append(&[record]).map_err(|source| {
+            for (queue, messages, bytes) in reserved {
+                if let Ok(queue) = state.queue(queue) {
+                    queue.release(*messages, *bytes);
+                }
+            }
+            stopped(source)
+        })
+    }
+
+    /// Writes a unit of work to the log that will be decided later. Its persistent messages
+    /// survive; those that are not, do not survive a restart before the decision.
+    pub(crate) fn prepare(
+        &self,
+        xid: &[u8],
+        puts: Vec<Put>,
+        gets: &[Got],
+    ) -> Result<oneshot::Receiver<()>, QueueError> {
+        let (done, wait) = oneshot::channel();
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(QueueError::Stopped { source: None });
+        }
+        let shown = || String::from_utf8_lossy(xid).into_owned();
+        if state.prepared.contains_key(xid) {
+            return Err(QueueError::Prepared { xid: shown() });
+        }
+        if state.prepared.len() >= PREPARED_MAX {
+            return Err(QueueError::SyncpointLimit {
+                messages: PREPARED_MAX,
+                bytes: 0,
+            });
+        }
+        let reserved = reserve(&mut state, &puts)?;
+        let puts = self.place(&mut state, puts);
+        let gets = gets
+            .iter()
+            .map(|got| (Arc::clone(&got.queue), got.sequence));
+        let gets: Vec<(Arc<str>, u64)> = gets.collect();
+        let record = encode_prepare(xid, &puts, &gets, &self.options.name);
+        let position = self.append(&mut state, &record, &reserved)?;
+        state.in_flight.push_back(InFlight {
+            position,
+            record: Record::Prepare {
+                xid: Bytes::copy_from_slice(xid),
                 puts,
                 gets,
-                declared,
             },
             reserved,
             done: Some(done),
@@ -267,17 +696,61 @@ impl Inner {
         Ok(wait)
     }
 
+    /// Drops what has expired on a queue and offers what is due. Unknown queues are no error.
+    pub(crate) fn tick(&self, state: &mut State, queue: &str) {
+        let Ok(found) = state.queue(queue) else {
+            return;
+        };
+        if found.next_expiry().is_none() && !found.has_delayed() {
+            return;
+        }
+        let now = now_micros();
+        found.promote(now);
+        let expired = found.take_expired(now);
+        if expired.is_empty() {
+            return;
+        }
+        let name: Arc<str> = queue.into();
+        let durable = expired.iter().filter(|(_, persistent)| *persistent);
+        let durable: Vec<_> = durable
+            .map(|(sequence, _)| (Arc::clone(&name), *sequence))
+            .collect();
+        let mut position = state.in_flight.back().map(|last| last.position);
+        if !durable.is_empty() {
+            let record = encode_commit(&[], &durable, &[], &self.options.name);
+            // After a crash they expire again.
+            position = self.log.append(&[&record]).ok();
+        }
+        let gets = expired.into_iter();
+        let gets = gets.map(|(sequence, _)| (Arc::clone(&name), sequence));
+        let record = Record::Commit {
+            puts: Vec::new(),
+            gets: gets.collect(),
+            declared: Vec::new(),
+        };
+        match position {
+            Some(position) => state.in_flight.push_back(InFlight {
+                position,
+                record,
+                reserved: Reserved::new(),
+                done: None,
+            }),
+            None => state.apply(record, Position(0)),
+        }
+    }
+
     /// Returns messages to their queues, with their backout count raised.
-    pub(crate) fn back_out(&self, gets: &[(Arc<str>, u64)]) {
+    pub(crate) fn back_out(&self, gets: &[Got]) {
         let mut state = self.lock();
         let mut counts = Vec::with_capacity(gets.len());
-        for (name, sequence) in gets {
-            let Ok(queue) = state.queue(name) else {
+        for got in gets {
+            let Ok(queue) = state.queue(&got.queue) else {
                 continue;
             };
-            if let Some(count) = queue.put_back(*sequence) {
-                queue.arrivals.notify_one();
-                counts.push((name.clone(), *sequence, count));
+            if let Some(count) = queue.put_back(got.sequence)
+                && got.persistent
+            {
+                counts.push((Arc::clone(&got.queue), got.sequence, count));
             }
         }
         if !counts.is_empty() {
@@ -303,9 +776,17 @@ fn stopped(source: LogError) -> QueueError {
     }
 }
 
+/// Those that the log has to know.
+fn durable(gets: &[Got]) -> Vec<(Arc<str>, u64)> {
+    let persistent = gets.iter().filter(|got| got.persistent);
+    persistent
+        .map(|got| (Arc::clone(&got.queue), got.sequence))
+        .collect()
+}
+
 /// Room for all puts, or none of it.
-fn reserve(state: &mut State, puts: &[Put]) -> Result<Vec<(Arc<str>, usize, usize)>, QueueError> {
-    let mut reserved: Vec<(Arc<str>, usize, usize)> = Vec::new();
+fn reserve(state: &mut State, puts: &[Put]) -> Result<Reserved, QueueError> {
+    let mut reserved = Reserved::new();
     for run in puts.chunk_by(|a, b| a.queue == b.queue) {
         let Some(first) = run.first() else { continue };
         let bytes = run.iter().map(|put| put.message.body.len()).sum();
@@ -326,7 +807,14 @@ async fn apply_loop(inner: std::sync::Weak<Inner>, mut changes: Changes) {
     while let Some(durable) = changes.next().await {
         let Some(inner) = inner.upgrade() else { return };
         let log_bytes = inner.log.size_bytes();
-        inner.lock().apply_durable(durable);
+        {
+            let mut state = inner.lock();
+            state.now = now_micros();
+            state.apply_durable(durable);
+            if state.queues.values().any(Queue::has_delayed) {
+                inner.clock.notify_one();
+            }
+        }
         if log_bytes > inner.reclaim_at.load(Ordering::Relaxed) {
             inner.reclaim.notify_one();
         }
@@ -338,8 +826,41 @@ async fn apply_loop(inner: std::sync::Weak<Inner>, mut changes: Changes) {
         // Their waiters learn that the outcome is unknown.
         state.in_flight.clear();
         for queue in state.queues.values() {
-            queue.arrivals.notify_waiters();
+            queue.wake_all();
         }
+    }
+}
+
+/// Offers delayed messages when they are due and drops expired ones. Ends with the last handle.
+async fn clock_loop(inner: std::sync::Weak<Inner>, wake: Arc<Notify>) {
+    loop {
+        let Some(strong) = inner.upgrade() else {
+            return;
+        };
+        let now = now_micros();
+        let mut next: Option<i64> = None;
+        {
+            let mut state = strong.lock();
+            if state.stopped {
+                return;
+            }
+            let names: Vec<String> = state
+                .queues
+                .iter()
+                .filter(|(_, queue)| queue.next_expiry().is_some() || queue.has_delayed())
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in names {
+                strong.tick(&mut state, &name);
+                let due = state.queue(&name).ok().and_then(|queue| queue.promote(now));
+                next = [next, due].into_iter().flatten().min();
+            }
+        }
+        let due = next.map(|at| Duration::from_micros(u64::try_from(at - now).unwrap_or(0)));
+        let wait = due.unwrap_or(EXPIRY_INTERVAL).min(EXPIRY_INTERVAL);
+        // Without the handle, so that the last one may go meanwhile.
+        drop(strong);
+        let _ = tokio::time::timeout(wait, wake.notified()).await;
     }
 }
 
@@ -383,7 +904,9 @@ async fn reclaim(inner: &Inner) -> Result<(), LogError> {
                 if live.is_empty() {
                     break;
                 }
-                let position = inner.log.append(&[&encode_carry(&live)])?;
+                let position = inner
+                    .log
+                    .append(&[&encode_carry(&live, &inner.options.name)])?;
                 for placed in &live {
                     state.moved(placed, position);
                 }
@@ -397,6 +920,13 @@ async fn reclaim(inner: &Inner) -> Result<(), LogError> {
     let (ledger, keep) = {
         let state = inner.lock();
         let ledger = inner.log.append(&[&encode_ledger(&state.ledger_ahead())])?;
+        // What is needed beside messages and ledger lies behind it, so it is kept with it.
+        inner.log.append(&[&encode_epoch(state.epoch)])?;
+        for name in &state.altered {
+            if let Some(queue) = state.queues.get(name) {
+                inner.log.append(&[&encode_define(&queue.definition)])?;
+            }
+        }
         let in_flight = state.in_flight.front().map(|next| next.position);
         let oldest = state.oldest_position();
         let kept = [in_flight, oldest].into_iter().flatten();

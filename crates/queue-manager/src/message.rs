@@ -1,7 +1,7 @@
 //! Messages: what applications put, and what they get.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -10,6 +10,9 @@ use bytes::Bytes;
 pub struct MsgId(pub [u8; 24]);
 
 impl MsgId {
+    /// All zeros (MQMI_NONE, MQCI_NONE).
+    pub const NONE: Self = Self([0; 24]);
+
     /// As IBM's queue managers make it: `AMQ `, twelve characters of the name, eight unique bytes.
     pub(crate) fn new(queue_manager: &str, sequence: u64) -> Self {
         let mut id = [b' '; 24];
@@ -19,6 +22,16 @@ impl MsgId {
         }
         id[16..].copy_from_slice(&sequence.to_be_bytes());
         Self(id)
+    }
+
+    /// One that is made before the message has a sequence: no sequence reaches the bit that marks
+    /// it, and no epoch is used by two lives of a queue manager. The counter is little-endian,
+    /// because clients that reserve identifiers count there.
+    pub(crate) fn of_epoch(queue_manager: &str, epoch: u32, counter: u32) -> Self {
+        let mut id = Self::new(queue_manager, 0);
+        id.0[16..20].copy_from_slice(&(epoch | 1 << 31).to_be_bytes());
+        id.0[20..].copy_from_slice(&counter.to_le_bytes());
+        id
     }
 }
 
@@ -57,22 +70,136 @@ impl Properties {
     }
 }
 
-/// A message to put. Persistent.
+/// What goes with a message besides its identity: MQMD's fields that are often the same for all
+/// messages of a putter, and therefore shared.
+///
+/// Text is in ISO 8859-1, padded with blanks, as MQMD has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Survives a restart. A message that is not persistent never touches the disk.
+    pub persistent: bool,
+    /// MQRO_*.
+    pub report: i32,
+    /// MQMT_*.
+    pub msg_type: i32,
+    /// MQFB_*.
+    pub feedback: i32,
+    /// Of the numbers in the body.
+    pub encoding: i32,
+    /// Character set of the body.
+    pub ccsid: i32,
+    /// What the body is.
+    pub format: [u8; 8],
+    /// Where replies go.
+    pub reply_to_q: [u8; 48],
+    /// Its queue manager.
+    pub reply_to_q_mgr: [u8; 48],
+    /// Who put it.
+    pub user_identifier: [u8; 12],
+    /// Identity context.
+    pub accounting_token: [u8; 32],
+    /// Identity context.
+    pub appl_identity_data: [u8; 32],
+    /// MQAT_*.
+    pub put_appl_type: i32,
+    /// Program that put it.
+    pub put_appl_name: [u8; 28],
+    /// Origin context.
+    pub appl_origin_data: [u8; 4],
+    /// Group; zeros = none.
+    pub group_id: [u8; 24],
+    /// Place in the group, from 1.
+    pub msg_seq_number: i32,
+    /// Of a segment.
+    pub offset: i32,
+    /// MQMF_*.
+    pub msg_flags: i32,
+    /// -1 = undefined.
+    pub original_length: i32,
+}
+
+impl Default for Descriptor {
+    /// A persistent datagram of UTF-8 text (MQSTR), put by Daybook.
+    fn default() -> Self {
+        Self {
+            persistent: true,
+            report: 0,
+            msg_type: 8,
+            feedback: 0,
+            encoding: 546,
+            ccsid: 1208,
+            format: *b"MQSTR   ",
+            reply_to_q: [b' '; 48],
+            reply_to_q_mgr: [b' '; 48],
+            user_identifier: *b"daybook     ",
+            accounting_token: [0; 32],
+            appl_identity_data: [b' '; 32],
+            put_appl_type: 6,
+            put_appl_name: *b"daybook                     ",
+            appl_origin_data: [b' '; 4],
+            group_id: [0; 24],
+            msg_seq_number: 1,
+            offset: 0,
+            msg_flags: 0,
+            original_length: -1,
+        }
+    }
+}
+
+impl Descriptor {
+    /// [`Descriptor::default`], one for all.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: LazyLock<Arc<Descriptor>> = LazyLock::new(Arc::default);
+        Arc::clone(&SHARED)
+    }
+}
+
+/// A message to put.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
+    /// As the putter wants it; `None` = the queue manager makes one.
+    pub msg_id: Option<MsgId>,
+    /// Refers to another message; zeros = none.
+    pub correl_id: MsgId,
     /// 0 to 9; higher is got first. Default queue priority is 0.
     pub priority: u8,
+    /// When it expires, microseconds since 1970; `None` = never. It is then never got.
+    pub expires_at: Option<i64>,
+    /// When it may be got at the earliest, microseconds since 1970; `None` = at once.
+    pub available_at: Option<i64>,
+    /// When it was put by its context, microseconds since 1970; `None` = now.
+    pub put_time: Option<i64>,
+    /// See [`Descriptor`].
+    pub descriptor: Arc<Descriptor>,
     /// See [`Properties`].
     pub properties: Properties,
     /// The application data.
     pub body: Bytes,
 }
 
+impl Default for NewMessage {
+    fn default() -> Self {
+        Self {
+            msg_id: None,
+            correl_id: MsgId::NONE,
+            priority: 0,
+            expires_at: None,
+            available_at: None,
+            put_time: None,
+            descriptor: Descriptor::shared(),
+            properties: Properties::default(),
+            body: Bytes::new(),
+        }
+    }
+}
+
 /// A message on a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Unique within the queue manager for ever.
+    /// Unique within the queue manager for ever, unless the putter chose it.
     pub msg_id: MsgId,
+    /// Refers to another message; zeros = none.
+    pub correl_id: MsgId,
     /// Order of arrival within the queue manager.
     pub sequence: u64,
     /// When it was put, microseconds since 1970.
@@ -82,8 +209,21 @@ pub struct Message {
     /// How often a unit of work that had got it was backed out. Survives a clean stop and, unless
     /// the process died at once afterwards, a crash.
     pub backout_count: u32,
+    /// See [`NewMessage`].
+    pub expires_at: Option<i64>,
+    /// See [`NewMessage`].
+    pub available_at: Option<i64>,
+    /// See [`Descriptor`].
+    pub descriptor: Arc<Descriptor>,
     /// See [`Properties`].
     pub properties: Properties,
     /// The application data.
     pub body: Bytes,
+}
+
+impl Message {
+    /// Whether its time is over.
+    pub fn is_expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
 }

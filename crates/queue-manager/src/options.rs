@@ -34,11 +34,27 @@ impl QueueManagerOptions {
     }
 }
 
-/// A local queue and its limits.
+/// A local or model queue: its attributes and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueDefinition {
     /// Name, at most 48 characters.
     pub name: String,
+    /// What it is for, at most 64 characters (DESCR).
+    pub description: String,
+    /// A model: opening it makes a temporary queue with its attributes (QMODEL, DEFTYPE(TEMPDYN)).
+    pub model: bool,
+    /// Nobody may put (PUT(DISABLED)).
+    pub put_inhibited: bool,
+    /// Nobody may get (GET(DISABLED)).
+    pub get_inhibited: bool,
+    /// Of messages whose putter leaves it to the queue (DEFPRTY), 0 to 9.
+    pub default_priority: u8,
+    /// Of messages whose putter leaves it to the queue (DEFPSIST).
+    pub default_persistent: bool,
+    /// Backouts after which an application should set a message aside (BOTHRESH); 0 = never.
+    pub backout_threshold: u32,
+    /// Where it should go then (BOQNAME).
+    pub backout_queue: String,
     /// Most messages on the queue (MAXDEPTH).
     pub depth_max: usize,
     /// Most bytes of bodies on the queue. They are kept in memory.
@@ -52,6 +68,14 @@ impl QueueDefinition {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            description: String::new(),
+            model: false,
+            put_inhibited: false,
+            get_inhibited: false,
+            default_priority: 0,
+            default_persistent: true,
+            backout_threshold: 0,
+            backout_queue: String::new(),
             depth_max: 1_000_000,
             bytes_max: 256 << 20,
             message_bytes_max: 4 << 20,

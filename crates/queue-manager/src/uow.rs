@@ -8,8 +8,19 @@ use types::{Micros, Tally, minute_of};
 
 use crate::error::QueueError;
 use crate::ledger::Declared;
-use crate::manager::Inner;
-use crate::message::{Message, NewMessage};
+use crate::manager::{Inner, now_micros};
+use crate::message::{Message, MsgId, NewMessage};
+use crate::selection::{Found, Selection};
+use crate::state::Queue;
+
+/// A get that waits for its commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Got {
+    pub(crate) queue: Arc<str>,
+    pub(crate) sequence: u64,
+    /// The log knows the message.
+    pub(crate) persistent: bool,
+}
 
 /// A put that waits for its commit.
 #[derive(Debug)]
@@ -26,7 +37,7 @@ pub struct UnitOfWork {
     inner: Arc<Inner>,
     puts: Vec<Put>,
     put_bytes: usize,
-    gets: Vec<(Arc<str>, u64)>,
+    gets: Vec<Got>,
     declared: Vec<Declared>,
 }
 
@@ -59,10 +70,7 @@ impl UnitOfWork {
     /// Unknown queue, message too big, or the unit of work is full: nothing was added then.
     pub fn put(&mut self, queue: &str, message: NewMessage) -> Result<(), QueueError> {
         let bytes = message.body.len();
-        let bytes_max = self.inner.lock().queue(queue)?.definition.message_bytes_max;
-        if bytes > bytes_max {
-            return Err(QueueError::MessageTooBig { bytes, bytes_max });
-        }
+        self.check_put(queue, bytes, message.descriptor.persistent)?;
         self.check_room(1, bytes)?;
         self.put_bytes += bytes;
         self.puts.push(Put {
@@ -78,11 +86,9 @@ impl UnitOfWork {
     ///
     /// As [`UnitOfWork::put`].
     pub fn put_all(&mut self, queue: &str, messages: Vec<NewMessage>) -> Result<(), QueueError> {
-        let bytes_max = self.inner.lock().queue(queue)?.definition.message_bytes_max;
         let largest = messages.iter().map(|message| message.body.len()).max();
-        if let Some(bytes) = largest.filter(|bytes| *bytes > bytes_max) {
-            return Err(QueueError::MessageTooBig { bytes, bytes_max });
-        }
+        let persistent = messages.iter().any(|put| put.descriptor.persistent);
+        self.check_put(queue, largest.unwrap_or(0), persistent)?;
         let bytes = messages.iter().map(|message| message.body.len()).sum();
         self.check_room(messages.len(), bytes)?;
         self.put_bytes += bytes;
@@ -92,6 +98,25 @@ impl UnitOfWork {
             message,
         }));
         Ok(())
+    }
+
+    fn check_put(&self, queue: &str, bytes: usize, persistent: bool) -> Result<(), QueueError> {
+        let mut state = self.inner.lock();
+        if state.stopped {
+            return Err(QueueError::Stopped { source: None });
+        }
+        let found = state.queue(queue)?;
+        let bytes_max = found.definition.message_bytes_max;
+        let queue = || queue.to_owned();
+        if found.definition.put_inhibited {
+            Err(QueueError::PutInhibited { queue: queue() })
+        } else if found.temporary && persistent {
+            Err(QueueError::PersistentNotAllowed { queue: queue() })
+        } else if bytes > bytes_max {
+            Err(QueueError::MessageTooBig { bytes, bytes_max })
+        } else {
+            Ok(())
+        }
     }
 
     fn check_room(&self, messages: usize, bytes: usize) -> Result<(), QueueError> {
@@ -163,7 +188,9 @@ impl UnitOfWork {
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
         }
+        self.inner.tick(&mut state, name);
         let queue = state.queue(name)?;
+        check_get(queue)?;
         let name: Arc<str> = name.into();
         let mut got = Vec::new();
         let mut bytes_left = usize::MAX;
@@ -174,10 +201,105 @@ impl UnitOfWork {
                 bytes_left = bytes_max;
             }
             bytes_left = bytes_left.saturating_sub(message.body.len());
-            self.gets.push((Arc::clone(&name), message.sequence));
+            self.gets.push(Got {
+                queue: Arc::clone(&name),
+                sequence: message.sequence,
+                persistent: message.descriptor.persistent,
+            });
             got.push(message);
         }
         Ok(got)
+    }
+
+    /// Gets the first message that matches, if it is accepted; does not wait. Messages that this
+    /// unit of work has put count too, behind committed ones of the same priority.
+    ///
+    /// `accept` is called under the queue manager's lock: it must be quick and not call back.
+    ///
+    /// # Errors
+    ///
+    /// Unknown queue, gets are inhibited, the unit of work is full, or the queue manager stopped.
+    pub fn get_matching(
+        &mut self,
+        queue: &str,
+        selection: &Selection,
+        accept: &mut dyn FnMut(&Message) -> bool,
+    ) -> Result<Found, QueueError> {
+        self.check_room(1, 0)?;
+        let inner = Arc::clone(&self.inner);
+        let mut state = inner.lock();
+        if state.stopped {
+            return Err(QueueError::Stopped { source: None });
+        }
+        inner.tick(&mut state, queue);
+        let found = state.queue(queue)?;
+        check_get(found)?;
+        let own = self.own_put(queue, selection);
+        let committed = found.find(selection, None).map(|first| first.priority);
+        if let Some((index, message)) = own
+            && committed.is_none_or(|priority| priority < message.priority)
+        {
+            if !accept(&message) {
+                return Ok(Found::Refused(Box::new(message)));
+            }
+            let put = self.puts.remove(index);
+            self.put_bytes -= put.message.body.len();
+            return Ok(Found::Got(Box::new(message)));
+        }
+        let found = found.take_matching(selection, accept);
+        if let Found::Got(message) = &found {
+            self.gets.push(Got {
+                queue: queue.into(),
+                sequence: message.sequence,
+                persistent: message.descriptor.persistent,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The message that this unit of work has put and would get next, as it will look.
+    fn own_put(&self, queue: &str, selection: &Selection) -> Option<(usize, Message)> {
+        let puts = self.puts.iter().enumerate();
+        let own = puts.filter(|(_, put)| *put.queue == *queue);
+        let shown = own.map(|(index, put)| {
+            let put = put.message.clone();
+            let message = Message {
+                msg_id: put.msg_id.unwrap_or(MsgId::NONE),
+                correl_id: put.correl_id,
+                sequence: u64::MAX,
+                put_time: put.put_time.unwrap_or_else(now_micros),
+                priority: put.priority,
+                backout_count: 0,
+                expires_at: put.expires_at,
+                available_at: put.available_at,
+                descriptor: put.descriptor,
+                properties: put.properties,
+                body: put.body,
+            };
+            (index, message)
+        });
+        let now = now_micros();
+        shown
+            .filter(|(_, message)| {
+                let ready = message.available_at.is_none_or(|at| at <= now);
+                ready && !message.is_expired(now) && selection.matches(message)
+            })
+            .min_by_key(|(index, message)| (std::cmp::Reverse(message.priority), *index))
+    }
+
+    /// Hands the decision to somebody else: after this the unit of work survives everything until
+    /// [`crate::QueueManager::resolve`] is called with the same identifier. Nothing of it is visible
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnitOfWork::commit`]; [`QueueError::Prepared`] if the identifier is in use. It is backed
+    /// out then.
+    pub async fn prepare(mut self, xid: &[u8]) -> Result<(), QueueError> {
+        let puts = std::mem::take(&mut self.puts);
+        let wait = self.inner.prepare(xid, puts, &self.gets)?;
+        self.gets.clear();
+        self.inner.wait_committed(wait).await
     }
 
     /// Messages put and got so far.
@@ -208,6 +330,15 @@ impl UnitOfWork {
 
     /// Undoes everything (MQBACK): gets return to their place with their backout count raised.
     pub fn back_out(self) {}
+}
+
+fn check_get(queue: &Queue) -> Result<(), QueueError> {
+    if queue.definition.get_inhibited {
+        return Err(QueueError::GetInhibited {
+            queue: queue.definition.name.clone(),
+        });
+    }
+    Ok(())
 }
 
 impl Drop for UnitOfWork {

@@ -85,13 +85,13 @@ async fn put(manager: &QueueManager, model: &Model, random: &mut Random) {
         declared.add(id.as_bytes(), Amount::from_units(-7));
         put.add(id.as_bytes(), None);
         let message = NewMessage {
-            priority: 0,
             properties: Properties {
                 shared: Arc::clone(&shared),
                 id: id.into(),
                 key: Bytes::new(),
             },
             body: vec![b'x'; random.below(64 << 10) as usize].into(),
+            ..NewMessage::default()
         };
         unit.put(QUEUE, message).expect("puts");
     }

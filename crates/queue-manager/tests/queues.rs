@@ -40,6 +40,7 @@ fn message(body: &str) -> NewMessage {
         priority: 0,
         properties: Properties::default(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        ..NewMessage::default()
     }
 }
 
@@ -294,9 +295,11 @@ async fn a_stopped_queue_manager_says_so() {
     let dir = tempfile::tempdir().expect("a directory");
     let manager = start(&options(dir.path())).await;
     let other = manager.clone();
-    manager.stop().await.expect("stops");
     let mut unit = other.begin();
     unit.put(QUEUE, message("a")).expect("buffers");
+    manager.stop().await.expect("stops");
+    let refused = other.begin().put(QUEUE, message("b"));
+    assert!(matches!(refused, Err(QueueError::Stopped { .. })));
     assert!(matches!(
         unit.commit().await,
         Err(QueueError::Stopped { .. })

@@ -60,6 +60,7 @@ impl Place {
                 priority: 0,
                 properties: Properties::default(),
                 body: Bytes::from(number.to_string()),
+                ..NewMessage::default()
             };
             unit.put(names::QUEUE_TRANSACTIONS, message).expect("puts");
         }
