@@ -83,7 +83,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the gateway alone (needs a queue that speaks MQ's protocol)
     Gateway,
-    /// Run the queue manager alone (needs MQ's protocol)
+    /// Run the queue manager alone: applications put and get with IBM MQ's own clients
     Queue,
     /// Run the connector alone (needs MQ's protocol)
     Connect,

@@ -59,9 +59,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => command::up::run(&global, args).await,
-        Command::Gateway | Command::Queue | Command::Connect => Err(WrongConfiguration(
-            "gateway, queue and connector share one process until the queue speaks MQ's protocol: \
-             run `daybook up --only front`"
+        Command::Queue => command::queue::serve(&global).await,
+        Command::Gateway | Command::Connect => Err(WrongConfiguration(
+            "gateway and connector share a process with their queue until they are clients of MQ's \
+             protocol themselves: run `daybook up --only front`"
                 .to_owned(),
         )
         .into()),

@@ -10,7 +10,15 @@ const LAYERS: &[&[&str]] = &[
     &["types", "telemetry", "features"],
     &["mq-wire", "segment-log", "mapping", "sql", "kafka-client"],
     &["kafka-broker", "queue-manager", "store"],
-    &["gateway", "connector", "aggregate", "sink", "web", "sender"],
+    &[
+        "mq-server",
+        "gateway",
+        "connector",
+        "aggregate",
+        "sink",
+        "web",
+        "sender",
+    ],
     &["pipeline"],
     &["daybook"],
 ];

@@ -208,8 +208,10 @@ pub enum SpiContent {
     PutData {
         /// SPI's options.
         options: i32,
-        /// What later versions add.
-        rest: Bytes,
+        /// Bytes of the data.
+        length: i32,
+        /// The data.
+        data: Bytes,
     },
 }
 
@@ -536,7 +538,8 @@ impl SpiContent {
             },
             b"SPPI" => Self::PutData {
                 options: from.get("SPPI")?,
-                rest: from.all(),
+                length: from.get("SPPI")?,
+                data: from.all(),
             },
             _ => Self::Raw(from.all()),
         };
@@ -581,9 +584,14 @@ impl SpiContent {
                 options.write(to);
                 to.out.extend_from_slice(rest);
             }
-            Self::PutData { options, rest } => {
+            Self::PutData {
+                options,
+                length,
+                data,
+            } => {
                 to.put(options);
-                to.out.extend_from_slice(rest);
+                to.put(length);
+                to.out.extend_from_slice(data);
             }
         }
     }

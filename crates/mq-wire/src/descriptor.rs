@@ -274,53 +274,59 @@ versioned! {
     }
 }
 
-structure! {
+versioned! {
     /// MQOPEN's part behind the object descriptor: the queue's defaults that the client acts on.
     OpenAttributes ("FOPA") {
-        /// 2.
-        version: i32,
-        /// 84.
-        length: i32,
-        /// 0 no, 1 yes.
-        def_persistence: i32,
-        /// 1 synchronous, 2 asynchronous.
-        def_put_response: i32,
-        /// 0 no, 1 yes, 2 disabled.
-        def_read_ahead: i32,
-        /// 0 compatibility, 1 none, 2 all, 3 force.
-        property_control: i32,
-        /// Where messages are protected.
-        protection_queue: Chars<48>,
-        /// Of further attributes.
-        extra_offset: i32,
-        /// Request: room for them. Reply: their bytes.
-        extra_length: i32,
+        1 {
+            /// Bytes of the structure.
+            length: i32,
+            /// 0 no, 1 yes.
+            def_persistence: i32,
+            /// 1 synchronous, 2 asynchronous.
+            def_put_response: i32,
+            /// 0 no, 1 yes, 2 disabled.
+            def_read_ahead: i32,
+            /// 0 compatibility, 1 none, 2 all, 3 force.
+            property_control: i32,
+        }
+        2 {
+            /// Where messages are protected.
+            protection_queue: Chars<48>,
+            /// Of further attributes.
+            extra_offset: i32,
+            /// Request: room for them. Reply: their bytes.
+            extra_length: i32,
+        }
     }
 }
 
-structure! {
+versioned! {
     /// SPI OPEN's part in front of the object descriptor.
     SpiOpenAttributes ("LPOO") {
-        /// 3.
-        version: i32,
-        /// MQOO_*.
-        open_options: i32,
-        /// More of them.
-        lpi_options: i32,
-        /// As [`OpenAttributes`].
-        def_persistence: i32,
-        /// As [`OpenAttributes`].
-        def_put_response: i32,
-        /// As [`OpenAttributes`].
-        def_read_ahead: i32,
-        /// As [`OpenAttributes`].
-        property_control: i32,
-        /// As [`OpenAttributes`].
-        protection_queue: Chars<48>,
-        /// From the start of the out structure.
-        extra_offset: i32,
-        /// As [`OpenAttributes`].
-        extra_length: i32,
+        1 {
+            /// MQOO_*.
+            open_options: i32,
+            /// More of them.
+            lpi_options: i32,
+            /// As [`OpenAttributes`].
+            def_persistence: i32,
+            /// As [`OpenAttributes`].
+            def_put_response: i32,
+            /// As [`OpenAttributes`].
+            def_read_ahead: i32,
+            /// As [`OpenAttributes`].
+            property_control: i32,
+        }
+        2 {
+            /// As [`OpenAttributes`].
+            protection_queue: Chars<48>,
+        }
+        3 {
+            /// From the start of the out structure.
+            extra_offset: i32,
+            /// As [`OpenAttributes`].
+            extra_length: i32,
+        }
     }
 }
 

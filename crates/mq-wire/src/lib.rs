@@ -43,5 +43,5 @@ pub use flow::Flow;
 pub use header::{Conversation, Header, HeaderKind, SegmentType, TSH_BYTES, TSHM_BYTES, flags};
 pub use stream::*;
 pub use streaming::*;
-pub use text::TextCode;
+pub use text::{TextCode, convert};
 pub use xa::*;

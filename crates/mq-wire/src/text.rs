@@ -66,6 +66,37 @@ impl TextCode {
     }
 }
 
+/// Text of one CCSID in another one: 37, 500, 819 and 1208; `None` for others, and for bytes that
+/// are no text in `from`. What the target does not have becomes its substitution character.
+pub fn convert(from: i32, to: i32, text: &[u8]) -> Option<Vec<u8>> {
+    let text = match from {
+        1208 => std::str::from_utf8(text).ok()?.to_owned(),
+        _ => {
+            let mut latin1 = text.to_vec();
+            single_byte(from)?.wire_to_latin1(&mut latin1);
+            latin1.into_iter().map(char::from).collect()
+        }
+    };
+    if to == 1208 {
+        return Some(text.into_bytes());
+    }
+    let code = single_byte(to)?;
+    // SUB in ISO 8859-1; its EBCDIC place follows from the table.
+    let latin1 = text.chars().map(|char| u8::try_from(char).unwrap_or(0x1a));
+    let mut bytes: Vec<u8> = latin1.collect();
+    code.latin1_to_wire(&mut bytes);
+    Some(bytes)
+}
+
+fn single_byte(ccsid: i32) -> Option<TextCode> {
+    match ccsid {
+        37 => Some(TextCode(Kind::Ebcdic037)),
+        500 => Some(TextCode(Kind::Ebcdic500)),
+        819 => Some(TextCode(Kind::Ascii)),
+        _ => None,
+    }
+}
+
 /// EBCDIC code page 037 to ISO 8859-1.
 #[rustfmt::skip]
 static CP037: [u8; 256] = [
@@ -133,6 +164,15 @@ mod tests {
             .expect("known")
             .wire_to_latin1(&mut bracket);
         assert_eq!(&bracket, b"[");
+        let text = "blåbær 100€";
+        for ccsid in [37, 500, 819] {
+            let there = convert(1208, ccsid, text.as_bytes()).expect("known");
+            assert_eq!(there.len(), 11, "CCSID {ccsid}");
+            let back = convert(ccsid, 1208, &there).expect("known");
+            assert_eq!(back, "blåbær 100\u{1a}".as_bytes(), "CCSID {ccsid}");
+        }
+        assert_eq!(convert(1208, 37, &[0xff]), None, "no UTF-8");
+        assert_eq!(convert(930, 37, b"x"), None);
         assert_eq!(TextCode::of(930), Err(WireError::Ccsid { ccsid: 930 }));
     }
 }

@@ -141,8 +141,21 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
             config.log.partitions
         ));
     }
+    if !(1..=MESSAGE_BYTES_MAX).contains(&config.queue.message_bytes_max) {
+        refuse(format!(
+            "`queue.message_bytes_max` is {}, but must be 1 to {MESSAGE_BYTES_MAX}",
+            config.queue.message_bytes_max
+        ));
+    }
+    let channel = &config.queue.channel;
+    if channel.is_empty() || channel.len() > CHANNEL_CHARS_MAX || !channel.is_ascii() {
+        refuse(format!(
+            "`queue.channel` is {channel:?}, but must be 1 to {CHANNEL_CHARS_MAX} characters of ASCII"
+        ));
+    }
     let addresses = [
         ("gateway", config.gateway.address),
+        ("queue", config.queue.address),
         ("log", config.log.address),
         ("web", config.web.address),
         ("admin", config.admin.address),
@@ -157,6 +170,11 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
         }
     }
 }
+
+/// Longest message that MQ allows, in bytes (MAXMSGL).
+const MESSAGE_BYTES_MAX: u32 = 100 << 20;
+/// Longest name of a channel (MQ_CHANNEL_NAME_LENGTH).
+const CHANNEL_CHARS_MAX: usize = 20;
 
 /// Letters, digits and `_`: it becomes a topic, a table and a path of the API.
 fn is_name(name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gateway::GatewayOptions;
 use serde::Deserialize;
-use types::names::port;
+use types::names::{self, port};
 
 /// The whole file. Every section may be left out.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +65,19 @@ pub struct QueueConfig {
     /// `"embedded"`. (IBM MQ as `"external"` needs the MQ client, which this version lacks.)
     #[serde(rename = "use")]
     pub place: Place,
+    /// Address to listen on with IBM MQ's client channel protocol. 127.0.0.1:1414. There is no
+    /// authentication yet: loopback only.
+    pub address: SocketAddr,
+    /// Name of the server-connection channel. `DAYBOOK.SVRCONN`.
+    pub channel: String,
+    /// Most connections of clients. 1,200.
+    pub connections_max: usize,
+    /// Most conversations on one connection (SHARECNV); 0 = none are shared. 10.
+    pub conversations_max: u32,
+    /// Longest message in bytes (MAXMSGL), 1 to 104,857,600. 4 MiB.
+    pub message_bytes_max: u32,
+    /// Seconds of silence after which a heartbeat is sent (HBINT); clients may ask for more. 300.
+    pub heartbeat_seconds: u32,
     /// Most messages on the transactions queue. 1,000,000. When it is full the gateway answers 503.
     pub depth_max: usize,
     /// Most bytes of messages on the transactions queue, in memory. 256 MiB.
@@ -77,6 +90,12 @@ impl Default for QueueConfig {
     fn default() -> Self {
         Self {
             place: Place::Embedded,
+            address: loopback(port::MQ),
+            channel: names::QUEUE_CHANNEL.to_owned(),
+            connections_max: 1_200,
+            conversations_max: 10,
+            message_bytes_max: 4 << 20,
+            heartbeat_seconds: 300,
             depth_max: 1_000_000,
             bytes_max: 256 << 20,
             quarantine_bytes_max: 64 << 20,
@@ -323,6 +342,7 @@ impl Config {
     pub fn offset_ports(&mut self, offset: u16) {
         for address in [
             &mut self.gateway.address,
+            &mut self.queue.address,
             &mut self.log.address,
             &mut self.web.address,
             &mut self.admin.address,

@@ -17,6 +17,7 @@ mod config;
 mod lag;
 mod levels;
 mod outbox;
+mod queue;
 mod sources;
 mod start;
 
@@ -25,5 +26,6 @@ pub use config::{
     AggregationConfig, Config, ConfigError, KeepDays, LateConfig, LogConfig, Place, QueueConfig,
     StoreConfig, WebConfig,
 };
+pub use queue::QueueProcess;
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};

@@ -11,7 +11,8 @@ use connector::{Connector, ConnectorOptions};
 use gateway::{Gateway, SystemClock};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
-use queue_manager::{QueueDefinition, QueueManager, QueueManagerOptions};
+use mq_server::Server;
+use queue_manager::QueueManager;
 use sink::{Sink, SinkOptions};
 use telemetry::Telemetry;
 use tokio::task::JoinHandle;
@@ -26,13 +27,14 @@ use crate::config::Place;
 use crate::lag::{self, Watched};
 use crate::levels;
 use crate::outbox::QueueOutbox;
+use crate::queue;
 
 /// How long the whole may take to carry accepted transactions through after a stop was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// A part that a process can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The front: gateway, queue and connector. They share a process until the queue has its wire
+    /// The front: gateway, queue and connector. They share a process until both are clients of MQ's
     /// protocol.
     Front,
     /// The embedded broker; part of every process whose log is embedded.
@@ -88,6 +90,17 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The queue's address is taken.
+    #[error(
+        "cannot listen on {address} (MQ); a queue manager has it? --port-offset N moves all ports"
+    )]
+    Mq {
+        /// The address.
+        address: SocketAddr,
+        /// From the operating system.
+        #[source]
+        source: std::io::Error,
+    },
     /// The admin endpoint's address is taken.
     #[error(
         "cannot listen on {address} (admin); another process has it? --port-offset N moves all ports"
@@ -101,7 +114,7 @@ pub enum StartError {
     },
 }
 
-fn failed<E>(part: &'static str) -> impl FnOnce(E) -> StartError
+pub(crate) fn failed<E>(part: &'static str) -> impl FnOnce(E) -> StartError
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -122,6 +135,8 @@ pub struct Running {
     pub kafka: String,
     /// Health and metrics.
     pub admin: SocketAddr,
+    /// Where MQ clients connect to.
+    pub mq: Option<SocketAddr>,
     /// The queues, if they are in this process.
     pub queue: Option<QueueManager>,
     /// All counters.
@@ -131,6 +146,7 @@ pub struct Running {
     back: CancellationToken,
     gateway_task: Option<JoinHandle<()>>,
     web_task: Option<JoinHandle<()>>,
+    listener: Option<Server>,
     connector: Option<Connector>,
     aggregators: Vec<Aggregator>,
     sink: Option<Sink>,
@@ -160,12 +176,15 @@ pub async fn start(
 
     // The systems that parts meet on.
     let queue = match has(Part::Front) {
-        true => Some(start_queue(&plan, &options.data_dir)?),
+        true => Some(queue::start(&plan, &options.data_dir)?),
         false => None,
     };
+    let mut listener = None;
     if let Some(queue) = &queue {
         let waiting: usize = queue.status().iter().map(|status| status.depth).sum();
-        announce("queue", format!("{waiting} messages waiting"));
+        let server = queue::listen(&plan, queue).await?;
+        announce("queue", queue::found(&server, waiting));
+        listener = Some(server);
     }
     let (broker, kafka) = start_log(&plan, &options).await?;
     let cluster = Cluster {
@@ -230,6 +249,7 @@ pub async fn start(
         web: None,
         kafka,
         admin: plan.config.admin.address,
+        mq: listener.as_ref().map(Server::address),
         queue,
         telemetry: Arc::clone(&telemetry),
         broker,
@@ -237,6 +257,7 @@ pub async fn start(
         back,
         gateway_task: None,
         web_task: None,
+        listener,
         connector,
         aggregators,
         sink,
@@ -384,6 +405,9 @@ impl Running {
         if let Some(task) = self.gateway_task.take() {
             let _ = task.await;
         }
+        if let Some(listener) = self.listener.take() {
+            listener.stop().await;
+        }
         if let Some(queue) = &self.queue {
             let empty = async {
                 while queue
@@ -426,7 +450,7 @@ impl Running {
     }
 }
 
-fn lock_data_dir(path: &Path) -> Result<File, StartError> {
+pub(crate) fn lock_data_dir(path: &Path) -> Result<File, StartError> {
     let error = |what| {
         move |source| StartError::DataDir {
             what,
@@ -443,23 +467,6 @@ fn lock_data_dir(path: &Path) -> Result<File, StartError> {
         }),
         Err(std::fs::TryLockError::Error(source)) => Err(error("lock the data directory")(source)),
     }
-}
-
-fn start_queue(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartError> {
-    let config = &plan.config.queue;
-    let mut options = QueueManagerOptions::new(names::QUEUE_MANAGER, data_dir.join("queue"));
-    let mut transactions = QueueDefinition::new(names::QUEUE_TRANSACTIONS);
-    transactions.depth_max = config.depth_max;
-    transactions.bytes_max = config.bytes_max;
-    let mut quarantine = QueueDefinition::new(names::QUEUE_QUARANTINE);
-    quarantine.bytes_max = config.quarantine_bytes_max;
-    options.queues = vec![
-        transactions,
-        quarantine,
-        QueueDefinition::new(names::QUEUE_BACKOUT),
-        QueueDefinition::new(names::QUEUE_TEST),
-    ];
-    QueueManager::start(options).map_err(failed("queue"))
 }
 
 async fn start_log(

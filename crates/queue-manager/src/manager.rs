@@ -236,6 +236,15 @@ impl QueueManager {
         }
     }
 
+    /// Tells of every arrival on a queue, and of everything else a waiting get must look at.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`].
+    pub fn arrivals(&self, queue: &str) -> Result<Arc<Notify>, QueueError> {
+        Ok(Arc::clone(&self.inner.lock().queue(queue)?.selective))
+    }
+
     /// Message identifiers for messages that are put later: the first, and how many more come from
     /// counting its last four bytes up as a little-endian number. At least one, at most `count_max`.
     ///

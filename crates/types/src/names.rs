@@ -10,6 +10,10 @@ pub const QUEUE_BACKOUT: &str = "DAYBOOK.BACKOUT";
 pub const QUEUE_QUARANTINE: &str = "DAYBOOK.QUARANTINE";
 /// Queue for checks.
 pub const QUEUE_TEST: &str = "DAYBOOK.TEST";
+/// Opening it makes a temporary queue, for instance for replies.
+pub const QUEUE_MODEL: &str = "SYSTEM.DEFAULT.MODEL.QUEUE";
+/// Server-connection channel.
+pub const QUEUE_CHANNEL: &str = "DAYBOOK.SVRCONN";
 
 /// Topic of the transactions; record key is the account.
 pub const TOPIC_TRANSACTIONS: &str = "transactions";
@@ -60,6 +64,8 @@ pub mod port {
     pub const WEB: u16 = 8080;
     /// Gateway.
     pub const GATEWAY: u16 = 8081;
+    /// IBM MQ's client channel protocol.
+    pub const MQ: u16 = 1414;
     /// Kafka protocol.
     pub const KAFKA: u16 = 9092;
     /// Health and metrics.

@@ -4,5 +4,6 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod prove;
 pub(crate) mod query;
+pub(crate) mod queue;
 pub(crate) mod send;
 pub(crate) mod up;

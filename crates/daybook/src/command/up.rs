@@ -122,6 +122,9 @@ fn write_addresses(
             "  gateway   http://{gateway}/v1/transactions/{{source}}"
         )?;
     }
+    if let Some(mq) = running.mq {
+        writeln!(out, "  mq        {}({})", mq.ip(), mq.port())?;
+    }
     writeln!(out, "  kafka     {}", running.kafka)?;
     writeln!(out, "  health    http://{}/readyz, /metrics", running.admin)?;
     if let Some(gateway) = running.gateway {

@@ -22,8 +22,8 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
 
 /// The ports a pipeline listens on, moved.
-pub fn ports(offset: u16) -> [u16; 4] {
-    [port::GATEWAY, port::WEB, port::KAFKA, port::ADMIN].map(|port| port + offset)
+pub fn ports(offset: u16) -> [u16; 5] {
+    [port::GATEWAY, port::MQ, port::WEB, port::KAFKA, port::ADMIN].map(|port| port + offset)
 }
 
 /// How far to move the ports so that no other place has them and they are free.

@@ -1,0 +1,41 @@
+//! The queue manager's listener: IBM's unmodified clients connect here.
+//!
+//! # Where this sits
+//!
+//! ```text
+//! IBM's MQ and JMS clients, IBM's Kafka connector ──TCP──▶ mq-server (you are here)
+//!                                                            │ mq-wire: bytes ⇄ calls
+//!                                                            ▼
+//!                                                      queue-manager
+//! ```
+//!
+//! # Where to start reading
+//!
+//! `socket` starts a connection and hands what comes to conversations; `conversation` does the
+//! calls in order: `objects` (open, close), `put`, `get`, `attributes` (inquire, set), `xa`,
+//! `streaming` (messages that are pushed).
+//!
+//! # Invariants
+//!
+//! - A reply to a commit, or to a put or get outside of a unit of work, is sent after the disk has it.
+//! - A conversation that ends in any way but MQDISC is backed out.
+//! - A client costs bounded memory: unread replies, open handles, messages in a unit of work.
+
+mod attributes;
+mod conversation;
+mod get;
+mod listener;
+mod message;
+mod objects;
+mod options;
+mod outbox;
+mod properties;
+mod put;
+mod reason;
+mod selector;
+mod socket;
+mod streaming;
+mod xa;
+
+pub use listener::Server;
+pub use options::{Channel, ServerOptions};

@@ -1,0 +1,122 @@
+//! Accepts sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use queue_manager::QueueManager;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::options::ServerOptions;
+use crate::socket;
+
+/// After a failed accept (too many open files) this long nothing is tried.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all sockets share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) manager: QueueManager,
+    pub(crate) options: ServerOptions,
+    pub(crate) stop: CancellationToken,
+    connections: AtomicUsize,
+    conversations: AtomicU64,
+}
+
+impl Shared {
+    /// A number for a conversation that no other one has.
+    pub(crate) fn conversation_number(&self) -> u64 {
+        self.conversations.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Serves IBM MQ's client channel protocol in front of a queue manager.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    sockets: TaskTracker,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Begins to accept on a socket that is listening already.
+    ///
+    /// # Errors
+    ///
+    /// The listener's address cannot be had.
+    pub fn start(
+        manager: QueueManager,
+        listener: TcpListener,
+        options: ServerOptions,
+    ) -> std::io::Result<Self> {
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            manager,
+            options,
+            stop: CancellationToken::new(),
+            connections: AtomicUsize::new(0),
+            conversations: AtomicU64::new(1),
+        });
+        let sockets = TaskTracker::new();
+        sockets.spawn(accept_loop(Arc::clone(&shared), listener, sockets.clone()));
+        info!(%address, "MQ clients are welcome");
+        Ok(Self {
+            shared,
+            sockets,
+            address,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sockets that are open.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Tells clients that the queue manager ends, backs out what is open, and waits for the sockets.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.sockets.close();
+        self.sockets.wait().await;
+    }
+}
+
+async fn accept_loop(shared: Arc<Shared>, listener: TcpListener, sockets: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let open = shared.connections.fetch_add(1, Ordering::Relaxed);
+        if open >= shared.options.connections_max {
+            warn!(%peer, connections_max = shared.options.connections_max, "too many connections: refused");
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        // Replies are small and waited for.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot switch Nagle's algorithm off");
+        }
+        let shared = Arc::clone(&shared);
+        sockets.spawn(async move {
+            socket::serve(&shared, stream, peer).await;
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}

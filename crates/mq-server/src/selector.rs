@@ -1,0 +1,44 @@
+//! JMS message selectors: conditional expressions of SQL-92 over a message's properties (JMS 2.0,
+//! §3.8.1).
+//!
+//! Invariants: a selector is bounded in length and depth, so reading and evaluating it is bounded
+//! too; what is unknown (a property that is not there) is neither true nor false.
+//!
+//! Properties may be floating point by specification; they are never money.
+
+mod evaluate;
+mod parse;
+mod rfh2;
+
+use std::sync::Arc;
+
+use queue_manager::{Condition, Message};
+
+pub(crate) use evaluate::Value;
+use parse::Expression;
+pub(crate) use parse::SelectorError;
+
+/// Longest selector in bytes (IBM MQ's MQ_SELECTOR_LENGTH).
+pub(crate) const SELECTOR_BYTES_MAX: usize = 10_240;
+/// Deepest nesting of parentheses, NOT and signs.
+pub(crate) const DEPTH_MAX: usize = 100;
+/// Most AND, OR and arithmetic operators.
+pub(crate) const OPERATORS_MAX: usize = 1_000;
+
+/// A condition for the queue manager.
+pub(crate) fn condition(text: &str) -> Result<Condition, SelectorError> {
+    let expression = parse::parse(text)?;
+    Ok(Arc::new(move |message: &Message| {
+        matches(&expression, message)
+    }))
+}
+
+/// When a message with a JMS delivery delay may be got, in milliseconds since 1970.
+pub(crate) fn delivery_time(body: &[u8], encoding: i32) -> Option<i64> {
+    rfh2::delivery_time(body, encoding)
+}
+
+fn matches(expression: &Expression, message: &Message) -> bool {
+    let properties = rfh2::Properties::of(message);
+    evaluate::is_true(expression, &|name| properties.get(name))
+}

@@ -1,0 +1,452 @@
+//! One socket: its start, its conversations, heartbeats, and its end.
+//!
+//! ```text
+//! socket ──segments──▶ reader (here) ──by conversation──▶ Conversation ──▶ Outbox ──▶ socket
+//! ```
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use mq_wire::{
+    Assembler, Chars, Conversation as Address, Flow, Header, HeaderKind, Id102, Id208, IdBase,
+    InitialData, Notification, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+    Segment, SegmentReader, SegmentType, SocketAction, Status, WireError, flags, notification,
+    socket_action, status_code,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::conversation::{Conversation, Identity, Setting};
+use crate::listener::Shared;
+use crate::options::Channel;
+use crate::outbox::Outbox;
+
+/// FAP level that we answer at most: with it, and an identifier structure of 208 bytes, clients send
+/// passwords in clear (inside TLS) instead of protecting them in a way that is not published.
+const FAP_LEVEL: u8 = 10;
+/// Most conversations on a socket, whatever the channel says.
+const CONVERSATIONS_MAX: u32 = 9_999;
+/// Segments that wait for a conversation. A client sends the next call after the reply to the last;
+/// only asynchronous puts gather.
+const INBOX_SEGMENTS: usize = 64;
+/// Read at least this much at a time.
+const READ_BYTES: usize = 16 << 10;
+/// Silence is forgiven this much longer than agreed, as IBM MQ does for short intervals.
+const HEARTBEAT_GRACE: Duration = Duration::from_secs(60);
+
+/// Why a socket ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the client closed the socket")]
+    Closed,
+    #[error("cannot read from the socket")]
+    Read(#[source] std::io::Error),
+    #[error("the client does not speak the protocol")]
+    Wire(#[from] WireError),
+    #[error("{0}")]
+    Protocol(&'static str),
+    #[error("there is no channel {0:?}")]
+    Channel(String),
+    #[error("nothing was heard for {0:?}")]
+    Silence(Duration),
+    #[error("no MQCONN within {0} s")]
+    Handshake(u64),
+    #[error("the queue manager stops")]
+    Stop,
+    #[error("the client said goodbye")]
+    Goodbye,
+}
+
+/// Serves one socket to its end.
+pub(crate) async fn serve<S>(shared: &Arc<Shared>, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let outbox = Outbox::new(shared.options.unsent_bytes_max);
+    let writing = tokio::spawn({
+        let outbox = Arc::clone(&outbox);
+        async move { outbox.write_to(writer).await }
+    });
+    let gone = CancellationToken::new();
+    let conversations = TaskTracker::new();
+    let mut socket = Socket {
+        shared: Arc::clone(shared),
+        peer,
+        outbox: Arc::clone(&outbox),
+        gone: gone.clone(),
+        tasks: conversations.clone(),
+        setting: None,
+        inboxes: HashMap::new(),
+        identity: Identity::default(),
+        last_sent_heartbeat: None,
+        connected: CancellationToken::new(),
+    };
+    // A writer that fails (the client is gone) ends the reader too.
+    let mut writing = writing;
+    let end = tokio::select! {
+        end = socket.read(reader) => end,
+        () = gone.cancelled() => End::Protocol("a conversation failed"),
+        written = &mut writing => match written {
+            Ok(Err(error)) => End::Read(error),
+            _ => End::Closed,
+        },
+    };
+    match &end {
+        End::Closed | End::Goodbye | End::Stop => debug!(%peer, reason = %end, "MQ socket ended"),
+        End::Wire(cause) => warn!(%peer, %cause, "MQ socket ended: {end}"),
+        _ => info!(%peer, "MQ socket ended: {end}"),
+    }
+    socket.say_goodbye(&end);
+    drop(socket);
+    // Backs out what is open; calls that wait for messages end.
+    gone.cancel();
+    conversations.close();
+    conversations.wait().await;
+    outbox.end();
+    if !writing.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_secs(5), &mut writing).await;
+        writing.abort();
+    }
+}
+
+struct Socket {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    outbox: Arc<Outbox>,
+    gone: CancellationToken,
+    tasks: TaskTracker,
+    /// Known after INITIAL_DATA.
+    setting: Option<Arc<Setting>>,
+    inboxes: HashMap<u32, mpsc::Sender<Segment>>,
+    identity: Identity,
+    last_sent_heartbeat: Option<Instant>,
+    /// An MQCONN succeeded.
+    connected: CancellationToken,
+}
+
+impl Socket {
+    async fn read<R: AsyncRead + Unpin>(&mut self, mut socket: R) -> End {
+        let stop = self.shared.stop.clone();
+        let handshake = self.shared.options.handshake_seconds;
+        let must_connect = Instant::now() + Duration::from_secs(handshake);
+        let mut segments = SegmentReader::new(SEGMENT_BYTES_DEFAULT);
+        let mut assembler = Assembler::new(0);
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        let mut heard = Instant::now();
+        loop {
+            loop {
+                let segment = match segments.next(&mut buffer) {
+                    Ok(Some(segment)) => segment,
+                    Ok(None) => break,
+                    Err(error) => return error.into(),
+                };
+                let known = self.setting.is_some();
+                let handled = match assembler.push(segment) {
+                    Ok(Some(message)) => self.take(message).await,
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(end) = handled {
+                    return end;
+                }
+                if let (false, Some(setting)) = (known, &self.setting) {
+                    segments = SegmentReader::new(setting.segment_bytes_max);
+                    assembler = Assembler::new(setting.message_bytes_max as usize);
+                }
+            }
+            buffer.reserve(segments.wanted(&buffer).max(READ_BYTES));
+            let interval = match &self.setting {
+                Some(setting) if setting.heartbeat_seconds > 0 => {
+                    Duration::from_secs(u64::from(setting.heartbeat_seconds))
+                }
+                _ => Duration::from_secs(86_400),
+            };
+            let connected = self.connected.is_cancelled();
+            let next = match self.last_sent_heartbeat {
+                Some(sent) => sent.max(heard) + interval,
+                None => heard + interval,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return End::Stop,
+                () = tokio::time::sleep_until(must_connect), if !connected => {
+                    return End::Handshake(handshake);
+                }
+                () = tokio::time::sleep_until(next) => {
+                    let silent = heard.elapsed();
+                    if silent > interval + HEARTBEAT_GRACE {
+                        return End::Silence(silent);
+                    }
+                    self.last_sent_heartbeat = Some(Instant::now());
+                    self.send_heartbeat(flags::CONFIRM | flags::WHOLE);
+                }
+                read = socket.read_buf(&mut buffer) => match read {
+                    Ok(0) => return End::Closed,
+                    Ok(_) => {
+                        heard = Instant::now();
+                        self.last_sent_heartbeat = None;
+                    }
+                    Err(error) => return End::Read(error),
+                },
+            }
+        }
+    }
+
+    /// Handles what concerns the socket; the rest goes to its conversation.
+    async fn take(&mut self, message: Segment) -> Result<(), End> {
+        let header = message.header;
+        match (header.segment_type, header.conversation()) {
+            (SegmentType::INITIAL_DATA, _) => self.initial_data(message),
+            (SegmentType::HEARTBEAT, _) => {
+                if header.flags & flags::CONFIRM != 0 {
+                    self.send_heartbeat(0);
+                }
+                Ok(())
+            }
+            (SegmentType::SOCKET_ACTION, _) => self.socket_action(message),
+            (SegmentType::STATUS, _) => Err(End::Goodbye),
+            (SegmentType::USERID_DATA, _) => {
+                if let Flow::UserId(user) = Flow::read(message)? {
+                    self.identity.user = user.user();
+                    self.identity.password = user.base.password.text();
+                }
+                Ok(())
+            }
+            (SegmentType::CONAUTH_INFO, _) => {
+                if let Flow::Credentials(credentials) = Flow::read(message)? {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    self.identity.user = text(&credentials.user);
+                    self.identity.password = text(&credentials.password);
+                    let status = Status {
+                        length: 8,
+                        code: status_code::OK,
+                    };
+                    let reply = Header::new(SegmentType::STATUS, header.kind);
+                    self.send(reply, &Flow::Status(Some(status)))?;
+                }
+                Ok(())
+            }
+            (_, Some(address)) => self.forward(address.id, message).await,
+            // Without shared conversations there is one.
+            (_, None) => self.forward(0, message).await,
+        }
+    }
+
+    fn initial_data(&mut self, message: Segment) -> Result<(), End> {
+        let again = self.setting.is_some();
+        let kind = message.header.kind;
+        let Flow::InitialData(client) = Flow::read(message)? else {
+            return Err(End::Protocol("INITIAL_DATA without its structure"));
+        };
+        let name = client.base.channel_name.text();
+        let channels = &self.shared.options.channels;
+        let Some(channel) = channels.iter().find(|channel| channel.name == name) else {
+            return Err(End::Channel(name));
+        };
+        let setting = negotiate(&client, channel);
+        let header = Header::new(SegmentType::INITIAL_DATA, kind).with_flags(0);
+        let reply = self.own_identity(&client, &setting);
+        self.send(header, &Flow::InitialData(Box::new(reply)))?;
+        if !again {
+            self.setting = Some(Arc::new(setting));
+            let _ = self.peer;
+        }
+        Ok(())
+    }
+
+    fn own_identity(&self, client: &InitialData, setting: &Setting) -> InitialData {
+        let manager = self.shared.manager.name();
+        let level = client.base.fap_level.min(FAP_LEVEL);
+        let base = IdBase {
+            fap_level: level,
+            segment_bytes_max: setting.segment_bytes_max,
+            message_bytes_max: setting.message_bytes_max,
+            error_flags1: 0,
+            ..client.base.clone()
+        };
+        let level4 = client.level4.as_ref().map(|client| Id102 {
+            capabilities2: client.capabilities2,
+            extended_capabilities2: client.extended_capabilities2,
+            ccsid: 819,
+            queue_manager: Chars::new(manager),
+            heartbeat_seconds: setting.heartbeat_seconds,
+            rest_bytes: 0,
+        });
+        let level9 = client.level9.as_ref().map(|_| Id208 {
+            header_compression: [0, 0xff],
+            message_compression: none_but_first(),
+            conversations_max: setting.conversations_max,
+            process_id: std::process::id(),
+            thread_id: 1,
+            trace_id: 1,
+            product_id: Chars::new("MQMM09040000"),
+            queue_manager_id: Chars::new(&format!("{manager}_daybook")),
+            ..Id208::default()
+        });
+        let mut reply = InitialData {
+            base,
+            level4,
+            level9,
+            ..InitialData::default()
+        };
+        let rest = reply.level9.as_ref().map_or(0, |_| Id208::BYTES);
+        if let Some(level4) = &mut reply.level4 {
+            level4.rest_bytes = u16::try_from(rest).unwrap_or(0);
+        }
+        reply
+    }
+
+    fn socket_action(&mut self, message: Segment) -> Result<(), End> {
+        let Flow::SocketAction(action) = Flow::read(message)? else {
+            return Err(End::Protocol("SOCKET_ACTION without its structure"));
+        };
+        match action.action {
+            socket_action::START => {
+                let header = Header::new(
+                    SegmentType::SOCKET_ACTION,
+                    HeaderKind::Of(Address {
+                        id: action.conversation,
+                        request: action.request,
+                    }),
+                );
+                let reply = SocketAction {
+                    action: socket_action::ACCEPTED,
+                    ..action
+                };
+                self.send(header, &Flow::SocketAction(reply))
+            }
+            socket_action::END => {
+                // Without MQDISC before, what is open is backed out.
+                self.inboxes.remove(&action.conversation);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn forward(&mut self, id: u32, message: Segment) -> Result<(), End> {
+        let Some(setting) = &self.setting else {
+            return Err(End::Protocol("a call before INITIAL_DATA"));
+        };
+        if !self.inboxes.contains_key(&id) {
+            if message.header.segment_type != SegmentType::MQCONN {
+                // Of a conversation that has ended: nobody waits for it.
+                return Ok(());
+            }
+            if self.inboxes.len() >= setting.conversations_max.max(1) as usize {
+                return Err(End::Protocol("more conversations than were agreed"));
+            }
+            let (sender, inbox) = mpsc::channel(INBOX_SEGMENTS);
+            let conversation = Conversation::new(
+                Arc::clone(&self.shared),
+                Arc::clone(setting),
+                Arc::clone(&self.outbox),
+                self.gone.clone(),
+                self.identity.clone(),
+                (id != 0).then_some(id),
+                self.connected.clone(),
+            );
+            self.tasks.spawn(conversation.run(inbox));
+            self.inboxes.insert(id, sender);
+        }
+        if let Some(inbox) = self.inboxes.get(&id)
+            && inbox.send(message).await.is_err()
+        {
+            // It ended by itself, after MQDISC.
+            self.inboxes.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn send_heartbeat(&self, flags: u8) {
+        let shared = self.setting.as_ref().is_some_and(|set| set.is_shared());
+        let kind = if shared {
+            HeaderKind::Control
+        } else {
+            HeaderKind::Plain
+        };
+        let header = Header::new(SegmentType::HEARTBEAT, kind).with_flags(flags);
+        // Cannot fail: our own character set is known.
+        let _ = self.send(header, &Flow::Heartbeat);
+    }
+
+    fn send(&self, header: Header, flow: &Flow) -> Result<(), End> {
+        let max = self
+            .setting
+            .as_ref()
+            .map_or(SEGMENT_BYTES_DEFAULT, |setting| setting.segment_bytes_max);
+        Ok(self.outbox.send(header, flow, max)?)
+    }
+
+    /// Tells the client why, as far as the protocol can.
+    fn say_goodbye(&self, end: &End) {
+        let code = match end {
+            End::Channel(_) => status_code::UNKNOWN_CHANNEL,
+            End::Wire(_) | End::Protocol(_) => status_code::PROTOCOL,
+            End::Stop => {
+                for id in self.inboxes.keys().filter(|id| **id != 0) {
+                    let kind = HeaderKind::Of(Address {
+                        id: *id,
+                        request: 1,
+                    });
+                    let header = Header::new(SegmentType::NOTIFICATION, kind);
+                    let _ = self.send(
+                        header,
+                        &Flow::Notification(Notification {
+                            version: 1,
+                            handle: -1,
+                            code: notification::QUIESCING,
+                            value: 0,
+                        }),
+                    );
+                }
+                status_code::TERMINATING
+            }
+            End::Closed | End::Read(_) | End::Silence(_) | End::Handshake(_) | End::Goodbye => {
+                return;
+            }
+        };
+        let header = Header::new(SegmentType::STATUS, HeaderKind::Plain)
+            .with_flags(flags::ERROR | flags::CLOSE);
+        let status = Status { length: 8, code };
+        let _ = self.send(header, &Flow::Status(Some(status)));
+    }
+}
+
+fn none_but_first() -> [u8; 16] {
+    let mut list = [0xff; 16];
+    list[0] = 0;
+    list
+}
+
+fn negotiate(client: &InitialData, channel: &Channel) -> Setting {
+    let offered = client.base.segment_bytes_max;
+    let wanted = client
+        .level9
+        .as_ref()
+        .map_or(0, |level| level.conversations_max);
+    let heartbeat = client
+        .level4
+        .as_ref()
+        .map_or(0, |level| level.heartbeat_seconds);
+    Setting {
+        segment_bytes_max: offered.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+        message_bytes_max: match client.base.message_bytes_max {
+            0 => channel.message_bytes_max,
+            wanted => wanted.min(channel.message_bytes_max),
+        },
+        conversations_max: wanted.min(channel.conversations_max).min(CONVERSATIONS_MAX),
+        heartbeat_seconds: if channel.heartbeat_seconds == 0 {
+            heartbeat
+        } else {
+            heartbeat.max(channel.heartbeat_seconds)
+        },
+    }
+}

@@ -1,0 +1,144 @@
+//! The queue manager and its listener: as a part of a pipeline, or as a process of its own.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use mq_server::{Channel, Server, ServerOptions};
+use queue_manager::{QueueDefinition, QueueManager, QueueManagerOptions};
+use telemetry::Telemetry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use types::names;
+
+use crate::admin::{self, Readiness};
+use crate::check::Plan;
+use crate::levels;
+use crate::start::{StartError, failed, lock_data_dir};
+
+/// Recovers the queues.
+pub(crate) fn start(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartError> {
+    let config = &plan.config.queue;
+    let mut options = QueueManagerOptions::new(names::QUEUE_MANAGER, data_dir.join("queue"));
+    let message_bytes_max = config.message_bytes_max as usize;
+    options.uncommitted_bytes_max = options.uncommitted_bytes_max.max(message_bytes_max);
+    let queue = |name: &str| QueueDefinition {
+        message_bytes_max,
+        ..QueueDefinition::new(name)
+    };
+    let mut transactions = queue(names::QUEUE_TRANSACTIONS);
+    transactions.description = "Transactions on their way to the log".to_owned();
+    transactions.depth_max = config.depth_max;
+    transactions.bytes_max = config.bytes_max;
+    let mut quarantine = queue(names::QUEUE_QUARANTINE);
+    quarantine.description = "Input that the gateway refused".to_owned();
+    quarantine.bytes_max = config.quarantine_bytes_max;
+    let mut backout = queue(names::QUEUE_BACKOUT);
+    backout.description = "Messages that were backed out too often".to_owned();
+    // As IBM MQ defines queues and models: applications that want persistence say so.
+    let test = QueueDefinition {
+        description: "For checks".to_owned(),
+        default_persistent: false,
+        ..queue(names::QUEUE_TEST)
+    };
+    let model = QueueDefinition {
+        description: "Makes temporary queues".to_owned(),
+        model: true,
+        default_persistent: false,
+        ..queue(names::QUEUE_MODEL)
+    };
+    options.queues = vec![transactions, quarantine, backout, test, model];
+    QueueManager::start(options).map_err(failed("queue"))
+}
+
+/// Lets MQ clients in.
+pub(crate) async fn listen(plan: &Plan, queue: &QueueManager) -> Result<Server, StartError> {
+    let config = &plan.config.queue;
+    let address = config.address;
+    let error = |source| StartError::Mq { address, source };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let options = ServerOptions {
+        channels: vec![Channel {
+            name: config.channel.clone(),
+            conversations_max: config.conversations_max,
+            message_bytes_max: config.message_bytes_max,
+            heartbeat_seconds: config.heartbeat_seconds,
+        }],
+        connections_max: config.connections_max,
+        ..ServerOptions::default()
+    };
+    Server::start(queue.clone(), listener, options).map_err(error)
+}
+
+/// What is said of a queue manager that is ready.
+pub(crate) fn found(server: &Server, waiting: usize) -> String {
+    let address = server.address();
+    format!("MQ protocol on {address}, {waiting} messages waiting")
+}
+
+/// A queue manager that is a process of its own.
+#[derive(Debug)]
+pub struct QueueProcess {
+    /// Where MQ clients connect to.
+    pub mq: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+    queue: QueueManager,
+    server: Server,
+    stop: CancellationToken,
+    _lock: File,
+}
+
+impl QueueProcess {
+    /// Recovers the queues, lets clients in and answers on the admin port.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: the data directory, the log, or an address.
+    pub async fn start(
+        plan: &Plan,
+        data_dir: &Path,
+        announce: &mut dyn FnMut(&'static str, String),
+    ) -> Result<Self, StartError> {
+        let lock = lock_data_dir(data_dir)?;
+        let telemetry = Arc::new(Telemetry::default());
+        telemetry.hop("queue");
+        let queue = start(plan, data_dir)?;
+        let waiting: usize = queue.status().iter().map(|status| status.depth).sum();
+        let server = listen(plan, &queue).await?;
+        announce("queue", found(&server, waiting));
+        let stop = CancellationToken::new();
+        let address = plan.config.admin.address;
+        let bound = admin::bind(
+            address,
+            Arc::clone(&telemetry),
+            Arc::new(Readiness::default()),
+            Some(queue.clone()),
+            stop.clone(),
+        );
+        let (admin, serve) = bound
+            .await
+            .map_err(|source| StartError::Admin { address, source })?;
+        tokio::spawn(serve);
+        tokio::spawn(levels::watch_queue(queue.clone(), telemetry, stop.clone()));
+        Ok(Self {
+            mq: server.address(),
+            admin,
+            queue,
+            server,
+            stop,
+            _lock: lock,
+        })
+    }
+
+    /// Tells clients, backs out what is open, and flushes.
+    pub async fn stop(self) {
+        self.server.stop().await;
+        self.stop.cancel();
+        if let Err(error) = self.queue.stop().await {
+            warn!(error = %error, "the queue manager did not stop cleanly");
+        }
+    }
+}
