@@ -32,6 +32,7 @@ test:
 
 soak: build
 	KILLS=200 cargo test --release --locked -p daybook --test kill -- --nocapture
+	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build
 	bench/run.sh $(DAYBOOK)

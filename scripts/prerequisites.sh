@@ -24,8 +24,10 @@ for tool in "$@"; do
     python3) need python3 "Python 3 with venv, for the tests with confluent-kafka" "apt-get install python3 python3-venv" ;;
     java)
       need java "a JRE 17 or later, for the tests with Kafka's own tools" "apt-get install openjdk-17-jre-headless"
-      need mvn "Maven, which fetches Kafka's own tools" "apt-get install maven"
+      need javac "a JDK 17 or later, for the checks with IBM's MQ client" "apt-get install openjdk-17-jdk-headless"
+      need mvn "Maven, which fetches Kafka's own tools and IBM's MQ client" "apt-get install maven"
       ;;
+    openssl) need openssl "OpenSSL, which makes certificates for the tests" "apt-get install openssl" ;;
   esac
 done
 if command -v cargo >/dev/null 2>&1 && [[ " $* " == *" cargo "* ]]; then

@@ -37,6 +37,10 @@ count() {
   numbers=$(grep -E '^# (pass|fail) [0-9]+|^ℹ (pass|fail) [0-9]+' "$log/out" | awk '{ if ($2=="pass") p+=$3; else f+=$3 } END {print p+0, f+0}')
   passed=$((passed + ${numbers% *}))
   failed=$((failed + ${numbers#* }))
+  # The checks with IBM's client.
+  numbers=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log/out" | awk '{p+=$1; f+=$3} END {print p+0, f+0}')
+  passed=$((passed + ${numbers% *}))
+  failed=$((failed + ${numbers#* }))
   numbers=$(sed 's/\x1b\[[0-9;]*m//g' "$log/out" | grep -E '^ *Tests +' | grep -oE '[0-9]+ passed' | awk '{p+=$1} END {print p+0}')
   passed=$((passed + numbers))
 }
@@ -46,7 +50,7 @@ prerequisites() {
   if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
   fi
-  scripts/prerequisites.sh cargo cc make node chromium python3 java
+  scripts/prerequisites.sh cargo cc make node chromium python3 java openssl
 }
 
 page() {
@@ -64,7 +68,7 @@ lints_and_tests() {
 
 docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps -p types -p telemetry -p mq-wire -p segment-log -p mapping \
-    -p queue-manager -p kafka-broker -p kafka-client -p store -p gateway -p connector -p sink -p web \
+    -p queue-manager -p mq-server -p kafka-broker -p kafka-client -p store -p gateway -p connector -p sink -p web \
     && scripts/check-docs.sh
 }
 
@@ -78,6 +82,12 @@ foreign_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/foreign-clients.sh
 }
 
+# IBM's own clients: every check, then transacted JMS traffic while the queue manager is killed.
+mq_clients() {
+  DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/mq-clients.sh conformance \
+    && DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" KILLS=5 scripts/mq-clients.sh storm --messages 200
+}
+
 step "prerequisites" prerequisites
 if [ "$failed" -eq 0 ]; then
   step "format" cargo fmt --all --check
@@ -85,6 +95,7 @@ if [ "$failed" -eq 0 ]; then
   step "lints and tests" lints_and_tests
   step "browser" browser
   step "foreign clients" foreign_clients
+  step "mq clients" mq_clients
   step "docs" docs
 fi
 

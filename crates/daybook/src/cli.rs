@@ -83,8 +83,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the gateway alone (needs a queue that speaks MQ's protocol)
     Gateway,
-    /// Run the queue manager alone: applications put and get with IBM MQ's own clients
-    Queue,
+    /// Run the queue manager alone, or look after queues (see `daybook queue --help`)
+    Queue(QueueArgs),
     /// Run the connector alone (needs MQ's protocol)
     Connect,
     /// Run the aggregations alone, against the log of the configuration
@@ -118,6 +118,19 @@ pub(crate) struct UpArgs {
     /// Only these parts: front (gateway, queue, connector), log, aggregate, sink, web
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub(crate) only: Vec<PartName>,
+}
+
+/// Without a command: run the queue manager alone. Applications put and get with IBM MQ's own clients.
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<QueueAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueAction {
+    /// Print the argon2 hash of a password (first line of stdin) for `[[queue.user]]`
+    Password,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -59,7 +59,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => command::up::run(&global, args).await,
-        Command::Queue => command::queue::serve(&global).await,
+        Command::Queue(args) => command::queue::run(&global, args).await,
         Command::Gateway | Command::Connect => Err(WrongConfiguration(
             "gateway and connector share a process with their queue until they are clients of MQ's \
              protocol themselves: run `daybook up --only front`"

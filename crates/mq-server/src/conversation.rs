@@ -24,6 +24,7 @@ use crate::message::LastDescriptor;
 use crate::objects::Object;
 use crate::outbox::Outbox;
 use crate::reason::{self, FINE, Outcome, failed};
+use crate::security::{Applicant, Right};
 
 /// What was agreed for a socket.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +42,6 @@ impl Setting {
     }
 }
 
-/// Who the client says it is.
-#[derive(Clone, Default)]
-pub(crate) struct Identity {
-    pub(crate) user: String,
-    pub(crate) password: String,
-}
-
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConversationEnd {
@@ -63,13 +57,14 @@ pub(crate) struct Conversation {
     outbox: Arc<Outbox>,
     /// The socket is gone.
     pub(crate) gone: CancellationToken,
-    identity: Identity,
+    applicant: Applicant,
     /// `None` when conversations are not shared.
     id: Option<u32>,
     /// To be told when MQCONN succeeds.
     connected: CancellationToken,
     is_connected: bool,
-    pub(crate) user: Chars<12>,
+    /// Who everything is done as.
+    pub(crate) user: String,
     pub(crate) application: Chars<28>,
     pub(crate) application_type: i32,
     /// Between two commits.
@@ -93,17 +88,17 @@ impl Conversation {
         setting: Arc<Setting>,
         outbox: Arc<Outbox>,
         gone: CancellationToken,
-        identity: Identity,
+        applicant: Applicant,
         id: Option<u32>,
         connected: CancellationToken,
     ) -> Self {
         Self {
-            user: Chars::new(&identity.user),
+            user: String::new(),
             shared,
             setting,
             outbox,
             gone,
-            identity,
+            applicant,
             id,
             connected,
             is_connected: false,
@@ -203,7 +198,7 @@ impl Conversation {
             return self.reply(header, &Flow::Api(refused));
         }
         let reply = match (segment_type, api.call) {
-            (SegmentType::MQCONN, Call::Connect(connect)) => self.connect(*connect),
+            (SegmentType::MQCONN, Call::Connect(connect)) => self.connect(*connect).await,
             (SegmentType::MQDISC, _) => {
                 let outcome = self.commit().await;
                 self.reply(header, &Flow::Api(answer(outcome, 0, Call::Empty)))?;
@@ -247,7 +242,7 @@ impl Conversation {
         self.reply(header, &Flow::Api(reply))
     }
 
-    fn connect(&mut self, mut connect: Connect) -> Api {
+    async fn connect(&mut self, mut connect: Connect) -> Api {
         let own = self.manager().name().to_owned();
         let asked = connect.base.queue_manager.text();
         let asked = asked.strip_prefix('*').unwrap_or(&asked);
@@ -255,9 +250,14 @@ impl Conversation {
             let outcome = failed(reason::Q_MGR_NAME_ERROR);
             return answer(outcome, 0, Call::Connect(Box::new(connect)));
         }
-        if !self.shared.options.admits(&self.identity) {
-            let outcome = failed(reason::NOT_AUTHORIZED);
-            return answer(outcome, 0, Call::Connect(Box::new(connect)));
+        match self.shared.gatekeeper.admit(&self.applicant).await {
+            Ok(user) => self.user = user,
+            Err(refusal) => {
+                let Applicant { user, address, .. } = &self.applicant;
+                warn!(user, ?address, %refusal, "a client may not connect");
+                let outcome = failed(reason::NOT_AUTHORIZED);
+                return answer(outcome, 0, Call::Connect(Box::new(connect)));
+            }
         }
         self.is_connected = true;
         self.connected.cancel();
@@ -282,6 +282,15 @@ impl Conversation {
             },
             None => FINE,
         }
+    }
+
+    /// 2035 unless the user may do it; says in the log who may not do what.
+    pub(crate) fn check_right(&self, queue: &str, right: Right) -> Result<(), Outcome> {
+        if self.shared.gatekeeper.allows(&self.user, queue, right) {
+            return Ok(());
+        }
+        warn!(user = self.user, queue, ?right, "not authorised");
+        Err(failed(reason::NOT_AUTHORIZED))
     }
 
     /// The unit of work, begun if there is none.

@@ -32,10 +32,16 @@ mod outbox;
 mod properties;
 mod put;
 mod reason;
+mod security;
 mod selector;
 mod socket;
 mod streaming;
+mod tls;
 mod xa;
 
 pub use listener::Server;
 pub use options::{Channel, ServerOptions};
+pub use security::{
+    Permission, Right, Rule, Security, User, Verdict, hash_password, is_password_hash,
+};
+pub use tls::{Tls, TlsError, TlsFiles};

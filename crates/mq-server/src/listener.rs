@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use queue_manager::QueueManager;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::options::ServerOptions;
+use crate::security::Gatekeeper;
 use crate::socket;
 
 /// After a failed accept (too many open files) this long nothing is tried.
@@ -22,6 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Shared {
     pub(crate) manager: QueueManager,
     pub(crate) options: ServerOptions,
+    pub(crate) gatekeeper: Arc<Gatekeeper>,
     pub(crate) stop: CancellationToken,
     connections: AtomicUsize,
     conversations: AtomicU64,
@@ -56,6 +58,7 @@ impl Server {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             manager,
+            gatekeeper: Arc::new(Gatekeeper::new(options.security.clone())),
             options,
             stop: CancellationToken::new(),
             connections: AtomicUsize::new(0),
@@ -115,8 +118,26 @@ async fn accept_loop(shared: Arc<Shared>, listener: TcpListener, sockets: TaskTr
         }
         let shared = Arc::clone(&shared);
         sockets.spawn(async move {
-            socket::serve(&shared, stream, peer).await;
+            accept(&shared, stream, peer).await;
             shared.connections.fetch_sub(1, Ordering::Relaxed);
         });
+    }
+}
+
+/// Speaks TLS first where that is wanted.
+async fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let Some(tls) = &shared.options.tls else {
+        return socket::serve(shared, stream, peer, None).await;
+    };
+    let limit = Duration::from_secs(shared.options.handshake_seconds);
+    let handshake = tokio::time::timeout(limit, tls.accept(stream));
+    let accepted = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        accepted = handshake => accepted,
+    };
+    match accepted {
+        Ok(Ok((stream, certificate))) => socket::serve(shared, stream, peer, certificate).await,
+        Ok(Err(error)) => info!(%peer, %error, "no TLS with this client"),
+        Err(_) => info!(%peer, seconds = limit.as_secs(), "the TLS handshake took too long"),
     }
 }

@@ -12,6 +12,7 @@ use tracing::debug;
 
 use crate::conversation::{Conversation, answer};
 use crate::reason::{self, FINE, Outcome, failed};
+use crate::security::Right;
 use crate::selector;
 use crate::streaming::Consumer;
 
@@ -150,6 +151,22 @@ impl Conversation {
         if (options & open::INPUT).count_ones() > 1 {
             return Err(failed(reason::OPTIONS_ERROR));
         }
+        let name = object.object_name.text();
+        for (wanted, right) in [
+            (open::INPUT, Right::Get),
+            (open::BROWSE, Right::Browse),
+            (open::OUTPUT, Right::Put),
+            (open::INQUIRE, Right::Inquire),
+            (open::SET, Right::Set),
+            (
+                open::SET_IDENTITY_CONTEXT | open::SET_ALL_CONTEXT,
+                Right::Context,
+            ),
+        ] {
+            if options & wanted != 0 {
+                self.check_right(&name, right)?;
+            }
+        }
         let condition = match selection.as_deref().map(str::trim) {
             None | Some("") => None,
             Some(text) => Some(selector::condition(text).map_err(|error| {
@@ -162,7 +179,6 @@ impl Conversation {
             exclusive: options & open::INPUT_EXCLUSIVE != 0,
             output: options & open::OUTPUT != 0,
         };
-        let name = object.object_name.text();
         let dynamic = object.dynamic_q_name.text();
         let queue = match self.manager().open(&name, mode, &dynamic) {
             Ok(queue) => queue,

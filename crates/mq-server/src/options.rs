@@ -1,5 +1,8 @@
 //! How the listener is set up.
 
+use crate::security::Security;
+use crate::tls::Tls;
+
 /// What clients may do, and how many of them.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -14,6 +17,10 @@ pub struct ServerOptions {
     pub unsent_bytes_max: usize,
     /// Seconds from the first byte to MQCONN; after that the socket is closed. Default 30.
     pub handshake_seconds: u64,
+    /// Who may connect and do what. The default lets everybody in: for loopback addresses only.
+    pub security: Security,
+    /// With it, clients must use TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerOptions {
@@ -24,14 +31,9 @@ impl Default for ServerOptions {
             handles_max: 256,
             unsent_bytes_max: 4 << 20,
             handshake_seconds: 30,
+            security: Security::default(),
+            tls: None,
         }
-    }
-}
-
-impl ServerOptions {
-    /// Whether a client may connect.
-    pub(crate) fn admits(&self, _identity: &crate::conversation::Identity) -> bool {
-        true
     }
 }
 

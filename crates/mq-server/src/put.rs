@@ -11,6 +11,7 @@ use crate::conversation::{Conversation, answer};
 use crate::message::{date_and_time, descriptor_of, micros_of};
 use crate::objects::{Object, open};
 use crate::reason::{self, FINE, Outcome, failed, warning};
+use crate::security::Right;
 use crate::selector;
 
 /// Options of MQPUT (MQPMO_*).
@@ -100,6 +101,15 @@ impl Conversation {
         };
         let name = put1.object.object_name.text();
         let dynamic = put1.object.dynamic_q_name.text();
+        if let Err(outcome) = self.check_right(&name, Right::Put) {
+            return outcome;
+        }
+        let context = pmo::SET_ALL_CONTEXT | pmo::SET_IDENTITY_CONTEXT;
+        if put1.put.options.options & context != 0
+            && let Err(outcome) = self.check_right(&name, Right::Context)
+        {
+            return outcome;
+        }
         // Held until the message is put: a model would be gone with its message.
         let queue = match self.manager().open(&name, mode, &dynamic) {
             Ok(queue) => queue,
@@ -320,7 +330,7 @@ impl Conversation {
                 md.user_identifier = if context == pmo::NO_CONTEXT {
                     Chars::BLANK
                 } else {
-                    self.user
+                    Chars::new(&self.user)
                 };
                 md.accounting_token = [0; 32];
                 md.appl_identity_data = Chars::BLANK;

@@ -23,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::conversation::{Conversation, Identity, Setting};
+use crate::conversation::{Conversation, Setting};
 use crate::listener::Shared;
 use crate::options::Channel;
 use crate::outbox::Outbox;
+use crate::security::Applicant;
 
 /// FAP level that we answer at most: with it, and an identifier structure of 208 bytes, clients send
 /// passwords in clear (inside TLS) instead of protecting them in a way that is not published.
@@ -65,8 +66,12 @@ enum End {
 }
 
 /// Serves one socket to its end.
-pub(crate) async fn serve<S>(shared: &Arc<Shared>, stream: S, peer: SocketAddr)
-where
+pub(crate) async fn serve<S>(
+    shared: &Arc<Shared>,
+    stream: S,
+    peer: SocketAddr,
+    certificate: Option<String>,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (reader, writer) = tokio::io::split(stream);
@@ -79,13 +84,16 @@ where
     let conversations = TaskTracker::new();
     let mut socket = Socket {
         shared: Arc::clone(shared),
-        peer,
         outbox: Arc::clone(&outbox),
         gone: gone.clone(),
         tasks: conversations.clone(),
         setting: None,
         inboxes: HashMap::new(),
-        identity: Identity::default(),
+        applicant: Applicant {
+            address: Some(peer.ip()),
+            certificate,
+            ..Applicant::default()
+        },
         last_sent_heartbeat: None,
         connected: CancellationToken::new(),
     };
@@ -119,14 +127,13 @@ where
 
 struct Socket {
     shared: Arc<Shared>,
-    peer: SocketAddr,
     outbox: Arc<Outbox>,
     gone: CancellationToken,
     tasks: TaskTracker,
     /// Known after INITIAL_DATA.
     setting: Option<Arc<Setting>>,
     inboxes: HashMap<u32, mpsc::Sender<Segment>>,
-    identity: Identity,
+    applicant: Applicant,
     last_sent_heartbeat: Option<Instant>,
     /// An MQCONN succeeded.
     connected: CancellationToken,
@@ -214,16 +221,16 @@ impl Socket {
             (SegmentType::STATUS, _) => Err(End::Goodbye),
             (SegmentType::USERID_DATA, _) => {
                 if let Flow::UserId(user) = Flow::read(message)? {
-                    self.identity.user = user.user();
-                    self.identity.password = user.base.password.text();
+                    self.applicant.user = user.user();
+                    self.applicant.password = user.base.password.text();
                 }
                 Ok(())
             }
             (SegmentType::CONAUTH_INFO, _) => {
                 if let Flow::Credentials(credentials) = Flow::read(message)? {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    self.identity.user = text(&credentials.user);
-                    self.identity.password = text(&credentials.password);
+                    self.applicant.user = text(&credentials.user);
+                    self.applicant.password = text(&credentials.password);
                     let status = Status {
                         length: 8,
                         code: status_code::OK,
@@ -256,7 +263,7 @@ impl Socket {
         self.send(header, &Flow::InitialData(Box::new(reply)))?;
         if !again {
             self.setting = Some(Arc::new(setting));
-            let _ = self.peer;
+            self.applicant.channel = name;
         }
         Ok(())
     }
@@ -349,7 +356,7 @@ impl Socket {
                 Arc::clone(setting),
                 Arc::clone(&self.outbox),
                 self.gone.clone(),
-                self.identity.clone(),
+                self.applicant.clone(),
                 (id != 0).then_some(id),
                 self.connected.clone(),
             );

@@ -8,7 +8,9 @@ use sql::{AggregationPlan, FoldKind, OutputSource};
 use store::{CellKind, TableSpec};
 use types::BusinessCalendar;
 
-use crate::config::{AggregationConfig, Config, KeepDays, LateConfig, Place};
+use crate::config::{
+    AggregationConfig, Authentication, Config, KeepDays, LateConfig, Place, QueueConfig,
+};
 
 /// Something in the configuration that cannot be used; the text names the place.
 #[derive(Debug)]
@@ -153,9 +155,9 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
             "`queue.channel` is {channel:?}, but must be 1 to {CHANNEL_CHARS_MAX} characters of ASCII"
         ));
     }
+    check_queue_security(&config.queue, &mut refuse);
     let addresses = [
         ("gateway", config.gateway.address),
-        ("queue", config.queue.address),
         ("log", config.log.address),
         ("web", config.web.address),
         ("admin", config.admin.address),
@@ -167,6 +169,42 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
                  only loopback addresses are allowed (127.0.0.1:{})",
                 address.port()
             ));
+        }
+    }
+}
+
+fn check_queue_security(queue: &QueueConfig, refuse: &mut impl FnMut(String)) {
+    let protected = queue.authentication == Authentication::Password && queue.tls.is_some();
+    if !queue.address.ip().is_loopback() && !protected {
+        refuse(format!(
+            "`queue.address` is {}: other than loopback addresses need `[queue.tls]` and \
+             `queue.authentication = \"password\"`",
+            queue.address
+        ));
+    }
+    for user in &queue.users {
+        if !mq_server::is_password_hash(&user.password_hash) {
+            refuse(format!(
+                "`queue.user` {:?}: `password_hash` is no argon2 hash; `daybook queue password` makes one",
+                user.name
+            ));
+        }
+    }
+    for rule in &queue.rules {
+        let verdicts = [rule.block, rule.password, rule.user.is_some()];
+        if verdicts.iter().filter(|given| **given).count() != 1 {
+            refuse(format!(
+                "`queue.rule` for channel {:?}, address {:?}: exactly one of `block = true`, \
+                 `password = true` and `user = \"...\"` says what becomes of the connection",
+                rule.channel, rule.address
+            ));
+        }
+    }
+    if let Some(tls) = &queue.tls {
+        let files = crate::queue::tls_files(tls);
+        if let Err(error) = mq_server::Tls::load(&files) {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            refuse(format!("`queue.tls`: {error}{}", cause.unwrap_or_default()));
         }
     }
 }

@@ -65,9 +65,24 @@ pub struct QueueConfig {
     /// `"embedded"`. (IBM MQ as `"external"` needs the MQ client, which this version lacks.)
     #[serde(rename = "use")]
     pub place: Place,
-    /// Address to listen on with IBM MQ's client channel protocol. 127.0.0.1:1414. There is no
-    /// authentication yet: loopback only.
+    /// Address to listen on with IBM MQ's client channel protocol. 127.0.0.1:1414. Other than
+    /// loopback addresses need `tls` and `authentication`.
     pub address: SocketAddr,
+    /// `"none"`: clients are whom they say; loopback only. `"password"`: they need user and password,
+    /// unless a rule says otherwise.
+    pub authentication: Authentication,
+    /// `[queue.tls]`: clients must use TLS.
+    pub tls: Option<QueueTls>,
+    /// `[[queue.user]]`.
+    #[serde(rename = "user")]
+    pub users: Vec<QueueUser>,
+    /// `[[queue.rule]]`: the first that fits a connection decides, as CHLAUTH does.
+    #[serde(rename = "rule")]
+    pub rules: Vec<QueueRule>,
+    /// `[[queue.permission]]`: who may do what; without any everybody who may connect may do
+    /// everything.
+    #[serde(rename = "permission")]
+    pub permissions: Vec<QueuePermission>,
     /// Name of the server-connection channel. `DAYBOOK.SVRCONN`.
     pub channel: String,
     /// Most connections of clients. 1,200.
@@ -91,6 +106,11 @@ impl Default for QueueConfig {
         Self {
             place: Place::Embedded,
             address: loopback(port::MQ),
+            authentication: Authentication::None,
+            tls: None,
+            users: Vec::new(),
+            rules: Vec::new(),
+            permissions: Vec::new(),
             channel: names::QUEUE_CHANNEL.to_owned(),
             connections_max: 1_200,
             conversations_max: 10,
@@ -101,6 +121,105 @@ impl Default for QueueConfig {
             quarantine_bytes_max: 64 << 20,
         }
     }
+}
+
+/// `queue.authentication`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authentication {
+    /// Nobody is asked.
+    #[default]
+    None,
+    /// User and password.
+    Password,
+}
+
+/// `[queue.tls]`: PEM files, relative to the configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueTls {
+    /// Certificate, and those between it and the root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Roots of clients' certificates. With it a client must have one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[[queue.user]]`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueUser {
+    /// Name.
+    pub name: String,
+    /// What `daybook queue password` prints.
+    pub password_hash: String,
+}
+
+/// Without the hash.
+impl std::fmt::Debug for QueueUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueueUser")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `[[queue.rule]]`. In patterns `*` stands for anything.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueRule {
+    /// Channel. `"*"`.
+    #[serde(default = "anything")]
+    pub channel: String,
+    /// Address of the client. `"*"`.
+    #[serde(default = "anything")]
+    pub address: String,
+    /// Subject of the client's certificate, as `"CN=app, O=Bank"`.
+    pub certificate: Option<String>,
+    /// It is refused.
+    #[serde(default)]
+    pub block: bool,
+    /// It runs as this user, without a password.
+    pub user: Option<String>,
+    /// It needs user and password.
+    #[serde(default)]
+    pub password: bool,
+}
+
+/// `[[queue.permission]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueuePermission {
+    /// User; may have `*`.
+    pub user: String,
+    /// Queue; may have `*`. `"*"`.
+    #[serde(default = "anything")]
+    pub queue: String,
+    /// Any of put, get, browse, inquire, set, context.
+    pub allow: Vec<QueueRight>,
+}
+
+/// What may be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueRight {
+    /// Put.
+    Put,
+    /// Get.
+    Get,
+    /// Look without taking.
+    Browse,
+    /// Ask for attributes.
+    Inquire,
+    /// Change attributes.
+    Set,
+    /// Say who a message is from.
+    Context,
+}
+
+fn anything() -> String {
+    "*".to_owned()
 }
 
 /// `[log]`.
@@ -323,6 +442,11 @@ impl Config {
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         config.sources_dir.iter_mut().for_each(absolute);
         config.store.path.iter_mut().for_each(absolute);
+        if let Some(tls) = &mut config.queue.tls {
+            absolute(&mut tls.certificate);
+            absolute(&mut tls.key);
+            tls.client_ca.iter_mut().for_each(absolute);
+        }
         Ok(config)
     }
 

@@ -23,9 +23,10 @@ mod start;
 
 pub use check::{Mistake, Plan};
 pub use config::{
-    AggregationConfig, Config, ConfigError, KeepDays, LateConfig, LogConfig, Place, QueueConfig,
-    StoreConfig, WebConfig,
+    AggregationConfig, Authentication, Config, ConfigError, KeepDays, LateConfig, LogConfig, Place,
+    QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
+    WebConfig,
 };
-pub use queue::QueueProcess;
+pub use queue::{QueueProcess, hash_password};
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};

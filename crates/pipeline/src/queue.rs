@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use mq_server::{Channel, Server, ServerOptions};
+use mq_server::{
+    Channel, Permission, Right, Rule, Security, Server, ServerOptions, Tls, TlsFiles, User, Verdict,
+};
 use queue_manager::{QueueDefinition, QueueManager, QueueManagerOptions};
 use telemetry::Telemetry;
 use tokio::net::TcpListener;
@@ -15,6 +17,9 @@ use types::names;
 
 use crate::admin::{self, Readiness};
 use crate::check::Plan;
+use crate::config::{
+    Authentication, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
+};
 use crate::levels;
 use crate::start::{StartError, failed, lock_data_dir};
 
@@ -67,9 +72,67 @@ pub(crate) async fn listen(plan: &Plan, queue: &QueueManager) -> Result<Server, 
             heartbeat_seconds: config.heartbeat_seconds,
         }],
         connections_max: config.connections_max,
+        security: security(config),
+        tls: match &config.tls {
+            Some(tls) => Some(Tls::load(&tls_files(tls)).map_err(failed("queue"))?),
+            None => None,
+        },
         ..ServerOptions::default()
     };
     Server::start(queue.clone(), listener, options).map_err(error)
+}
+
+pub(crate) fn tls_files(tls: &QueueTls) -> TlsFiles {
+    TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca.clone(),
+    }
+}
+
+fn security(config: &QueueConfig) -> Security {
+    let rule = |rule: &QueueRule| Rule {
+        channel: rule.channel.clone(),
+        address: rule.address.clone(),
+        certificate: rule.certificate.clone(),
+        verdict: match &rule.user {
+            Some(user) => Verdict::User(user.clone()),
+            None if rule.block => Verdict::Block,
+            None => Verdict::Password,
+        },
+    };
+    let right = |right: &QueueRight| match right {
+        QueueRight::Put => Right::Put,
+        QueueRight::Get => Right::Get,
+        QueueRight::Browse => Right::Browse,
+        QueueRight::Inquire => Right::Inquire,
+        QueueRight::Set => Right::Set,
+        QueueRight::Context => Right::Context,
+    };
+    let permission = |permission: &QueuePermission| Permission {
+        user: permission.user.clone(),
+        queue: permission.queue.clone(),
+        rights: permission.allow.iter().map(right).collect(),
+    };
+    let user = |user: &QueueUser| User {
+        name: user.name.clone(),
+        password_hash: user.password_hash.clone(),
+    };
+    Security {
+        required: config.authentication == Authentication::Password,
+        users: config.users.iter().map(user).collect(),
+        rules: config.rules.iter().map(rule).collect(),
+        permissions: config.permissions.iter().map(permission).collect(),
+    }
+}
+
+/// Argon2 hash of a password, for `[[queue.user]]`.
+///
+/// # Errors
+///
+/// The operating system has no random numbers.
+pub fn hash_password(password: &str) -> Result<String, std::io::Error> {
+    mq_server::hash_password(password).map_err(|error| std::io::Error::other(error.to_string()))
 }
 
 /// What is said of a queue manager that is ready.

@@ -7,9 +7,29 @@ use std::time::Instant;
 use pipeline::QueueProcess;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::Global;
+use crate::cli::{Global, QueueAction, QueueArgs};
 
-pub(crate) async fn serve(global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(global: &Global, args: QueueArgs) -> anyhow::Result<ExitCode> {
+    match args.action {
+        None => serve(global).await,
+        Some(QueueAction::Password) => password(),
+    }
+}
+
+fn password() -> anyhow::Result<ExitCode> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(
+        !password.is_empty(),
+        "the password is empty: give it on the first line of stdin"
+    );
+    let hash = pipeline::hash_password(password)?;
+    writeln!(std::io::stdout(), "{hash}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(global: &Global) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let plan = global.plan().await?;
     // Before anything listens: a Ctrl-C from now on stops cleanly.

@@ -1,0 +1,139 @@
+//! TLS 1.2 and 1.3, with certificates of clients where they are wanted.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Where the certificates are, in PEM form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Our certificate, and those between it and the root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Roots of clients' certificates. With it a client must have one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The files cannot be used. Retrying helps when they were changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read, or holds something else.
+    #[error("cannot read {what} from {path}")]
+    Read {
+        /// What it should hold.
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not go together, or are not supported.
+    #[error("the certificate of {path} and its key cannot be used")]
+    Certificate {
+        /// Of the certificate.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The roots for clients cannot be used.
+    #[error("the certificates of {path} cannot verify clients")]
+    ClientRoots {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Ready to speak TLS.
+#[derive(Clone)]
+pub struct Tls(TlsAcceptor);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// Reads certificates and key.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] names the file.
+    pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        let read = |what, path: &PathBuf| {
+            let path = path.clone();
+            move |source| TlsError::Read { what, path, source }
+        };
+        let certificates = CertificateDer::pem_file_iter(&files.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(read("a certificate", &files.certificate))?;
+        let key =
+            PrivateKeyDer::from_pem_file(&files.key).map_err(read("a private key", &files.key))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = |source| TlsError::Certificate {
+            path: files.certificate.clone(),
+            source,
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(certificate)?;
+        let builder = match &files.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let roots =
+                    |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientRoots {
+                        path: path.clone(),
+                        source,
+                    };
+                let mut store = RootCertStore::empty();
+                let certificates =
+                    CertificateDer::pem_file_iter(path).map_err(read("certificates", path))?;
+                for certificate in certificates {
+                    let certificate = certificate.map_err(read("certificates", path))?;
+                    store
+                        .add(certificate)
+                        .map_err(|error| roots(error.into()))?;
+                }
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider);
+                builder.with_client_cert_verifier(
+                    verifier.build().map_err(|error| roots(error.into()))?,
+                )
+            }
+        };
+        let config = builder
+            .with_single_cert(certificates, key)
+            .map_err(certificate)?;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Shakes hands; also gives the subject of the client's certificate.
+    pub(crate) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> std::io::Result<(TlsStream<TcpStream>, Option<String>)> {
+        let stream = self.0.accept(stream).await?;
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let subject = certificate.and_then(|certificate| {
+            let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+            Some(parsed.subject().to_string())
+        });
+        Ok((stream, subject))
+    }
+}
