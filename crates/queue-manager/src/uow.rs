@@ -213,6 +213,14 @@ impl UnitOfWork {
         count_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Message>, QueueError> {
+        if self.puts.iter().any(|put| *put.queue == *name) {
+            // Its own puts take part, by priority: one at a time.
+            let found = self.get_matching(name, &Selection::default(), &mut |_| true)?;
+            return Ok(match found {
+                Found::Got(message) => vec![*message],
+                Found::Refused(_) | Found::Nothing => Vec::new(),
+            });
+        }
         let mut state = self.inner.lock();
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
