@@ -1,30 +1,24 @@
 //! A message's properties: MQMD fields by their JMS names, and the folders of its MQRFH2.
 
+use mq_wire::{Element, FORMAT_RFH2, Rfh2, unescaped};
 use queue_manager::Message;
 
 use super::Value;
 
-/// Bytes in front of the folders.
-const FIXED_BYTES: usize = 36;
-const FORMAT_RFH2: &[u8] = b"MQHRF2  ";
-/// Folders that are looked at.
-const FOLDERS_MAX: usize = 32;
-
 /// Looks properties up in a message; nothing is copied before it is asked for.
 pub(super) struct Properties<'m> {
     message: &'m Message,
-    /// Name and content.
-    folders: Vec<(&'m str, &'m str)>,
+    header: Option<Rfh2<'m>>,
 }
 
 impl<'m> Properties<'m> {
     pub(super) fn of(message: &'m Message) -> Self {
-        let folders = if message.descriptor.format == *FORMAT_RFH2 {
-            folders(&message.body, is_little(message.descriptor.encoding))
-        } else {
-            Vec::new()
+        let descriptor = &message.descriptor;
+        let header = match descriptor.format == FORMAT_RFH2 {
+            true => Rfh2::read(&message.body, descriptor.encoding),
+            false => None,
         };
-        Self { message, folders }
+        Self { message, header }
     }
 
     pub(super) fn get(&self, name: &str) -> Value {
@@ -79,22 +73,14 @@ impl<'m> Properties<'m> {
 
     /// An element directly in a folder.
     fn element(&self, folder: &str, name: &str) -> Option<Value> {
-        let found = self.folders.iter().filter(|(known, _)| *known == folder);
-        found
-            .into_iter()
-            .find_map(|(_, content)| child(content, name))
+        let found = self.header.as_ref()?.element(folder, name)?;
+        Some(typed(&found))
     }
 }
 
-/// The lowest digit of an encoding is that of integers: 1 big, 2 little.
-fn is_little(encoding: i32) -> bool {
-    encoding & 0xf == 2
-}
-
 pub(super) fn delivery_time(body: &[u8], encoding: i32) -> Option<i64> {
-    let folders = folders(body, is_little(encoding));
-    let (_, content) = folders.iter().find(|(name, _)| *name == "mqext")?;
-    match child(content, "Dtm")? {
+    let header = Rfh2::read(body, encoding)?;
+    match typed(&header.element("mqext", "Dtm")?) {
         Value::Exact(millis) => Some(millis),
         Value::Text(millis) => millis.trim().parse().ok(),
         _ => None,
@@ -106,80 +92,13 @@ fn trimmed(text: &[u8]) -> Value {
     Value::Text(text.trim_end().to_owned())
 }
 
-/// Name and content of each folder; what is malformed ends the list.
-fn folders(body: &[u8], little: bool) -> Vec<(&str, &str)> {
-    let number = |at: usize| -> Option<usize> {
-        let bytes: [u8; 4] = body.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        let number = if little {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        };
-        usize::try_from(number).ok()
-    };
-    let mut folders = Vec::new();
-    if body.get(..4) != Some(b"RFH ") {
-        return folders;
-    }
-    let Some(end) = number(8).filter(|end| *end <= body.len()) else {
-        return folders;
-    };
-    let mut at = FIXED_BYTES;
-    while at < end && folders.len() < FOLDERS_MAX {
-        let Some(length) = number(at) else { break };
-        let Some(next) = (at + 4).checked_add(length).filter(|next| *next <= end) else {
-            break;
-        };
-        let content = body.get(at + 4..next).map(std::str::from_utf8);
-        if let Some(Ok(text)) = content
-            && let Some((name, _, content, _)) = element(text)
-        {
-            folders.push((name, content));
-        }
-        at = next;
-    }
-    folders
-}
-
-/// The first element of a text: name, attributes, content, and what is behind it.
-fn element(text: &str) -> Option<(&str, &str, &str, &str)> {
-    let inside = text.trim_start().strip_prefix('<')?;
-    let (tag, rest) = inside.split_once('>')?;
-    if let Some(tag) = tag.strip_suffix('/') {
-        let (name, attributes) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
-        return Some((name, attributes, "", rest));
-    }
-    let (name, attributes) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
-    // Properties do not contain themselves, so the first closing tag is ours.
-    let closing = format!("</{name}>");
-    let end = rest.find(&closing)?;
-    let behind = rest.get(end + closing.len()..)?;
-    Some((name, attributes, rest.get(..end)?, behind))
-}
-
-fn child(content: &str, wanted: &str) -> Option<Value> {
-    let mut rest = content;
-    while let Some((name, attributes, content, behind)) = element(rest) {
-        if name == wanted {
-            return Some(typed(attributes, content));
-        }
-        rest = behind;
-    }
-    None
-}
-
-fn typed(attributes: &str, content: &str) -> Value {
-    let attribute = |name: &str| {
-        let after = attributes.split_once(name)?.1.trim_start();
-        let value = after.strip_prefix('=')?.trim_start();
-        let quote = value.chars().next().filter(|char| "'\"".contains(*char))?;
-        value.get(1..)?.split(quote).next()
-    };
-    if attribute("nil") == Some("true") {
+fn typed(element: &Element<'_>) -> Value {
+    let content = element.content;
+    if element.attribute("nil") == Some("true") {
         return Value::Null;
     }
     let exact = || content.trim().parse().map_or(Value::Null, Value::Exact);
-    match attribute("dt") {
+    match element.attribute("dt") {
         Some("boolean") => Value::Bool(content.trim() == "1"),
         Some("i1" | "i2" | "i4" | "i8" | "int") => exact(),
         Some("r4" | "r8") => content
@@ -189,44 +108,6 @@ fn typed(attributes: &str, content: &str) -> Value {
         Some("bin.hex") => Value::Null,
         _ => Value::Text(unescaped(content)),
     }
-}
-
-fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        out.push_str(before);
-        let Some((entity, behind)) = after.split_once(';') else {
-            out.push('&');
-            rest = after;
-            continue;
-        };
-        let number = entity.strip_prefix('#').and_then(|number| {
-            let code = match number.strip_prefix('x') {
-                Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
-                None => number.parse(),
-            };
-            char::from_u32(code.ok()?)
-        });
-        match entity {
-            "amp" => out.push('&'),
-            "lt" => out.push('<'),
-            "gt" => out.push('>'),
-            "quot" => out.push('"'),
-            "apos" => out.push('\''),
-            _ => match number {
-                Some(char) => out.push(char),
-                None => {
-                    out.push('&');
-                    rest = after;
-                    continue;
-                }
-            },
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -256,7 +137,7 @@ mod tests {
         let bytes: usize = FOLDERS.iter().map(|folder| folder.len() + 4).sum();
         out.put_slice(b"RFH ");
         number(&mut out, 2);
-        number(&mut out, FIXED_BYTES + bytes);
+        number(&mut out, mq_wire::RFH2_FIXED_BYTES + bytes);
         out.put_slice(&[0; 24]);
         for folder in FOLDERS {
             number(&mut out, folder.len());
