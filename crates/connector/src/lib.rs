@@ -7,6 +7,9 @@
 //!                                                             └────────────▶ id log
 //! ```
 //!
+//! The queue is one of this process ([`QueueSource`]) or of a queue manager elsewhere, IBM MQ's for
+//! instance ([`MqSource`]).
+//!
 //! # The protocol, with one reader
 //!
 //! A batch is got in an MQ unit of work. One Kafka transaction holds its records *and* the identities
@@ -23,7 +26,10 @@
 //! - Identities are dropped from the id log only when the queue has confirmed that the messages left.
 
 mod claim;
+mod data;
 mod service;
+mod source;
 
-pub use claim::{Identity, decode_claim, encode_claim, identity};
+pub use claim::{Identity, decode_claim, encode_claim, identity, identity_of_wire};
 pub use service::{Connector, ConnectorError, ConnectorOptions};
+pub use source::{Incoming, MqSource, QueueSource, Reader, Source, SourceError};

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use kafka_client::{
     CALL_TIME_MAX, ClientError, Cluster, Part, PartThread, Ready, TransactionalProducer, is_fenced,
 };
-use queue_manager::{Message, QueueError, QueueManager};
 use rdkafka::admin::AdminOptions;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -19,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 use types::names;
 
-use crate::claim::{Identity, decode_claim, encode_claim, identity};
+use crate::claim::{Identity, decode_claim, encode_claim};
+use crate::source::{Incoming, Reader, Source, SourceError};
 
 /// How long a get waits for a first message; also how soon a stop is noticed.
 const GET_WAIT: Duration = Duration::from_millis(100);
@@ -73,7 +73,7 @@ pub enum ConnectorError {
     Client(#[from] ClientError),
     /// The queue failed. Retried.
     #[error("the queue failed")]
-    Queue(#[from] QueueError),
+    Source(#[from] SourceError),
     /// Another connector lives under the same transactional id now.
     #[error("another connector has taken over the transactional id {transactional_id}")]
     Fenced {
@@ -96,14 +96,14 @@ pub enum ConnectorError {
 pub struct Connector(PartThread);
 
 impl Connector {
-    /// Starts the thread. Must be called within a tokio runtime, whose timers the gets use.
+    /// Starts the thread that reads `source`. Must be called within a tokio runtime, whose timers the gets use.
     ///
     /// # Errors
     ///
     /// [`ConnectorError::Thread`].
     pub fn start(
         options: ConnectorOptions,
-        queue: QueueManager,
+        source: Box<dyn Source>,
         cluster: Cluster,
         telemetry: &Telemetry,
         shutdown: CancellationToken,
@@ -112,7 +112,7 @@ impl Connector {
             hop: telemetry.hop("connector"),
             runtime: tokio::runtime::Handle::current(),
             options,
-            queue,
+            source,
             cluster,
             shutdown: shutdown.clone(),
             #[cfg(test)]
@@ -135,7 +135,7 @@ impl Connector {
 
 struct Runner {
     options: ConnectorOptions,
-    queue: QueueManager,
+    source: Box<dyn Source>,
     cluster: Cluster,
     hop: Arc<Hop>,
     runtime: tokio::runtime::Handle,
@@ -176,12 +176,11 @@ impl Part for Runner {
     }
 
     fn may_pass(&self, error: &ConnectorError) -> bool {
-        !matches!(
-            error,
-            ConnectorError::Fenced { .. }
-                | ConnectorError::IdLog { .. }
-                | ConnectorError::Queue(QueueError::Stopped { .. })
-        )
+        match error {
+            ConnectorError::Fenced { .. } | ConnectorError::IdLog { .. } => false,
+            ConnectorError::Source(error) => !error.is_final(),
+            _ => true,
+        }
     }
 }
 
@@ -191,6 +190,8 @@ type Identities = HashSet<Identity, foldhash::fast::RandomState>;
 /// From fencing the earlier self to the next failure.
 struct Life<'a> {
     runner: &'a Runner,
+    /// What it has got and not committed is backed out when it goes.
+    reader: Box<dyn Reader>,
     producer: TransactionalProducer,
     /// Identities in the id log: a message with one of them was delivered.
     delivered: Identities,
@@ -220,6 +221,9 @@ impl<'a> Life<'a> {
                 topic: names::TOPIC_DELIVERED,
             });
         }
+        let reader = runner
+            .runtime
+            .block_on(runner.source.begin(&options.queue))?;
         info!(
             queue = options.queue,
             topic = options.topic,
@@ -228,6 +232,7 @@ impl<'a> Life<'a> {
         );
         Ok(Self {
             runner,
+            reader,
             producer,
             delivered,
             cut_at: Instant::now(),
@@ -237,10 +242,8 @@ impl<'a> Life<'a> {
     fn live(&mut self) -> Result<(), ConnectorError> {
         let runner = self.runner;
         while !runner.shutdown.is_cancelled() {
-            let mut unit = runner.queue.begin();
             let options = &runner.options;
-            let got = unit.get_batch(
-                &options.queue,
+            let got = self.reader.get_batch(
                 GET_WAIT,
                 options.batch_messages_max,
                 options.batch_bytes_max,
@@ -252,10 +255,9 @@ impl<'a> Life<'a> {
             }
             runner.after(Step::Got)?;
             runner.hop.add_in(messages.len() as u64);
-            let new: Vec<(&Message, Identity)> = messages
+            let new: Vec<&Incoming> = messages
                 .iter()
-                .map(|message| (message, identity(message)))
-                .filter(|(_, identity)| !self.delivered.contains(identity))
+                .filter(|message| !self.delivered.contains(&message.identity))
                 .collect();
             let discarded = messages.len() - new.len();
             if discarded > 0 {
@@ -266,10 +268,10 @@ impl<'a> Life<'a> {
                 self.deliver(&new)?;
             }
             runner.after(Step::KafkaCommitted)?;
-            runner.runtime.block_on(unit.commit())?;
+            runner.runtime.block_on(self.reader.commit())?;
             runner.after(Step::QueueCommitted)?;
             self.delivered
-                .extend(new.iter().map(|(_, identity)| *identity));
+                .extend(new.iter().map(|message| message.identity));
             self.observe(&new);
             if self.delivered.len() >= CUT_IDENTITIES || self.cut_at.elapsed() >= CUT_INTERVAL {
                 self.cut_id_log()?;
@@ -283,14 +285,14 @@ impl<'a> Life<'a> {
     }
 
     /// One Kafka transaction: the claim and the records.
-    fn deliver(&self, messages: &[(&Message, Identity)]) -> Result<(), ConnectorError> {
+    fn deliver(&self, messages: &[&Incoming]) -> Result<(), ConnectorError> {
         self.producer
             .begin()
             .map_err(|error| self.failed("begin a transaction", error))?;
-        let identities: Vec<Identity> = messages.iter().map(|(_, identity)| *identity).collect();
+        let identities: Vec<Identity> = messages.iter().map(|message| message.identity).collect();
         let claim = encode_claim(&identities);
         self.send(names::TOPIC_DELIVERED, &[], &claim, None)?;
-        for (message, _) in messages {
+        for message in messages {
             let account = match message.properties.key.is_empty() {
                 true => account_of(&message.body),
                 false => None,
@@ -332,13 +334,12 @@ impl<'a> Life<'a> {
         self.runner.cluster.error(what, error).into()
     }
 
-    fn observe(&self, messages: &[(&Message, Identity)]) {
+    fn observe(&self, messages: &[&Incoming]) {
         let now = now_micros();
         self.runner.hop.add_out(messages.len() as u64);
-        for run in messages
-            .chunk_by(|(a, _), (b, _)| Arc::ptr_eq(&a.properties.shared, &b.properties.shared))
+        for run in messages.chunk_by(|a, b| Arc::ptr_eq(&a.properties.shared, &b.properties.shared))
         {
-            if let Some((first, _)) = run.first() {
+            if let Some(first) = run.first() {
                 self.runner
                     .hop
                     .observe(received_at(first), now, run.len() as u64);
@@ -373,7 +374,7 @@ impl<'a> Life<'a> {
 
 /// `id`, `traceparent`, `received_at` (DESIGN §3). A message somebody else put has no such
 /// properties: its id is the MsgId, its time the put time.
-fn headers(message: &Message) -> OwnedHeaders {
+fn headers(message: &Incoming) -> OwnedHeaders {
     let properties = &message.properties;
     let headers = OwnedHeaders::new_with_capacity(3);
     let headers = match properties.id.is_empty() {
@@ -411,7 +412,7 @@ fn headers(message: &Message) -> OwnedHeaders {
     }
 }
 
-fn received_at(message: &Message) -> i64 {
+fn received_at(message: &Incoming) -> i64 {
     let received = message.properties.get(names::HEADER_RECEIVED_AT);
     received
         .and_then(|text| text.parse().ok())

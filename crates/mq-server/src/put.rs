@@ -8,7 +8,7 @@ use mq_wire::{Api, Call, Chars, MessageDescriptor, Put, Put1, PutOptions, Spi, S
 use queue_manager::{Descriptor, MsgId, NewMessage, OpenMode, PRIORITY_MAX, QueueDefinition};
 
 use crate::conversation::{Conversation, answer};
-use crate::message::{date_and_time, descriptor_of, micros_of};
+use crate::message::descriptor_of;
 use crate::objects::{Object, open};
 use crate::reason::{self, FINE, Outcome, failed, warning};
 use crate::security::Right;
@@ -308,7 +308,7 @@ impl Conversation {
         let passed = match options.options & pmo::CONTEXT {
             pmo::SET_ALL_CONTEXT => {
                 may(open::SET_ALL_CONTEXT, reason::NOT_OPEN_FOR_SET_ALL)?;
-                return Ok(micros_of(&md.put_date.0, &md.put_time.0).unwrap_or(now));
+                return Ok(mq_wire::micros_of(&md.put_date.0, &md.put_time.0).unwrap_or(now));
             }
             pmo::SET_IDENTITY_CONTEXT => {
                 may(open::SET_IDENTITY_CONTEXT, reason::NOT_OPEN_FOR_SET_IDENT)?;
@@ -355,7 +355,7 @@ impl Conversation {
                 md.appl_origin_data = Chars::BLANK;
             }
         }
-        let (date, time) = date_and_time(put_time);
+        let (date, time) = mq_wire::date_and_time(put_time);
         md.put_date = Chars(date);
         md.put_time = Chars(time);
         Ok(put_time)

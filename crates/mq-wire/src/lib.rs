@@ -35,6 +35,7 @@ mod rfh2;
 mod stream;
 mod streaming;
 mod text;
+mod time;
 mod xa;
 
 pub use call::*;
@@ -49,4 +50,5 @@ pub use rfh2::*;
 pub use stream::*;
 pub use streaming::*;
 pub use text::{TextCode, convert};
+pub use time::{date_and_time, micros_of};
 pub use xa::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
-use connector::{Connector, ConnectorOptions};
+use connector::{Connector, ConnectorOptions, QueueSource};
 use gateway::{Gateway, SystemClock};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
@@ -234,7 +234,7 @@ pub async fn start(
         Some(queue) => {
             let connector = Connector::start(
                 ConnectorOptions::new(),
-                queue.clone(),
+                Box::new(QueueSource::new(queue.clone())),
                 cluster.clone(),
                 &telemetry,
                 back.clone(),

@@ -7,10 +7,13 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::TopicSpec;
-use queue_manager::{NewMessage, Properties, QueueDefinition, QueueManagerOptions};
+use mq_client::{ClientOptions, Host};
+use mq_server::{Channel, Server, ServerOptions};
+use queue_manager::{NewMessage, Properties, QueueDefinition, QueueManager, QueueManagerOptions};
 use rdkafka::message::Message as _;
 
 use super::*;
+use crate::source::{MqSource, QueueSource};
 
 const STEPS: [Step; 5] = [
     Step::Got,
@@ -24,11 +27,13 @@ const STEPS: [Step; 5] = [
 struct Place {
     broker: Broker,
     queue: QueueManager,
+    /// The connector reads through it, if it does not read in process.
+    listener: Option<Server>,
     cluster: Cluster,
 }
 
 impl Place {
-    async fn open(dir: &Path) -> Self {
+    async fn open(dir: &Path, over_the_wire: bool) -> Self {
         let listen = "127.0.0.1:0".parse().expect("an address");
         let mut config = BrokerConfig::new(listen, dir.join("log"));
         config.journal_segment_bytes = 4 << 20;
@@ -46,10 +51,40 @@ impl Place {
             .queues
             .push(QueueDefinition::new(names::QUEUE_TRANSACTIONS));
         let queue = QueueManager::start(options).expect("the queue manager starts");
+        let mut listener = None;
+        if over_the_wire {
+            let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+            let options = ServerOptions {
+                channels: vec![Channel {
+                    name: names::QUEUE_CHANNEL.to_owned(),
+                    conversations_max: 10,
+                    message_bytes_max: 4 << 20,
+                    heartbeat_seconds: 300,
+                }],
+                ..ServerOptions::default()
+            };
+            let server = Server::start(queue.clone(), socket.expect("a port"), options);
+            listener = Some(server.expect("listens"));
+        }
         Self {
             broker,
             queue,
+            listener,
             cluster,
+        }
+    }
+
+    fn source(&self) -> Box<dyn Source> {
+        match &self.listener {
+            None => Box::new(QueueSource::new(self.queue.clone())),
+            Some(listener) => {
+                let host = Host {
+                    name: "127.0.0.1".to_owned(),
+                    port: listener.address().port(),
+                };
+                let options = ClientOptions::new(host, names::QUEUE_CHANNEL);
+                Box::new(MqSource::new(Arc::new(options)))
+            }
         }
     }
 
@@ -79,7 +114,7 @@ impl Place {
             hop: telemetry.hop("connector"),
             runtime: tokio::runtime::Handle::current(),
             options,
-            queue: self.queue.clone(),
+            source: self.source(),
             cluster: self.cluster.clone(),
             shutdown: shutdown.clone(),
             after: Box::new(after),
@@ -141,13 +176,23 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_message_is_delivered_once_and_in_order_whatever_step_the_process_ends_after() {
+    every_message_is_delivered_once(false).await;
+}
+
+/// The same with a queue manager elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_the_wire_too_every_message_is_delivered_once_and_in_order() {
+    every_message_is_delivered_once(true).await;
+}
+
+async fn every_message_is_delivered_once(over_the_wire: bool) {
     let mut dice = Dice(seed());
     let dir = tempfile::tempdir().expect("a directory");
     let place_of = |life: usize| -> PathBuf { dir.path().join(life.to_string()) };
     let mut put = 0;
     let lives = 3 * STEPS.len();
     for life in 0..lives {
-        let place = Place::open(&place_of(life)).await;
+        let place = Place::open(&place_of(life), over_the_wire).await;
         // Enough for the id log to be cut, and for something to be left.
         let more = 30 + dice.below(20);
         place.put(put..put + more).await;
@@ -182,12 +227,17 @@ async fn every_message_is_delivered_once_and_in_order_whatever_step_the_process_
         place.broker.shutdown().await;
         fs::remove_dir_all(place_of(life)).expect("removes");
     }
-    let place = Place::open(&place_of(lives)).await;
+    let place = Place::open(&place_of(lives), over_the_wire).await;
     let shutdown = CancellationToken::new();
     let telemetry = Telemetry::default();
     let (queue, done) = (place.queue.clone(), shutdown.clone());
     let runner = place.runner(&telemetry, &shutdown, move |step| {
-        if step == Step::QueueCommitted && queue.depth(names::QUEUE_TRANSACTIONS)? == 0 {
+        if step == Step::QueueCommitted
+            && queue
+                .depth(names::QUEUE_TRANSACTIONS)
+                .map_err(SourceError::from)?
+                == 0
+        {
             done.cancel();
         }
         Ok(())

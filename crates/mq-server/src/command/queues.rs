@@ -9,7 +9,6 @@ use crate::command::answer::fixed;
 use crate::command::code::{ccf, id, queue_type};
 use crate::command::request::{Pattern, Request, Wanted};
 use crate::command::{COMMAND_QUEUE, Commander, Failure, Response, Responses};
-use crate::message::date_and_time;
 use crate::put::now_micros;
 
 /// MQ_Q_NAME_LENGTH.
@@ -319,7 +318,7 @@ fn status_response(status: &QueueStatus, wanted: &Wanted) -> Response {
 pub(super) fn moment(micros: Option<i64>) -> (PcfValue, PcfValue) {
     let (date, time) = match micros {
         Some(micros) => {
-            let (date, time) = date_and_time(micros);
+            let (date, time) = mq_wire::date_and_time(micros);
             let digits = |from: &[u8]| -> String { from.iter().copied().map(char::from).collect() };
             let [y1, y2, y3, y4, m1, m2, d1, d2] = date;
             let [h1, h2, n1, n2, s1, s2, ..] = time;

@@ -1,0 +1,102 @@
+//! A queue manager elsewhere, through IBM MQ's client channel protocol.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use mq_client::{ClientOptions, GetRequest, Got, Queue, Session, connect_any, open};
+use queue_manager::{MsgId, Properties};
+
+use super::{Incoming, Reader, Source, SourceError};
+use crate::claim::identity_of_wire;
+use crate::data::{self, Data};
+
+/// The first get waits at least this long: each one that finds nothing is a round trip.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+/// Longest time that a batch is gathered from the first message on. Each message is a round trip, and
+/// the first one should not wait for thousands of others.
+const GATHER_MAX: Duration = Duration::from_millis(20);
+
+/// Reads a queue of any queue manager. One session, so messages come in the queue's order.
+#[derive(Debug, Clone)]
+pub struct MqSource(Arc<ClientOptions>);
+
+impl MqSource {
+    /// With this connection.
+    pub fn new(options: Arc<ClientOptions>) -> Self {
+        Self(options)
+    }
+}
+
+#[async_trait]
+impl Source for MqSource {
+    async fn begin(&self, queue: &str) -> Result<Box<dyn Reader>, SourceError> {
+        let (_, mut session) = connect_any(&self.0).await?;
+        let queue = session.open(queue, open::INPUT_AS_Q_DEF).await?;
+        Ok(Box::new(MqReader { session, queue }))
+    }
+}
+
+struct MqReader {
+    session: Session,
+    queue: Queue,
+}
+
+#[async_trait]
+impl Reader for MqReader {
+    async fn get_batch(
+        &mut self,
+        wait: Duration,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Incoming>, SourceError> {
+        let mut request = GetRequest {
+            wait: Some(wait.max(WAIT_MIN)),
+            syncpoint: true,
+            ..GetRequest::default()
+        };
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut first_at = Instant::now();
+        while batch.len() < count_max && bytes < bytes_max {
+            let Some(got) = self.session.get(&self.queue, &request).await? else {
+                break;
+            };
+            if batch.is_empty() {
+                first_at = Instant::now();
+                request.wait = None;
+            }
+            bytes += got.body.len();
+            batch.push(incoming(got));
+            if first_at.elapsed() >= GATHER_MAX {
+                break;
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn commit(&mut self) -> Result<(), SourceError> {
+        Ok(self.session.commit().await?)
+    }
+}
+
+fn incoming(got: Got) -> Incoming {
+    let identity = identity_of_wire(&got);
+    let md = &got.descriptor;
+    let opened = data::open(Data {
+        format: md.format.0,
+        encoding: md.encoding,
+        ccsid: md.ccsid,
+        bytes: got.body,
+    });
+    Incoming {
+        identity,
+        msg_id: MsgId(md.msg_id),
+        put_time: data::put_time(&md.put_date.0, &md.put_time.0),
+        properties: Properties {
+            shared: opened.properties.unwrap_or_default().into(),
+            ..Properties::default()
+        },
+        body: opened.bytes,
+    }
+}
