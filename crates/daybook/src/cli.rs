@@ -81,11 +81,11 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Run everything in this process
     Up(UpArgs),
-    /// Run the gateway alone (needs a queue that speaks MQ's protocol)
+    /// Run the gateway alone, against the queue manager of the configuration
     Gateway,
     /// Run the queue manager alone, or look after queues (see `daybook queue --help`)
     Queue(QueueArgs),
-    /// Run the connector alone (needs MQ's protocol)
+    /// Run the connector alone, from the queue manager to the log of the configuration
     Connect,
     /// Run the aggregations alone, against the log of the configuration
     Aggregate,

@@ -60,12 +60,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(args) => command::up::run(&global, args).await,
         Command::Queue(args) => command::queue::run(&global, args).await,
-        Command::Gateway | Command::Connect => Err(WrongConfiguration(
-            "gateway and connector share a process with their queue until they are clients of MQ's \
-             protocol themselves: run `daybook up --only front`"
-                .to_owned(),
-        )
-        .into()),
+        Command::Gateway => command::up::run_part(&global, pipeline::Part::Gateway).await,
+        Command::Connect => command::up::run_part(&global, pipeline::Part::Connector).await,
         Command::Aggregate => command::up::run_part(&global, pipeline::Part::Aggregate).await,
         Command::Sink => command::up::run_part(&global, pipeline::Part::Sink).await,
         Command::Web => command::up::run_part(&global, pipeline::Part::Web).await,

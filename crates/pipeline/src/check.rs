@@ -125,8 +125,14 @@ impl Plan {
 
 fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     let mut refuse = |text: String| mistakes.push(Mistake(text));
-    if config.queue.place == Place::External {
-        refuse("`queue.use` is \"external\": this version has the embedded queue only".to_owned());
+    if let Err(error) = crate::queue::client_options(&config.queue) {
+        refuse(types::report(&error));
+    }
+    if !(1..=SESSIONS_MAX).contains(&config.queue.client.sessions_max) {
+        refuse(format!(
+            "`queue.client.sessions_max` is {}, but must be 1 to {SESSIONS_MAX}",
+            config.queue.client.sessions_max
+        ));
     }
     if config.store.place == Place::External {
         refuse("`store.use` is \"external\": this version has the embedded store only".to_owned());
@@ -209,6 +215,8 @@ fn check_queue_security(queue: &QueueConfig, refuse: &mut impl FnMut(String)) {
     }
 }
 
+/// Most sessions of a gateway.
+const SESSIONS_MAX: usize = 1_000;
 /// Longest message that MQ allows, in bytes (MAXMSGL).
 const MESSAGE_BYTES_MAX: u32 = 100 << 20;
 /// Longest name of a channel (MQ_CHANNEL_NAME_LENGTH).
@@ -413,7 +421,7 @@ FROM transactions
 GROUP BY business_day, account"""
 "#,
             &expect![[r#"
-                `queue.use` is "external": this version has the embedded queue only
+                `queue.client.hosts` must say where the queue manager is: ["host(1414)"]
                 `log.use` is "external", so `log.bootstrap_servers` must say where: "host:9092"
                 `web.address` is 0.0.0.0:8080: without authentication, which this version lacks, only loopback addresses are allowed (127.0.0.1:8080)
                 `aggregation.name` is "Bad-Name", but must be 1 to 64 of a-z, 0-9 and _, begin with a letter, and not be "transactions"

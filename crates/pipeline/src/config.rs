@@ -62,7 +62,7 @@ pub enum Place {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueConfig {
-    /// `"embedded"`. (IBM MQ as `"external"` needs the MQ client, which this version lacks.)
+    /// `"embedded"`, or `"external"`: a queue manager elsewhere, which `[queue.client]` names.
     #[serde(rename = "use")]
     pub place: Place,
     /// Address to listen on with IBM MQ's client channel protocol. 127.0.0.1:1414. Other than
@@ -83,6 +83,8 @@ pub struct QueueConfig {
     /// everything.
     #[serde(rename = "permission")]
     pub permissions: Vec<QueuePermission>,
+    /// `[queue.client]`: how gateway and connector reach a queue that is not in their process.
+    pub client: QueueClient,
     /// Name of the server-connection channel. `DAYBOOK.SVRCONN`.
     pub channel: String,
     /// Most connections of clients. 1,200.
@@ -111,6 +113,7 @@ impl Default for QueueConfig {
             users: Vec::new(),
             rules: Vec::new(),
             permissions: Vec::new(),
+            client: QueueClient::default(),
             channel: names::QUEUE_CHANNEL.to_owned(),
             connections_max: 1_200,
             conversations_max: 10,
@@ -119,6 +122,50 @@ impl Default for QueueConfig {
             depth_max: 1_000_000,
             bytes_max: 256 << 20,
             quarantine_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// `[queue.client]`: gateway and connector as clients of a queue manager, IBM MQ's or Daybook's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueClient {
+    /// Connection names, `"host(port)"`, tried in this order. Needed with `use = "external"`; else
+    /// `queue.address`.
+    pub hosts: Vec<String>,
+    /// Queue manager; empty = whichever answers.
+    pub queue_manager: String,
+    /// User.
+    pub user: String,
+    /// File whose first line is the password. Relative to the configuration file.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the roots of the queue manager's certificate: with it, the channel speaks TLS.
+    pub ca: Option<PathBuf>,
+    /// Our certificate, where the channel wants one.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Most sessions that the gateway puts with at a time. 16.
+    pub sessions_max: usize,
+    /// Queue that the gateway puts to and the connector gets from. `DAYBOOK.TRANSACTIONS`.
+    pub transactions: String,
+    /// Queue for refused input. `DAYBOOK.QUARANTINE`.
+    pub quarantine: String,
+}
+
+impl Default for QueueClient {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            queue_manager: String::new(),
+            user: String::new(),
+            password_file: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            sessions_max: 16,
+            transactions: names::QUEUE_TRANSACTIONS.to_owned(),
+            quarantine: names::QUEUE_QUARANTINE.to_owned(),
         }
     }
 }
@@ -449,6 +496,15 @@ impl Config {
             absolute(&mut tls.certificate);
             absolute(&mut tls.key);
             tls.client_ca.iter_mut().for_each(absolute);
+        }
+        let client = &mut config.queue.client;
+        for path in [
+            &mut client.password_file,
+            &mut client.ca,
+            &mut client.certificate,
+            &mut client.key,
+        ] {
+            path.iter_mut().for_each(absolute);
         }
         Ok(config)
     }

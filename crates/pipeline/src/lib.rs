@@ -16,6 +16,7 @@ mod check;
 mod config;
 mod lag;
 mod levels;
+mod mq_outbox;
 mod outbox;
 mod queue;
 mod sources;
@@ -24,9 +25,9 @@ mod start;
 pub use check::{Mistake, Plan};
 pub use config::{
     AggregationConfig, Authentication, Config, ConfigError, KeepDays, LateConfig, LogConfig, Place,
-    QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
-    WebConfig,
+    QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
+    StoreConfig, WebConfig,
 };
-pub use queue::{QueueProcess, hash_password};
+pub use queue::{ClientConfigError, QueueProcess, client_options, hash_password};
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};

@@ -7,6 +7,26 @@ use queue_manager::{NewMessage, Properties, QueueError, QueueManager};
 use telemetry::{Hop, now_micros};
 use types::names;
 
+use crate::mq_outbox::MqOutbox;
+
+/// The gateway's outbox, wherever its queue is.
+#[derive(Debug)]
+pub(crate) enum AnyOutbox {
+    /// A queue manager of this process.
+    Embedded(QueueOutbox),
+    /// A queue manager behind MQ's protocol.
+    Elsewhere(MqOutbox),
+}
+
+impl Outbox for AnyOutbox {
+    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<(), PutError> {
+        match self {
+            Self::Embedded(outbox) => outbox.put_all(queue, batch).await,
+            Self::Elsewhere(outbox) => outbox.put_all(queue, batch).await,
+        }
+    }
+}
+
 /// The gateway's outbox over a queue manager of this process.
 #[derive(Debug)]
 pub(crate) struct QueueOutbox {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use mq_client::{ClientOptions, ClientTls, ClientTlsFiles, Host, HostError, Password, TlsError};
 use mq_server::{
     Channel, Permission, Right, Rule, Security, Server, ServerOptions, Tls, TlsFiles, User, Verdict,
 };
@@ -18,9 +19,10 @@ use types::names;
 use crate::admin::{self, Readiness};
 use crate::check::Plan;
 use crate::config::{
-    Authentication, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
+    Authentication, Place, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
 };
 use crate::levels;
+use crate::mq_outbox::MqQueues;
 use crate::start::{StartError, failed, lock_data_dir};
 
 /// Recovers the queues.
@@ -87,6 +89,123 @@ pub(crate) async fn listen(plan: &Plan, queue: &QueueManager) -> Result<Server, 
         ..ServerOptions::default()
     };
     Server::start(queue.clone(), listener, options).map_err(error)
+}
+
+/// How gateway and connector reach a queue manager that is not in their process.
+pub(crate) fn elsewhere(plan: &Plan) -> Result<MqQueues, ClientConfigError> {
+    let options = client_options(&plan.config.queue)?;
+    let client = &plan.config.queue.client;
+    Ok(MqQueues {
+        options: Arc::new(options),
+        sessions_max: client.sessions_max,
+        transactions: client.transactions.clone(),
+        quarantine: client.quarantine.clone(),
+    })
+}
+
+/// What is said of a queue manager elsewhere.
+pub(crate) fn described(queues: &MqQueues) -> String {
+    let hosts: Vec<String> = queues.options.hosts.iter().map(Host::to_string).collect();
+    let secret = if queues.options.tls.is_some() {
+        ", TLS"
+    } else {
+        ""
+    };
+    format!(
+        "queue manager at {}, channel {}{secret}",
+        hosts.join(", "),
+        queues.options.channel
+    )
+}
+
+/// `[queue.client]` cannot be used. Retrying helps when files were changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientConfigError {
+    /// A host is none.
+    #[error("`queue.client.hosts`")]
+    Host(#[from] HostError),
+    /// The queue manager is elsewhere, but nobody says where.
+    #[error("`queue.client.hosts` must say where the queue manager is: [\"host(1414)\"]")]
+    NoHost,
+    /// The file with the password cannot be read.
+    #[error("cannot read the password file {path}")]
+    Password {
+        /// Which.
+        path: std::path::PathBuf,
+        /// From the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Certificates cannot be used.
+    #[error("`queue.client`")]
+    Tls(#[from] TlsError),
+    /// One of the two is missing.
+    #[error(
+        "`queue.client.certificate` and `queue.client.key` go together, and with `queue.client.ca`"
+    )]
+    Identity,
+}
+
+/// The connection that `[queue]` and `[queue.client]` describe.
+///
+/// # Errors
+///
+/// [`ClientConfigError`].
+pub fn client_options(queue: &QueueConfig) -> Result<ClientOptions, ClientConfigError> {
+    let client = &queue.client;
+    let mut hosts = Vec::new();
+    for host in &client.hosts {
+        hosts.push(host.parse::<Host>()?);
+    }
+    if hosts.is_empty() {
+        if queue.place == Place::External {
+            return Err(ClientConfigError::NoHost);
+        }
+        // Our own, in another process of this machine.
+        hosts.push(Host {
+            name: queue.address.ip().to_string(),
+            port: queue.address.port(),
+        });
+    }
+    let password = match &client.password_file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| {
+                let path = path.clone();
+                ClientConfigError::Password { path, source }
+            })?;
+            let line = text.lines().next().unwrap_or_default();
+            Some(Password::new(line))
+        }
+    };
+    let tls = match (&client.ca, &client.certificate, &client.key) {
+        (None, None, None) => None,
+        (Some(ca), None, None) => Some((ca, None)),
+        (Some(ca), Some(certificate), Some(key)) => {
+            Some((ca, Some((certificate.clone(), key.clone()))))
+        }
+        _ => return Err(ClientConfigError::Identity),
+    };
+    let tls = match tls {
+        None => None,
+        Some((ca, identity)) => Some(ClientTls::load(&ClientTlsFiles {
+            ca: ca.clone(),
+            identity,
+        })?),
+    };
+    let first = Host {
+        name: String::new(),
+        port: 0,
+    };
+    Ok(ClientOptions {
+        hosts,
+        queue_manager: client.queue_manager.clone(),
+        user: client.user.clone(),
+        password,
+        tls,
+        ..ClientOptions::new(first, &queue.channel)
+    })
 }
 
 pub(crate) fn tls_files(tls: &QueueTls) -> TlsFiles {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
-use connector::{Connector, ConnectorOptions, QueueSource};
+use connector::{Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
@@ -26,7 +26,8 @@ use crate::check::Plan;
 use crate::config::Place;
 use crate::lag::{self, Watched};
 use crate::levels;
-use crate::outbox::QueueOutbox;
+use crate::mq_outbox::MqOutbox;
+use crate::outbox::{AnyOutbox, QueueOutbox};
 use crate::queue;
 
 /// How long the whole may take to carry accepted transactions through after a stop was asked for.
@@ -34,9 +35,12 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// A part that a process can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The front: gateway, queue and connector. They share a process until both are clients of MQ's
-    /// protocol.
-    Front,
+    /// HTTP in.
+    Gateway,
+    /// The embedded queue manager; without it gateway and connector reach one by MQ's protocol.
+    Queue,
+    /// Queue to log.
+    Connector,
     /// The embedded broker; part of every process whose log is embedded.
     Log,
     /// The aggregations.
@@ -150,8 +154,8 @@ pub struct Running {
     connector: Option<Connector>,
     aggregators: Vec<Aggregator>,
     sink: Option<Sink>,
-    lag_task: JoinHandle<()>,
-    _lock: File,
+    lag_task: Option<JoinHandle<()>>,
+    lock: Option<File>,
 }
 
 /// Starts the parts, downstream first; returns when all are ready. `announce` is told of each part
@@ -165,19 +169,32 @@ pub async fn start(
     options: StartOptions,
     announce: &mut dyn FnMut(&'static str, String),
 ) -> Result<Running, StartError> {
-    let lock = lock_data_dir(&options.data_dir)?;
+    let has = |part| options.parts.contains(&part);
+    // Gateway and connector keep nothing on disk.
+    let stateless = |part: &Part| matches!(part, Part::Gateway | Part::Connector);
+    let lock = match options.parts.iter().all(stateless) {
+        true => None,
+        false => Some(lock_data_dir(&options.data_dir)?),
+    };
     let telemetry = Arc::new(Telemetry::default());
     for hop in ["gateway", "queue", "connector", "aggregator", "sink", "web"] {
         telemetry.hop(hop);
     }
     let readiness = Arc::new(Readiness::default());
-    let has = |part| options.parts.contains(&part);
     let (front, back) = (CancellationToken::new(), CancellationToken::new());
 
     // The systems that parts meet on.
-    let queue = match has(Part::Front) {
+    let embedded = plan.config.queue.place == Place::Embedded;
+    let queue = match has(Part::Queue) && embedded {
         true => Some(queue::start(&plan, &options.data_dir)?),
         false => None,
+    };
+    // How a queue of another process is reached.
+    let elsewhere = match &queue {
+        None if has(Part::Gateway) || has(Part::Connector) => {
+            Some(queue::elsewhere(&plan).map_err(failed("queue"))?)
+        }
+        _ => None,
     };
     let mut listener = None;
     if let Some(queue) = &queue {
@@ -186,16 +203,25 @@ pub async fn start(
         announce("queue", queue::found(&server, waiting));
         listener = Some(server);
     }
-    let (broker, kafka) = start_log(&plan, &options).await?;
+    let needs_log = options
+        .parts
+        .iter()
+        .any(|part| !matches!(part, Part::Gateway | Part::Queue));
+    let (broker, kafka) = match needs_log {
+        true => start_log(&plan, &options).await?,
+        false => (None, String::new()),
+    };
     let cluster = Cluster {
         bootstrap_servers: kafka.clone(),
         properties: plan.config.log.properties.clone(),
     };
-    cluster
-        .ensure_topics(&topics(&plan))
-        .await
-        .map_err(failed("log"))?;
-    announce("log", format!("Kafka protocol on {kafka}"));
+    if needs_log {
+        cluster
+            .ensure_topics(&topics(&plan))
+            .await
+            .map_err(failed("log"))?;
+        announce("log", format!("Kafka protocol on {kafka}"));
+    }
 
     // The stages, so that nobody sends to one that is not there yet.
     let store = plan.config.store.path.clone();
@@ -216,32 +242,49 @@ pub async fn start(
             aggregators.push(started.map_err(failed("aggregator"))?);
         }
     }
-    let lag_task = tokio::spawn(lag::watch(
-        Watched {
+    let lag_task = needs_log.then(|| {
+        let watched = Watched {
             cluster: cluster.clone(),
             aggregations: plan.tables().map(|table| table.name.clone()).collect(),
             store: store.clone(),
-        },
-        Arc::clone(&telemetry),
-        back.clone(),
-    ));
+        };
+        tokio::spawn(lag::watch(watched, Arc::clone(&telemetry), back.clone()))
+    });
     let gateway_port = plan.config.gateway.address;
     let web = match has(Part::Web) {
         true => Some(start_web(&plan, &store, &cluster, &options, gateway_port, &telemetry).await?),
         false => None,
     };
-    let connector = match &queue {
-        Some(queue) => {
-            let connector = Connector::start(
-                ConnectorOptions::new(),
-                Box::new(QueueSource::new(queue.clone())),
-                cluster.clone(),
-                &telemetry,
-                back.clone(),
-            );
+    let connector = match has(Part::Connector) {
+        true => {
+            let mut options = ConnectorOptions::new();
+            let source: Box<dyn Source> = match (&queue, &elsewhere) {
+                (Some(queue), _) => Box::new(QueueSource::new(queue.clone())),
+                (None, Some(elsewhere)) => {
+                    options.queue.clone_from(&elsewhere.transactions);
+                    Box::new(MqSource::new(Arc::clone(&elsewhere.options)))
+                }
+                (None, None) => {
+                    return Err(failed("connector")("it has no queue".to_owned()));
+                }
+            };
+            let (cluster, stop) = (cluster.clone(), back.clone());
+            let connector = Connector::start(options, source, cluster, &telemetry, stop);
             Some(connector.map_err(failed("connector"))?)
         }
-        None => None,
+        false => None,
+    };
+    let outbox = match (has(Part::Gateway), &queue, elsewhere) {
+        (false, _, _) | (true, None, None) => None,
+        (true, Some(queue), _) => Some(AnyOutbox::Embedded(QueueOutbox::new(
+            queue.clone(),
+            telemetry.hop("gateway"),
+        ))),
+        (true, None, Some(elsewhere)) => {
+            announce("queue", queue::described(&elsewhere));
+            let hop = telemetry.hop("gateway");
+            Some(AnyOutbox::Elsewhere(MqOutbox::new(elsewhere, hop)))
+        }
     };
 
     let mut running = Running {
@@ -262,16 +305,15 @@ pub async fn start(
         aggregators,
         sink,
         lag_task,
-        _lock: lock,
+        lock,
     };
     running.wait_ready(announce).await?;
     if let Some(web) = web {
         running.serve_web(web, &readiness, announce).await?;
     }
-    if running.queue.is_some() {
-        running.open_gateway(plan, &readiness, announce).await?;
-    } else {
-        running.start_admin(&plan, &readiness).await?;
+    running.start_admin(&plan, &readiness).await?;
+    if let Some(outbox) = outbox {
+        running.open_gateway(plan, outbox, announce).await?;
     }
     if let Some(queue) = running.queue.clone() {
         let (telemetry, stop) = (Arc::clone(&running.telemetry), running.back.clone());
@@ -281,6 +323,11 @@ pub async fn start(
 }
 
 impl Running {
+    /// Whether a part of this process keeps something on disk.
+    pub fn keeps_data(&self) -> bool {
+        self.lock.is_some()
+    }
+
     async fn wait_ready(
         &mut self,
         announce: &mut dyn FnMut(&'static str, String),
@@ -349,15 +396,9 @@ impl Running {
     async fn open_gateway(
         &mut self,
         plan: Plan,
-        readiness: &Arc<Readiness>,
+        outbox: AnyOutbox,
         announce: &mut dyn FnMut(&'static str, String),
     ) -> Result<(), StartError> {
-        self.start_admin(&plan, readiness).await?;
-        let Some(queue) = self.queue.clone() else {
-            return Ok(());
-        };
-        let hop = self.telemetry.hop("gateway");
-        let outbox = QueueOutbox::new(queue, Arc::clone(&hop));
         let gateway = Gateway::bind(
             plan.config.gateway,
             plan.sources,
@@ -434,7 +475,9 @@ impl Running {
         });
         let Ok(mut rest) = threads.await else { return };
         // Its client must not see the broker go, which would look like a lost connection.
-        let _ = tokio::time::timeout(DRAIN_TIME_MAX, &mut rest.lag_task).await;
+        if let Some(task) = rest.lag_task.take() {
+            let _ = tokio::time::timeout(DRAIN_TIME_MAX, task).await;
+        }
         if let Some(task) = rest.web_task.take() {
             let _ = tokio::time::timeout(DRAIN_TIME_MAX, task).await;
         }

@@ -15,7 +15,9 @@ use crate::cli::{Global, PartName, UpArgs};
 pub(crate) async fn run(global: &Global, args: UpArgs) -> anyhow::Result<ExitCode> {
     let parts = match args.only.is_empty() {
         true => vec![
-            Part::Front,
+            Part::Gateway,
+            Part::Queue,
+            Part::Connector,
             Part::Log,
             Part::Aggregate,
             Part::Sink,
@@ -24,12 +26,12 @@ pub(crate) async fn run(global: &Global, args: UpArgs) -> anyhow::Result<ExitCod
         false => args
             .only
             .iter()
-            .map(|name| match name {
-                PartName::Front => Part::Front,
-                PartName::Log => Part::Log,
-                PartName::Aggregate => Part::Aggregate,
-                PartName::Sink => Part::Sink,
-                PartName::Web => Part::Web,
+            .flat_map(|name| match name {
+                PartName::Front => vec![Part::Gateway, Part::Queue, Part::Connector],
+                PartName::Log => vec![Part::Log],
+                PartName::Aggregate => vec![Part::Aggregate],
+                PartName::Sink => vec![Part::Sink],
+                PartName::Web => vec![Part::Web],
             })
             .collect(),
     };
@@ -108,11 +110,11 @@ fn write_addresses(
     millis: u128,
 ) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "\nDaybook is ready after {millis} ms. Data is kept in {}.\n",
-        global.data_dir.display()
-    )?;
+    write!(out, "\nDaybook is ready after {millis} ms.")?;
+    if running.keeps_data() {
+        write!(out, " Data is kept in {}.", global.data_dir.display())?;
+    }
+    writeln!(out, "\n")?;
     if let Some(web) = running.web {
         writeln!(out, "  page      http://{web}")?;
     }
@@ -125,7 +127,9 @@ fn write_addresses(
     if let Some(mq) = running.mq {
         writeln!(out, "  mq        {}({})", mq.ip(), mq.port())?;
     }
-    writeln!(out, "  kafka     {}", running.kafka)?;
+    if !running.kafka.is_empty() {
+        writeln!(out, "  kafka     {}", running.kafka)?;
+    }
     writeln!(out, "  health    http://{}/readyz, /metrics", running.admin)?;
     if let Some(gateway) = running.gateway {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");

@@ -22,8 +22,19 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
 
 /// The ports a pipeline listens on, moved.
-pub fn ports(offset: u16) -> [u16; 5] {
-    [port::GATEWAY, port::MQ, port::WEB, port::KAFKA, port::ADMIN].map(|port| port + offset)
+pub fn ports(offset: u16) -> [u16; 8] {
+    [
+        port::GATEWAY,
+        port::MQ,
+        port::WEB,
+        port::KAFKA,
+        port::ADMIN,
+        // For parts in processes of their own, which answer there too.
+        port::ADMIN + 1,
+        port::ADMIN + 2,
+        port::ADMIN + 3,
+    ]
+    .map(|port| port + offset)
 }
 
 /// How far to move the ports so that no other place has them and they are free.
@@ -100,11 +111,34 @@ impl Place {
         command
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// The default configuration for one part of a pipeline whose parts are processes: `number` tells
+    /// their admin ports apart.
+    pub fn part(&self, number: u16) -> Self {
+        let default = include_str!("../../../../config/daybook.toml");
+        let line = "address = \"127.0.0.1:9190\"";
+        assert!(default.contains(line), "the default is another one");
+        let admin = format!("address = \"127.0.0.1:{}\"", port::ADMIN + number);
+        let temp = tempfile::tempdir().expect("a directory");
+        let file = temp.path().join("daybook.toml");
+        std::fs::write(&file, default.replace(line, &admin)).expect("writes");
+        Self {
+            dir: temp.path().join("data"),
+            offset: self.offset,
+            config: Some(file),
+            _temp: temp,
+        }
+    }
+
+    /// Starts everything and waits until it says that it is ready.
     pub fn up(&self) -> Daybook {
+        self.start(&["up"])
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub fn start(&self, arguments: &[&str]) -> Daybook {
         let mut child = self
             .command()
-            .arg("up")
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
