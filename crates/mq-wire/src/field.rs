@@ -18,6 +18,17 @@ pub enum ByteOrder {
     Little,
 }
 
+impl ByteOrder {
+    /// Of integers by MQMD.Encoding (MQENC_INTEGER_MASK); `None` for an order that is none of the two.
+    pub fn of_encoding(encoding: i32) -> Option<Self> {
+        match encoding & 0xf {
+            1 => Some(Self::Big),
+            2 => Some(Self::Little),
+            _ => None,
+        }
+    }
+}
+
 /// Reads fields from one body.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -176,6 +187,7 @@ number! {
     u16, get_u16, get_u16_le, put_u16, put_u16_le;
     i32, get_i32, get_i32_le, put_i32, put_i32_le;
     u32, get_u32, get_u32_le, put_u32, put_u32_le;
+    i64, get_i64, get_i64_le, put_i64, put_i64_le;
 }
 
 impl Field for u8 {

@@ -11,7 +11,8 @@
 //! # Where to start reading
 //!
 //! [`stream`](SegmentReader) cuts bytes into segments and joins long messages; [`Flow`] is what a
-//! message says; `descriptor` and `connection` list the structures field by field.
+//! message says; `descriptor` and `connection` list the structures field by field. [`Pcf`] is what
+//! administration's messages carry as their data.
 //!
 //! # Invariants
 //!
@@ -29,6 +30,7 @@ mod error;
 mod field;
 mod flow;
 mod header;
+mod pcf;
 mod stream;
 mod streaming;
 mod text;
@@ -41,6 +43,7 @@ pub use error::WireError;
 pub use field::{ByteOrder, Chars};
 pub use flow::Flow;
 pub use header::{Conversation, Header, HeaderKind, SegmentType, TSH_BYTES, TSHM_BYTES, flags};
+pub use pcf::*;
 pub use stream::*;
 pub use streaming::*;
 pub use text::{TextCode, convert};
