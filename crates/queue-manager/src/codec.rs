@@ -20,6 +20,7 @@ const KIND_RESOLVE: u8 = 6;
 const KIND_DEFINE: u8 = 7;
 const KIND_DELETE: u8 = 8;
 const KIND_EPOCH: u8 = 9;
+const KIND_CLEAR: u8 = 10;
 
 /// What of a message is written beside its fixed fields.
 const HAS_MSG_ID: u8 = 0x01;
@@ -65,6 +66,8 @@ pub(crate) enum Record {
     Define(Box<QueueDefinition>),
     /// A queue was deleted.
     Delete { queue: Arc<str> },
+    /// All messages of a queue are gone; none of them was in a unit of work.
+    Clear { queue: Arc<str> },
     /// Identifiers of this epoch may be in use.
     Epoch(u32),
 }
@@ -141,6 +144,13 @@ pub(crate) fn encode_define(queue: &QueueDefinition) -> Vec<u8> {
 /// Writes that a queue is gone.
 pub(crate) fn encode_delete(queue: &str) -> Vec<u8> {
     let mut out = vec![VERSION, KIND_DELETE];
+    put_text(&mut out, queue);
+    out
+}
+
+/// Writes that a queue's messages are gone.
+pub(crate) fn encode_clear(queue: &str) -> Vec<u8> {
+    let mut out = vec![VERSION, KIND_CLEAR];
     put_text(&mut out, queue);
     out
 }
@@ -358,6 +368,9 @@ pub(crate) fn decode(record: Bytes, queue_manager: &str) -> Result<Record, Repla
         }),
         KIND_DEFINE => Ok(Record::Define(Box::new(reader.definition()?))),
         KIND_EPOCH => Ok(Record::Epoch(reader.u32()?)),
+        KIND_CLEAR => Ok(Record::Clear {
+            queue: reader.shared_text()?,
+        }),
         KIND_DELETE => Ok(Record::Delete {
             queue: reader.shared_text()?,
         }),
@@ -681,6 +694,7 @@ mod tests {
                 ..QueueDefinition::new("Q")
             })),
             Record::Delete { queue: "Q".into() },
+            Record::Clear { queue: "Q".into() },
             Record::Epoch(9),
             Record::Backout {
                 counts: vec![("Q".into(), 4, 2)],
@@ -704,6 +718,7 @@ mod tests {
                 Record::Resolve { xid, commit, gets } => encode_resolve(xid, *commit, gets),
                 Record::Define(definition) => encode_define(definition),
                 Record::Delete { queue } => encode_delete(queue),
+                Record::Clear { queue } => encode_clear(queue),
                 Record::Epoch(epoch) => encode_epoch(*epoch),
             });
             for cut in 0..bytes.len() {

@@ -76,6 +76,14 @@ pub enum QueueError {
         /// Messages on it.
         depth: usize,
     },
+    /// MQRC_Q_NOT_EMPTY, in its other meaning. Retrying helps once the units of work are over.
+    #[error("queue {queue} has {messages} messages in units of work (2055)")]
+    Uncommitted {
+        /// Which.
+        queue: String,
+        /// Messages put or got and not committed.
+        messages: usize,
+    },
     /// MQRC_OBJECT_NAME_ERROR.
     #[error("{name:?} is no name of a queue: 1 to 48 of A-Z a-z 0-9 . / _ % (2152)")]
     Name {
@@ -119,7 +127,7 @@ impl QueueError {
             Self::InUse { .. } => 2042,
             Self::PersistentNotAllowed { .. } => 2048,
             Self::Exists { .. } => 2100,
-            Self::NotEmpty { .. } => 2055,
+            Self::NotEmpty { .. } | Self::Uncommitted { .. } => 2055,
             Self::Name { .. } => 2152,
             Self::NotPrepared { .. } | Self::Prepared { .. } => 2141,
             Self::Stopped { .. } => 2549,

@@ -29,6 +29,7 @@
 //! Words and rules are IBM MQ's (MQPUT, MQGET, MQCMIT, MQBACK, reason codes); the wire protocol is
 //! not here.
 
+mod admin;
 mod codec;
 mod error;
 mod ledger;
@@ -40,6 +41,7 @@ mod selection;
 mod state;
 mod uow;
 
+pub use admin::QueueStatistics;
 pub use error::{QueueError, StartError};
 pub use ledger::{LedgerCopy, LedgerLine};
 pub use manager::{PRIORITY_MAX, QueueManager, QueueStatus};

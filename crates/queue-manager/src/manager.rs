@@ -40,14 +40,14 @@ const RECORD_BYTES_OVERHEAD: usize = 8 << 20;
 /// A running queue manager. Cloning gives another handle.
 #[derive(Debug, Clone)]
 pub struct QueueManager {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) options: QueueManagerOptions,
     state: Mutex<State>,
-    log: Log,
+    pub(crate) log: Log,
     reclaim: Arc<Notify>,
     /// Bytes of log above which it is woken.
     reclaim_at: AtomicU64,
@@ -66,7 +66,8 @@ pub struct QueueStatus {
     pub bytes: usize,
     /// Messages got and not yet committed.
     pub uncommitted_gets: usize,
-    /// Messages whose commit is on its way to the disk.
+    /// Messages put in units of work that are not committed, or whose commit is on its way to the
+    /// disk.
     pub uncommitted_puts: usize,
     /// Handles that may get (IPPROCS).
     pub open_inputs: usize,
@@ -74,8 +75,13 @@ pub struct QueueStatus {
     pub open_outputs: usize,
     /// Made from a model queue.
     pub temporary: bool,
-    /// When the next message was put, microseconds since 1970.
+    /// When the oldest message that may be got was put, microseconds since 1970. Within a priority the
+    /// first one counts.
     pub oldest_put_time: Option<i64>,
+    /// When a message was put the last time since the start, microseconds since 1970.
+    pub last_put_time: Option<i64>,
+    /// When a get was committed the last time since the start, microseconds since 1970.
+    pub last_get_time: Option<i64>,
     /// Messages put since the start (those found at the start included).
     pub puts_total: u64,
     /// Messages got and committed since the start.
@@ -121,6 +127,17 @@ impl QueueManager {
             state.apply(record, position);
             Ok(())
         })?;
+        state.recovered();
+        for configured in &options.queues {
+            let name = &configured.name;
+            let now = state.queues.get(name).map(|queue| &queue.definition);
+            if state.altered.contains(name) && now != Some(configured) {
+                info!(
+                    queue = name,
+                    "altered while running: the configuration's attributes do not count"
+                );
+            }
+        }
         // A message takes more than one byte of log, so no identifier is ever used again, even when
         // all records that show it were freed.
         state.sequence_next = state.sequence_next.max(log.end().0);
@@ -309,6 +326,7 @@ impl QueueManager {
         if wants_input && (opens.exclusive || mode.exclusive && opens.inputs > 0) {
             return Err(QueueError::InUse { queue: name });
         }
+        opens.handles += 1;
         opens.inputs += usize::from(wants_input);
         opens.outputs += usize::from(mode.output);
         opens.exclusive |= mode.exclusive;
@@ -403,19 +421,13 @@ impl QueueManager {
     ///
     /// # Errors
     ///
-    /// [`QueueError::NotEmpty`] unless `purge`; [`QueueError::InUse`] while somebody has it open or
-    /// has uncommitted messages of it.
+    /// [`QueueError::NotEmpty`] unless `purge`; [`QueueError::InUse`] while somebody has it open;
+    /// [`QueueError::Uncommitted`].
     pub async fn delete(&self, queue: &str, purge: bool) -> Result<(), QueueError> {
         let position = {
             let mut state = self.inner.lock();
             let found = state.queue(queue)?;
-            let opens = found.opens;
-            let busy = found.uncommitted_gets() + found.uncommitted_puts() > 0;
-            if busy || opens.inputs + opens.outputs > 0 {
-                return Err(QueueError::InUse {
-                    queue: queue.to_owned(),
-                });
-            }
+            found.check_idle()?;
             if found.depth() > 0 && !purge {
                 return Err(QueueError::NotEmpty {
                     queue: queue.to_owned(),
@@ -529,6 +541,8 @@ fn status_of(name: &str, queue: &Queue) -> QueueStatus {
         open_outputs: queue.opens.outputs,
         temporary: queue.temporary,
         oldest_put_time: queue.oldest_put_time(),
+        last_put_time: queue.last_put_at,
+        last_get_time: queue.last_get_at,
         puts_total: queue.puts_total,
         gets_total: queue.gets_total,
         expired_total: queue.expired_total,
@@ -567,6 +581,8 @@ impl Inner {
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
         }
+        // Whatever comes of it, they do not wait for their commit any more.
+        state.no_longer_pending(&puts);
         let reserved = reserve(&mut state, &puts)?;
         let puts = self.place(&mut state, puts);
         let durable_gets = durable(&gets);
@@ -675,6 +691,7 @@ impl Inner {
             return Err(QueueError::Stopped { source: None });
         }
         let shown = || String::from_utf8_lossy(xid).into_owned();
+        state.no_longer_pending(&puts);
         if state.prepared.contains_key(xid) {
             return Err(QueueError::Prepared { xid: shown() });
         }
@@ -779,7 +796,7 @@ impl Inner {
     }
 }
 
-fn stopped(source: LogError) -> QueueError {
+pub(crate) fn stopped(source: LogError) -> QueueError {
     QueueError::Stopped {
         source: Some(source),
     }

@@ -52,6 +52,7 @@ impl Drop for OpenQueue {
             return;
         };
         let opens = &mut queue.opens;
+        opens.handles = opens.handles.saturating_sub(1);
         if self.mode.input || self.mode.exclusive {
             opens.inputs = opens.inputs.saturating_sub(1);
         }

@@ -11,9 +11,11 @@ use tokio::sync::{Notify, oneshot};
 use crate::codec::{Placed, Record};
 use crate::error::QueueError;
 use crate::ledger::{Ledger, LedgerCopy, Side};
+use crate::manager::PRIORITY_MAX;
 use crate::message::{Descriptor, Message};
 use crate::options::QueueDefinition;
 use crate::selection::{Cursor, Found, Selection};
+use crate::uow::Put;
 
 /// Where messages are in the log that never go there.
 const NOWHERE: Position = Position(u64::MAX);
@@ -42,9 +44,23 @@ pub(crate) struct Stored {
 /// Who has a queue open.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Opens {
+    /// Handles of any kind, those that only browse or ask included.
+    pub(crate) handles: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) exclusive: bool,
+}
+
+/// What [`crate::QueueManager::reset_statistics`] tells, as far as it is not in the totals.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SinceReset {
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
+    /// Most messages at a time.
+    pub(crate) depth_high: usize,
+    /// The totals then.
+    pub(crate) puts_before: u64,
+    pub(crate) gets_before: u64,
 }
 
 #[derive(Debug)]
@@ -61,6 +77,12 @@ pub(crate) struct Queue {
     /// Messages and bytes of commits that are on their way to disk: they count for the limits.
     incoming: (usize, usize),
     bytes: usize,
+    /// Put in units of work that are not committed yet. They take no room.
+    pub(crate) pending_puts: usize,
+    /// When the last commit put or got something, microseconds since 1970.
+    pub(crate) last_put_at: Option<i64>,
+    pub(crate) last_get_at: Option<i64>,
+    pub(crate) since_reset: SinceReset,
     pub(crate) puts_total: u64,
     pub(crate) gets_total: u64,
     pub(crate) expired_total: u64,
@@ -83,6 +105,10 @@ impl Queue {
             taken: HashMap::default(),
             incoming: (0, 0),
             bytes: 0,
+            pending_puts: 0,
+            last_put_at: None,
+            last_get_at: None,
+            since_reset: SinceReset::default(),
             puts_total: 0,
             gets_total: 0,
             expired_total: 0,
@@ -106,12 +132,59 @@ impl Queue {
     }
 
     pub(crate) fn uncommitted_puts(&self) -> usize {
-        self.incoming.0
+        self.incoming.0 + self.pending_puts
     }
 
+    /// Of those that may be got: within a priority the first is the oldest.
     pub(crate) fn oldest_put_time(&self) -> Option<i64> {
-        let first = self.available.values().next();
-        first.map(|stored| stored.message.put_time)
+        let firsts = (0..=PRIORITY_MAX).filter_map(|priority| {
+            let first = |sequence| Cursor {
+                priority: std::cmp::Reverse(priority),
+                sequence,
+            };
+            let mut of_priority = self.available.range(first(0)..=first(u64::MAX));
+            of_priority.next()
+        });
+        firsts.map(|(_, stored)| stored.message.put_time).min()
+    }
+
+    /// Whether nobody has it open, nor a message of it in a unit of work.
+    pub(crate) fn check_idle(&self) -> Result<(), QueueError> {
+        let queue = || self.definition.name.clone();
+        if self.opens.handles > 0 {
+            return Err(QueueError::InUse { queue: queue() });
+        }
+        match self.uncommitted_gets() + self.uncommitted_puts() {
+            0 => Ok(()),
+            messages => Err(QueueError::Uncommitted {
+                queue: queue(),
+                messages,
+            }),
+        }
+    }
+
+    /// Begins to count anew.
+    pub(crate) fn reset_statistics(&mut self, now: i64) {
+        self.since_reset = SinceReset {
+            at: now,
+            depth_high: self.depth(),
+            puts_before: self.puts_total,
+            gets_before: self.gets_total,
+        };
+    }
+
+    /// Takes everything off.
+    fn clear(&mut self) -> Vec<Message> {
+        let available = std::mem::take(&mut self.available).into_values();
+        let delayed = std::mem::take(&mut self.delayed).into_values();
+        self.expiries.clear();
+        let gone: Vec<Message> = available
+            .chain(delayed)
+            .map(|stored| stored.message)
+            .collect();
+        let bytes: usize = gone.iter().map(|message| message.body.len()).sum();
+        self.bytes -= bytes;
+        gone
     }
 
     /// Wakes everybody, for instance because gets are inhibited now.
@@ -375,7 +448,30 @@ impl State {
         let name = definition.name.clone();
         match self.queues.get_mut(&name) {
             Some(queue) => queue.definition = definition,
-            None => drop(self.queues.insert(name, Queue::new(definition))),
+            None => {
+                let mut queue = Queue::new(definition);
+                queue.reset_statistics(self.now);
+                self.queues.insert(name, queue);
+            }
+        }
+    }
+
+    /// What was replayed is no news.
+    pub(crate) fn recovered(&mut self) {
+        for queue in self.queues.values_mut() {
+            (queue.last_put_at, queue.last_get_at) = (None, None);
+            queue.reset_statistics(self.now);
+        }
+    }
+
+    /// Puts of a unit of work are over: committed, prepared or backed out.
+    pub(crate) fn no_longer_pending(&mut self, puts: &[Put]) {
+        for run in puts.chunk_by(|a, b| a.queue == b.queue) {
+            let queue = run.first().and_then(|put| self.queues.get_mut(&*put.queue));
+            if let Some(queue) = queue {
+                // Another queue of that name may have been made meanwhile.
+                queue.pending_puts = queue.pending_puts.saturating_sub(run.len());
+            }
         }
     }
 
@@ -441,6 +537,17 @@ impl State {
                     gone.wake_all();
                 }
             }
+            Record::Clear { queue: name } => {
+                if let Some(queue) = self.queues.get_mut(&*name) {
+                    let gone = queue.clear();
+                    queue.gets_total += gone.len() as u64;
+                    queue.last_get_at = Some(self.now);
+                    // They are off the queue, as if somebody had got them.
+                    let gone = gone.into_iter().map(|message| (Arc::clone(&name), message));
+                    let gone: Vec<_> = gone.collect();
+                    self.ledger.add(Side::Got, persistent(&gone));
+                }
+            }
             Record::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
         }
     }
@@ -452,6 +559,7 @@ impl State {
                 && let Some(stored) = queue.remove(sequence)
             {
                 queue.gets_total += 1;
+                queue.last_get_at = Some(self.now);
                 got.push((name, stored.message));
             }
         }
@@ -555,12 +663,15 @@ impl State {
                 continue;
             }
             queue.puts_total += 1;
+            queue.last_put_at = Some(self.now);
             let position = if message.descriptor.persistent {
                 position
             } else {
                 NOWHERE
             };
             queue.insert(Stored { message, position }, self.now);
+            let depth = queue.depth();
+            queue.since_reset.depth_high = queue.since_reset.depth_high.max(depth);
         }
     }
 

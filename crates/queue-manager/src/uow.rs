@@ -70,8 +70,7 @@ impl UnitOfWork {
     /// Unknown queue, message too big, or the unit of work is full: nothing was added then.
     pub fn put(&mut self, queue: &str, message: NewMessage) -> Result<(), QueueError> {
         let bytes = message.body.len();
-        self.check_put(queue, bytes, message.descriptor.persistent)?;
-        self.check_room(1, bytes)?;
+        self.admit(queue, 1, bytes, bytes, message.descriptor.persistent)?;
         self.put_bytes += bytes;
         self.puts.push(Put {
             queue: queue.into(),
@@ -88,9 +87,9 @@ impl UnitOfWork {
     pub fn put_all(&mut self, queue: &str, messages: Vec<NewMessage>) -> Result<(), QueueError> {
         let largest = messages.iter().map(|message| message.body.len()).max();
         let persistent = messages.iter().any(|put| put.descriptor.persistent);
-        self.check_put(queue, largest.unwrap_or(0), persistent)?;
         let bytes = messages.iter().map(|message| message.body.len()).sum();
-        self.check_room(messages.len(), bytes)?;
+        let (count, largest) = (messages.len(), largest.unwrap_or(0));
+        self.admit(queue, count, bytes, largest, persistent)?;
         self.put_bytes += bytes;
         let queue: Arc<str> = queue.into();
         self.puts.extend(messages.into_iter().map(|message| Put {
@@ -100,7 +99,15 @@ impl UnitOfWork {
         Ok(())
     }
 
-    fn check_put(&self, queue: &str, bytes: usize, persistent: bool) -> Result<(), QueueError> {
+    /// Refuses what the queue or the unit of work does not take; the rest counts as uncommitted.
+    fn admit(
+        &self,
+        queue: &str,
+        messages: usize,
+        bytes: usize,
+        largest: usize,
+        persistent: bool,
+    ) -> Result<(), QueueError> {
         let mut state = self.inner.lock();
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
@@ -112,9 +119,14 @@ impl UnitOfWork {
             Err(QueueError::PutInhibited { queue: queue() })
         } else if found.temporary && persistent {
             Err(QueueError::PersistentNotAllowed { queue: queue() })
-        } else if bytes > bytes_max {
-            Err(QueueError::MessageTooBig { bytes, bytes_max })
+        } else if largest > bytes_max {
+            Err(QueueError::MessageTooBig {
+                bytes: largest,
+                bytes_max,
+            })
         } else {
+            self.check_room(messages, bytes)?;
+            found.pending_puts += messages;
             Ok(())
         }
     }
@@ -244,6 +256,7 @@ impl UnitOfWork {
             }
             let put = self.puts.remove(index);
             self.put_bytes -= put.message.body.len();
+            state.no_longer_pending(std::slice::from_ref(&put));
             return Ok(Found::Got(Box::new(message)));
         }
         let found = found.take_matching(selection, accept);
@@ -343,6 +356,9 @@ fn check_get(queue: &Queue) -> Result<(), QueueError> {
 
 impl Drop for UnitOfWork {
     fn drop(&mut self) {
+        if !self.puts.is_empty() {
+            self.inner.lock().no_longer_pending(&self.puts);
+        }
         if !self.gets.is_empty() {
             self.inner.back_out(&self.gets);
         }
