@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use mq_wire::{Api, Attributes, Call};
 use queue_manager::{QueueDefinition, QueueStatus};
 
+use crate::command::COMMAND_QUEUE;
 use crate::conversation::{Conversation, answer};
+use crate::listener::Shared;
 use crate::objects::{Object, open};
 use crate::reason::{self, FINE, Outcome, failed};
 
@@ -15,49 +17,50 @@ const COMMAND_LEVEL: i32 = 940;
 const PLATFORM_UNIX: i32 = 3;
 
 /// Selectors of MQINQ (MQIA_*, MQCA_*).
-mod selector {
-    pub(super) const CODED_CHAR_SET_ID: i32 = 2;
-    pub(super) const CURRENT_Q_DEPTH: i32 = 3;
-    pub(super) const DEF_INPUT_OPEN_OPTION: i32 = 4;
-    pub(super) const DEF_PERSISTENCE: i32 = 5;
-    pub(super) const DEF_PRIORITY: i32 = 6;
-    pub(super) const DEFINITION_TYPE: i32 = 7;
-    pub(super) const HARDEN_GET_BACKOUT: i32 = 8;
-    pub(super) const INHIBIT_GET: i32 = 9;
-    pub(super) const INHIBIT_PUT: i32 = 10;
-    pub(super) const MAX_HANDLES: i32 = 11;
-    pub(super) const USAGE: i32 = 12;
-    pub(super) const MAX_MSG_LENGTH: i32 = 13;
-    pub(super) const MAX_PRIORITY: i32 = 14;
-    pub(super) const MAX_Q_DEPTH: i32 = 15;
-    pub(super) const MSG_DELIVERY_SEQUENCE: i32 = 16;
-    pub(super) const OPEN_INPUT_COUNT: i32 = 17;
-    pub(super) const OPEN_OUTPUT_COUNT: i32 = 18;
-    pub(super) const NAME_COUNT: i32 = 19;
-    pub(super) const Q_TYPE: i32 = 20;
-    pub(super) const RETENTION_INTERVAL: i32 = 21;
-    pub(super) const BACKOUT_THRESHOLD: i32 = 22;
-    pub(super) const SHAREABILITY: i32 = 23;
-    pub(super) const TRIGGER_CONTROL: i32 = 24;
-    pub(super) const SYNCPOINT: i32 = 30;
-    pub(super) const COMMAND_LEVEL: i32 = 31;
-    pub(super) const PLATFORM: i32 = 32;
-    pub(super) const MAX_UNCOMMITTED_MSGS: i32 = 33;
-    pub(super) const DIST_LISTS: i32 = 34;
-    pub(super) const ADVANCED_CAPABILITY: i32 = 273;
-    pub(super) const BASE_Q_NAME: i32 = 2002;
-    pub(super) const COMMAND_INPUT_Q_NAME: i32 = 2003;
-    pub(super) const DEAD_LETTER_Q_NAME: i32 = 2006;
-    pub(super) const Q_DESC: i32 = 2013;
-    pub(super) const Q_MGR_DESC: i32 = 2014;
-    pub(super) const Q_MGR_NAME: i32 = 2015;
-    pub(super) const Q_NAME: i32 = 2016;
-    pub(super) const BACKOUT_REQ_Q_NAME: i32 = 2019;
-    pub(super) const DEF_XMIT_Q_NAME: i32 = 2025;
-    pub(super) const Q_MGR_IDENTIFIER: i32 = 2032;
+pub(crate) mod selector {
+    pub(crate) const CODED_CHAR_SET_ID: i32 = 2;
+    pub(crate) const CURRENT_Q_DEPTH: i32 = 3;
+    pub(crate) const DEF_INPUT_OPEN_OPTION: i32 = 4;
+    pub(crate) const DEF_PERSISTENCE: i32 = 5;
+    pub(crate) const DEF_PRIORITY: i32 = 6;
+    pub(crate) const DEFINITION_TYPE: i32 = 7;
+    pub(crate) const HARDEN_GET_BACKOUT: i32 = 8;
+    pub(crate) const INHIBIT_GET: i32 = 9;
+    pub(crate) const INHIBIT_PUT: i32 = 10;
+    pub(crate) const MAX_HANDLES: i32 = 11;
+    pub(crate) const USAGE: i32 = 12;
+    pub(crate) const MAX_MSG_LENGTH: i32 = 13;
+    pub(crate) const MAX_PRIORITY: i32 = 14;
+    pub(crate) const MAX_Q_DEPTH: i32 = 15;
+    pub(crate) const MSG_DELIVERY_SEQUENCE: i32 = 16;
+    pub(crate) const OPEN_INPUT_COUNT: i32 = 17;
+    pub(crate) const OPEN_OUTPUT_COUNT: i32 = 18;
+    pub(crate) const NAME_COUNT: i32 = 19;
+    pub(crate) const Q_TYPE: i32 = 20;
+    pub(crate) const RETENTION_INTERVAL: i32 = 21;
+    pub(crate) const BACKOUT_THRESHOLD: i32 = 22;
+    pub(crate) const SHAREABILITY: i32 = 23;
+    pub(crate) const TRIGGER_CONTROL: i32 = 24;
+    pub(crate) const SYNCPOINT: i32 = 30;
+    pub(crate) const COMMAND_LEVEL: i32 = 31;
+    pub(crate) const PLATFORM: i32 = 32;
+    pub(crate) const MAX_UNCOMMITTED_MSGS: i32 = 33;
+    pub(crate) const DIST_LISTS: i32 = 34;
+    pub(crate) const ADVANCED_CAPABILITY: i32 = 273;
+    pub(crate) const BASE_Q_NAME: i32 = 2002;
+    pub(crate) const COMMAND_INPUT_Q_NAME: i32 = 2003;
+    pub(crate) const DEAD_LETTER_Q_NAME: i32 = 2006;
+    pub(crate) const Q_DESC: i32 = 2013;
+    pub(crate) const Q_MGR_DESC: i32 = 2014;
+    pub(crate) const Q_MGR_NAME: i32 = 2015;
+    pub(crate) const Q_NAME: i32 = 2016;
+    pub(crate) const BACKOUT_REQ_Q_NAME: i32 = 2019;
+    pub(crate) const DEF_XMIT_Q_NAME: i32 = 2025;
+    pub(crate) const Q_MGR_IDENTIFIER: i32 = 2032;
 }
 
-enum Value {
+/// What an attribute is.
+pub(crate) enum Value {
     Number(i32),
     /// With its fixed length.
     Text(String, usize),
@@ -94,7 +97,9 @@ impl Conversation {
         let mut chars = BytesMut::new();
         for selector in &asked.selectors {
             let value = match object {
-                Object::QueueManager { .. } => self.manager_value(*selector),
+                Object::QueueManager { .. } => {
+                    manager_value(*selector, &self.shared, self.setting.message_bytes_max)
+                }
                 Object::Queue(queue) => {
                     let name = queue.queue.name();
                     let status = self.manager().status_of(name);
@@ -124,30 +129,6 @@ impl Conversation {
         // As many numbers as the client has room for, so that the text lies where it looks.
         ints.resize(usize::try_from(asked.int_count).unwrap_or(0), 0);
         Ok((ints, chars.freeze()))
-    }
-
-    fn manager_value(&self, asked: i32) -> Option<Value> {
-        let name = self.manager().name();
-        let options = self.manager().options();
-        let number = |value: usize| Value::Number(i32::try_from(value).unwrap_or(i32::MAX));
-        Some(match asked {
-            selector::CODED_CHAR_SET_ID => Value::Number(1208),
-            selector::COMMAND_LEVEL => Value::Number(COMMAND_LEVEL),
-            selector::PLATFORM => Value::Number(PLATFORM_UNIX),
-            selector::ADVANCED_CAPABILITY | selector::DIST_LISTS => Value::Number(0),
-            selector::SYNCPOINT => Value::Number(1),
-            selector::MAX_PRIORITY => Value::Number(i32::from(queue_manager::PRIORITY_MAX)),
-            selector::MAX_HANDLES => number(self.shared.options.handles_max),
-            selector::MAX_UNCOMMITTED_MSGS => number(options.uncommitted_messages_max),
-            selector::MAX_MSG_LENGTH => number(self.setting.message_bytes_max as usize),
-            selector::Q_MGR_NAME => Value::Text(name.to_owned(), 48),
-            selector::Q_MGR_IDENTIFIER => Value::Text(format!("{name}_daybook"), 48),
-            selector::Q_MGR_DESC => Value::Text("Daybook".to_owned(), 64),
-            selector::DEAD_LETTER_Q_NAME
-            | selector::COMMAND_INPUT_Q_NAME
-            | selector::DEF_XMIT_Q_NAME => Value::Text(String::new(), 48),
-            _ => return None,
-        })
     }
 
     pub(crate) async fn set(&mut self, handle: i32, attributes: Attributes) -> Api {
@@ -192,7 +173,36 @@ impl Conversation {
     }
 }
 
-fn queue_value(asked: i32, queue: &QueueDefinition, status: &QueueStatus) -> Option<Value> {
+/// An attribute of the queue manager; `None` if it has no such attribute.
+pub(crate) fn manager_value(asked: i32, shared: &Shared, message_bytes_max: u32) -> Option<Value> {
+    let name = shared.manager.name();
+    let options = shared.manager.options();
+    let number = |value: usize| Value::Number(i32::try_from(value).unwrap_or(i32::MAX));
+    Some(match asked {
+        selector::CODED_CHAR_SET_ID => Value::Number(1208),
+        selector::COMMAND_LEVEL => Value::Number(COMMAND_LEVEL),
+        selector::PLATFORM => Value::Number(PLATFORM_UNIX),
+        selector::ADVANCED_CAPABILITY | selector::DIST_LISTS => Value::Number(0),
+        selector::SYNCPOINT => Value::Number(1),
+        selector::MAX_PRIORITY => Value::Number(i32::from(queue_manager::PRIORITY_MAX)),
+        selector::MAX_HANDLES => number(shared.options.handles_max),
+        selector::MAX_UNCOMMITTED_MSGS => number(options.uncommitted_messages_max),
+        selector::MAX_MSG_LENGTH => number(message_bytes_max as usize),
+        selector::Q_MGR_NAME => Value::Text(name.to_owned(), 48),
+        selector::Q_MGR_IDENTIFIER => Value::Text(format!("{name}_daybook"), 48),
+        selector::Q_MGR_DESC => Value::Text("Daybook".to_owned(), 64),
+        selector::COMMAND_INPUT_Q_NAME => Value::Text(COMMAND_QUEUE.to_owned(), 48),
+        selector::DEAD_LETTER_Q_NAME | selector::DEF_XMIT_Q_NAME => Value::Text(String::new(), 48),
+        _ => return None,
+    })
+}
+
+/// An attribute of a queue; `None` if there is no such attribute.
+pub(crate) fn queue_value(
+    asked: i32,
+    queue: &QueueDefinition,
+    status: &QueueStatus,
+) -> Option<Value> {
     let number = |value: usize| Value::Number(i32::try_from(value).unwrap_or(i32::MAX));
     let flag = |value: bool| Value::Number(i32::from(value));
     Some(match asked {

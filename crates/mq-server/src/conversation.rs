@@ -24,6 +24,7 @@ use crate::message::LastDescriptor;
 use crate::objects::Object;
 use crate::outbox::Outbox;
 use crate::reason::{self, FINE, Outcome, failed};
+use crate::registry::{Entry, Seat};
 use crate::security::{Applicant, Right};
 
 /// What was agreed for a socket.
@@ -63,6 +64,9 @@ pub(crate) struct Conversation {
     /// To be told when MQCONN succeeds.
     connected: CancellationToken,
     is_connected: bool,
+    /// Tells administrators of the connection.
+    entry: Option<Arc<Entry>>,
+    seat: Option<Seat>,
     /// Who everything is done as.
     pub(crate) user: String,
     pub(crate) application: Chars<28>,
@@ -102,6 +106,8 @@ impl Conversation {
             id,
             connected,
             is_connected: false,
+            entry: None,
+            seat: None,
             application: Chars::BLANK,
             application_type: 0,
             unit: None,
@@ -113,6 +119,12 @@ impl Conversation {
             last_descriptor: LastDescriptor::default(),
             is_streaming: true,
         }
+    }
+
+    /// Counts as one of a connection's conversations once it is connected.
+    pub(crate) fn seated(mut self, entry: Option<Arc<Entry>>) -> Self {
+        self.entry = entry;
+        self
     }
 
     pub(crate) fn manager(&self) -> &QueueManager {
@@ -263,6 +275,8 @@ impl Conversation {
         self.connected.cancel();
         self.application = connect.base.application_name;
         self.application_type = connect.base.application_type;
+        let entry = self.entry.as_ref();
+        self.seat = entry.map(|entry| entry.sit_down(&self.user, &self.application.text()));
         connect.base.queue_manager = Chars::new(&own);
         if let Some(options) = &mut connect.options {
             let number = self.shared.conversation_number();

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::command;
 use crate::options::ServerOptions;
+use crate::registry::Registry;
 use crate::security::Gatekeeper;
 use crate::socket;
 
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) options: ServerOptions,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
     pub(crate) stop: CancellationToken,
+    /// Who is connected.
+    pub(crate) registry: Registry,
     connections: AtomicUsize,
     conversations: AtomicU64,
 }
@@ -45,7 +49,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to accept on a socket that is listening already.
+    /// Begins to accept on a socket that is listening already, and to carry out commands if the queue
+    /// manager has [`crate::command_queue`].
     ///
     /// # Errors
     ///
@@ -61,10 +66,12 @@ impl Server {
             gatekeeper: Arc::new(Gatekeeper::new(options.security.clone())),
             options,
             stop: CancellationToken::new(),
+            registry: Registry::default(),
             connections: AtomicUsize::new(0),
             conversations: AtomicU64::new(1),
         });
         let sockets = TaskTracker::new();
+        sockets.spawn(command::serve(Arc::clone(&shared)));
         sockets.spawn(accept_loop(Arc::clone(&shared), listener, sockets.clone()));
         info!(%address, "MQ clients are welcome");
         Ok(Self {

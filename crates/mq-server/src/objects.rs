@@ -31,6 +31,8 @@ pub(crate) mod open {
     pub(crate) const SET_IDENTITY_CONTEXT: i32 = 0x400;
     pub(crate) const SET_ALL_CONTEXT: i32 = 0x800;
     pub(crate) const INPUT: i32 = INPUT_AS_Q_DEF | INPUT_SHARED | INPUT_EXCLUSIVE;
+    pub(crate) const CONTEXT: i32 =
+        PASS_IDENTITY_CONTEXT | PASS_ALL_CONTEXT | SET_IDENTITY_CONTEXT | SET_ALL_CONTEXT;
     pub(crate) const ACCESS: i32 = INPUT | BROWSE | OUTPUT | INQUIRE | SET;
 }
 
@@ -159,7 +161,8 @@ impl Conversation {
             (open::INQUIRE, Right::Inquire),
             (open::SET, Right::Set),
             (
-                open::SET_IDENTITY_CONTEXT | open::SET_ALL_CONTEXT,
+                // Commands are carried out as whom they are from: what is passed on counts too.
+                open::CONTEXT,
                 Right::Context,
             ),
         ] {

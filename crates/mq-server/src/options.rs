@@ -17,6 +17,9 @@ pub struct ServerOptions {
     pub unsent_bytes_max: usize,
     /// Seconds from the first byte to MQCONN; after that the socket is closed. Default 30.
     pub handshake_seconds: u64,
+    /// Most queues and models, temporary ones included, above which commands define no more. Default
+    /// 10,000.
+    pub queues_max: usize,
     /// Who may connect and do what. The default lets everybody in: for loopback addresses only.
     pub security: Security,
     /// With it, clients must use TLS.
@@ -31,6 +34,7 @@ impl Default for ServerOptions {
             handles_max: 256,
             unsent_bytes_max: 4 << 20,
             handshake_seconds: 30,
+            queues_max: 10_000,
             security: Security::default(),
             tls: None,
         }

@@ -104,7 +104,7 @@ impl Conversation {
         if let Err(outcome) = self.check_right(&name, Right::Put) {
             return outcome;
         }
-        let context = pmo::SET_ALL_CONTEXT | pmo::SET_IDENTITY_CONTEXT;
+        let context = pmo::CONTEXT & !pmo::NO_CONTEXT;
         if put1.put.options.options & context != 0
             && let Err(outcome) = self.check_right(&name, Right::Context)
         {

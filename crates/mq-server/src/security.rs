@@ -29,8 +29,12 @@ pub enum Right {
     Inquire,
     /// Change attributes.
     Set,
-    /// Say who a message is from (MQPMO_SET_ALL_CONTEXT and the like).
+    /// Say who a message is from (MQPMO_SET_ALL_CONTEXT and the like), or pass on what another one says
+    /// (MQPMO_PASS_ALL_CONTEXT).
     Context,
+    /// Administer: commands about the queue that are put to the command queue. The right on the command
+    /// queue itself is for commands about no queue.
+    Admin,
 }
 
 /// A user that may connect with a password.

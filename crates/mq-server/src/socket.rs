@@ -27,6 +27,7 @@ use crate::conversation::{Conversation, Setting};
 use crate::listener::Shared;
 use crate::options::Channel;
 use crate::outbox::Outbox;
+use crate::registry::Entry;
 use crate::security::Applicant;
 
 /// FAP level that we answer at most: with it, and an identifier structure of 208 bytes, clients send
@@ -96,6 +97,8 @@ pub(crate) async fn serve<S>(
         },
         last_sent_heartbeat: None,
         connected: CancellationToken::new(),
+        entry: None,
+        peer,
     };
     // A writer that fails (the client is gone) ends the reader too.
     let mut writing = writing;
@@ -137,6 +140,9 @@ struct Socket {
     last_sent_heartbeat: Option<Instant>,
     /// An MQCONN succeeded.
     connected: CancellationToken,
+    /// Known after INITIAL_DATA.
+    entry: Option<Arc<Entry>>,
+    peer: SocketAddr,
 }
 
 impl Socket {
@@ -263,6 +269,8 @@ impl Socket {
         self.send(header, &Flow::InitialData(Box::new(reply)))?;
         if !again {
             self.setting = Some(Arc::new(setting));
+            let entry = self.shared.registry.enter(&name, self.peer);
+            self.entry = Some(entry);
             self.applicant.channel = name;
         }
         Ok(())
@@ -359,7 +367,8 @@ impl Socket {
                 self.applicant.clone(),
                 (id != 0).then_some(id),
                 self.connected.clone(),
-            );
+            )
+            .seated(self.entry.clone());
             self.tasks.spawn(conversation.run(inbox));
             self.inboxes.insert(id, sender);
         }

@@ -196,7 +196,7 @@ pub struct QueuePermission {
     /// Queue; may have `*`. `"*"`.
     #[serde(default = "anything")]
     pub queue: String,
-    /// Any of put, get, browse, inquire, set, context.
+    /// Any of put, get, browse, inquire, set, context, admin.
     pub allow: Vec<QueueRight>,
 }
 
@@ -214,8 +214,11 @@ pub enum QueueRight {
     Inquire,
     /// Change attributes.
     Set,
-    /// Say who a message is from.
+    /// Say who a message is from, or pass on what another one says.
     Context,
+    /// Administer: PCF commands about the queue. On `SYSTEM.ADMIN.COMMAND.QUEUE` also commands about no
+    /// queue.
+    Admin,
 }
 
 fn anything() -> String {

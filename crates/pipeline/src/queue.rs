@@ -54,7 +54,14 @@ pub(crate) fn start(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartE
         default_persistent: false,
         ..queue(names::QUEUE_MODEL)
     };
-    options.queues = vec![transactions, quarantine, backout, test, model];
+    options.queues = vec![
+        transactions,
+        quarantine,
+        backout,
+        test,
+        model,
+        mq_server::command_queue(),
+    ];
     QueueManager::start(options).map_err(failed("queue"))
 }
 
@@ -108,6 +115,7 @@ fn security(config: &QueueConfig) -> Security {
         QueueRight::Inquire => Right::Inquire,
         QueueRight::Set => Right::Set,
         QueueRight::Context => Right::Context,
+        QueueRight::Admin => Right::Admin,
     };
     let permission = |permission: &QueuePermission| Permission {
         user: permission.user.clone(),
