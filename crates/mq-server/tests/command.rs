@@ -367,6 +367,7 @@ async fn what_is_no_command_is_refused_or_dropped() {
         &(|descriptor: &mut Descriptor| descriptor.msg_type = 2) as &dyn Fn(&mut Descriptor),
         &|descriptor| descriptor.reply_to_q = padded(""),
         &|descriptor| descriptor.reply_to_q = padded("NO.SUCH"),
+        &|descriptor| descriptor.reply_to_q = padded(MODEL),
         &|descriptor| descriptor.reply_to_q_mgr = padded("OTHER"),
         &|descriptor| descriptor.reply_to_q = padded(COMMAND_QUEUE),
     ] {
@@ -376,6 +377,7 @@ async fn what_is_no_command_is_refused_or_dropped() {
     }
     served.ask(PING_Q_MGR, Vec::new()).await;
     assert_eq!(served.manager.depth(REPLIES).expect("known"), 0);
+    assert_eq!(served.manager.depth(MODEL).expect("known"), 0);
     assert_eq!(served.manager.depth(COMMAND_QUEUE).expect("known"), 0);
     served.stop().await;
 }
