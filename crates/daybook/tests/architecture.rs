@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["types", "telemetry", "features"],
     &["mq-wire", "segment-log", "mapping", "sql", "kafka-client"],
-    &["kafka-broker", "queue-manager", "store"],
+    &["kafka-broker", "queue-manager", "mq-client", "store"],
     &[
         "mq-server",
         "gateway",

@@ -15,7 +15,6 @@ use crate::manager::PRIORITY_MAX;
 use crate::message::{Descriptor, Message};
 use crate::options::QueueDefinition;
 use crate::selection::{Cursor, Found, Selection};
-use crate::uow::Put;
 
 /// Where messages are in the log that never go there.
 const NOWHERE: Position = Position(u64::MAX);
@@ -74,11 +73,10 @@ pub(crate) struct Queue {
     expiries: BTreeSet<(i64, Cursor)>,
     /// Got, and not yet committed.
     taken: HashMap<u64, Stored, foldhash::fast::RandomState>,
-    /// Messages and bytes of commits that are on their way to disk: they count for the limits.
+    /// Messages and bytes that were put and are not committed, or whose commit is on its way to disk:
+    /// they count for the limits.
     incoming: (usize, usize),
     bytes: usize,
-    /// Put in units of work that are not committed yet. They take no room.
-    pub(crate) pending_puts: usize,
     /// When the last commit put or got something, microseconds since 1970.
     pub(crate) last_put_at: Option<i64>,
     pub(crate) last_get_at: Option<i64>,
@@ -105,7 +103,6 @@ impl Queue {
             taken: HashMap::default(),
             incoming: (0, 0),
             bytes: 0,
-            pending_puts: 0,
             last_put_at: None,
             last_get_at: None,
             since_reset: SinceReset::default(),
@@ -132,7 +129,7 @@ impl Queue {
     }
 
     pub(crate) fn uncommitted_puts(&self) -> usize {
-        self.incoming.0 + self.pending_puts
+        self.incoming.0
     }
 
     /// Of those that may be got: within a priority the first is the oldest.
@@ -464,17 +461,6 @@ impl State {
         }
     }
 
-    /// Puts of a unit of work are over: committed, prepared or backed out.
-    pub(crate) fn no_longer_pending(&mut self, puts: &[Put]) {
-        for run in puts.chunk_by(|a, b| a.queue == b.queue) {
-            let queue = run.first().and_then(|put| self.queues.get_mut(&*put.queue));
-            if let Some(queue) = queue {
-                // Another queue of that name may have been made meanwhile.
-                queue.pending_puts = queue.pending_puts.saturating_sub(run.len());
-            }
-        }
-    }
-
     pub(crate) fn queue(&mut self, name: &str) -> Result<&mut Queue, QueueError> {
         self.queues
             .get_mut(name)
@@ -483,14 +469,19 @@ impl State {
             })
     }
 
+    /// Gives reserved room back. A queue that is gone needs none.
+    pub(crate) fn release(&mut self, reserved: &Reserved) {
+        for (queue, messages, bytes) in reserved {
+            if let Some(queue) = self.queues.get_mut(&**queue) {
+                queue.release(*messages, *bytes);
+            }
+        }
+    }
+
     /// Makes visible what is durable, in log order.
     pub(crate) fn apply_durable(&mut self, durable: Position) {
         while let Some(next) = self.in_flight.pop_front_if(|next| next.position <= durable) {
-            for (queue, messages, bytes) in &next.reserved {
-                if let Some(queue) = self.queues.get_mut(&**queue) {
-                    queue.release(*messages, *bytes);
-                }
-            }
+            self.release(&next.reserved);
             self.apply(next.record, next.position);
             if let Some(done) = next.done {
                 // Nobody waits any more when the caller was cancelled.
@@ -586,7 +577,7 @@ impl State {
         }
         let mut reserved = Reserved::new();
         for put in &puts {
-            if !self.queues.contains_key(&*put.queue) {
+            if !self.queues.contains_key(&*put.queue) && put.message.descriptor.persistent {
                 self.define(QueueDefinition::new(&put.queue));
             }
             if let Some(queue) = self.queues.get_mut(&*put.queue) {
@@ -610,11 +601,7 @@ impl State {
     fn apply_resolve(&mut self, xid: &Bytes, commit: bool, gets: Vec<(Arc<str>, u64)>) {
         let prepared = self.prepared.remove(xid);
         if let Some(prepared) = &prepared {
-            for (queue, messages, bytes) in &prepared.reserved {
-                if let Some(queue) = self.queues.get_mut(&**queue) {
-                    queue.release(*messages, *bytes);
-                }
-            }
+            self.release(&prepared.reserved);
         }
         if commit {
             // Also when the record that prepared it is gone: a message may have been carried on.
@@ -642,6 +629,10 @@ impl State {
             self.sequence_next = self.sequence_next.max(message.sequence + 1);
             if last.as_ref() != Some(&name) {
                 if !self.queues.contains_key(&*name) {
+                    // A temporary queue that was closed meanwhile takes its messages with it.
+                    if !message.descriptor.persistent {
+                        continue;
+                    }
                     self.define(QueueDefinition::new(&name));
                 }
                 last = Some(Arc::clone(&name));

@@ -183,11 +183,11 @@ async fn uncommitted_puts_are_counted_however_a_unit_of_work_ends() {
         .expect("gets");
     assert_eq!(count(QUEUE), (0, 0));
     drop(own);
-    // A refused commit.
+    // A refused put.
     let mut small = manager.definition(QUEUE).expect("known");
     small.depth_max = 3;
     manager.alter(small).await.expect("alters");
-    let full = putting(&manager, QUEUE, vec![text("h")]).commit().await;
+    let full = manager.begin().put(QUEUE, text("h"));
     assert!(
         matches!(full, Err(QueueError::QueueFull { .. })),
         "{full:?}"
