@@ -86,7 +86,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the gateway alone (needs a queue that speaks MQ's protocol)
     Gateway,
-    /// Run the queue manager alone, or look after queues (see `daybook queue --help`)
+    // Its text is with its arguments: the one of a variant would hide it.
     Queue(QueueArgs),
     /// Run the connector alone (needs MQ's protocol)
     Connect,

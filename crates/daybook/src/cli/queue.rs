@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// Without a command: run the queue manager alone. Applications put and get with IBM MQ's own clients.
+/// Run the queue manager alone, or look after queues (see `daybook queue --help`)
+///
+/// Without a command the queue manager runs, and applications put and get with IBM MQ's own clients.
 ///
 /// The commands look after the queues of a queue manager that runs: Daybook's own at the address of the
 /// configuration, or any other, IBM MQ included, with --connect:
@@ -40,9 +42,8 @@ pub(crate) enum QueueAction {
     Purge(PurgeArgs),
     /// Show messages without taking them
     Browse(BrowseArgs),
-    /// Move messages to another queue, each exactly once
+    // As with `Replay`, the text is with the arguments.
     Move(MoveArgs),
-    /// Put messages of a backout queue back to where they came from, each exactly once
     Replay(ReplayArgs),
 }
 
@@ -199,6 +200,8 @@ pub(crate) struct BrowseArgs {
     pub(crate) connect: ConnectArgs,
 }
 
+/// Move messages to another queue, each exactly once
+///
 /// Moves the messages that are there when it begins, in order, in units of work of at most 500 messages
 /// or 1 MiB: whatever dies in between, each message is on one of the two queues. They keep identifiers,
 /// time, priority and everything else, which needs the right to set context.
@@ -215,6 +218,8 @@ pub(crate) struct MoveArgs {
     pub(crate) connect: ConnectArgs,
 }
 
+/// Put messages of a backout queue back to where they came from, each exactly once
+///
 /// As `move`, but only what can be counted: transactions as the gateway writes them. Anything else stays
 /// where it is and is told, with the reason. What the gateway refused (DAYBOOK.QUARANTINE) cannot be
 /// replayed: it is what the sender sent, so it has to be mended and sent again.
