@@ -67,6 +67,11 @@ case $what in
     configure "$user"
     start
     client Conformance --queue2 DAYBOOK.BACKOUT --user app --password s3cret --messages 1000 --skip restart_durable
+    # A user that may do what applications do, and nothing else.
+    rights=$(printf '[[queue.permission]]\nuser = "app"\nallow = ["put", "get", "browse", "inquire"]\n')
+    configure "$(printf '%s\n%s\n' "$user" "$rights")"
+    start
+    client Conformance --queue2 DAYBOOK.BACKOUT --user app --password s3cret --not-admin --only pcf_not_authorized
     openssl req -x509 -newkey rsa:2048 -nodes -keyout "$dir/mq.key" -out "$dir/mq.pem" -days 2 \
       -subj /CN=localhost -addext "subjectAltName=DNS:localhost,IP:127.0.0.1" 2>/dev/null
     keytool -importcert -noprompt -alias mq -file "$dir/mq.pem" -keystore "$dir/trust.p12" -storetype PKCS12 \

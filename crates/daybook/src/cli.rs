@@ -1,11 +1,14 @@
 //! The command line.
 
+mod queue;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{Config, Plan};
 
 use crate::WrongConfiguration;
+pub(crate) use queue::*;
 
 /// The day's transactions, from any source to a live page of totals, each counted exactly once.
 ///
@@ -83,7 +86,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the gateway alone, against the queue manager of the configuration
     Gateway,
-    /// Run the queue manager alone, or look after queues (see `daybook queue --help`)
+    // Its text is with its arguments: the one of a variant would hide it.
     Queue(QueueArgs),
     /// Run the connector alone, from the queue manager to the log of the configuration
     Connect,
@@ -118,19 +121,6 @@ pub(crate) struct UpArgs {
     /// Only these parts: front (gateway, queue, connector), log, aggregate, sink, web
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub(crate) only: Vec<PartName>,
-}
-
-/// Without a command: run the queue manager alone. Applications put and get with IBM MQ's own clients.
-#[derive(Debug, Args)]
-pub(crate) struct QueueArgs {
-    #[command(subcommand)]
-    pub(crate) action: Option<QueueAction>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum QueueAction {
-    /// Print the argon2 hash of a password (first line of stdin) for `[[queue.user]]`
-    Password,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -351,12 +351,23 @@ async fn what_is_no_command_is_refused_or_dropped() {
         let header = answers[0].1.header;
         assert_eq!((header.comp_code, header.reason), (2, reason));
     }
+    // As long as may be, and one byte more.
+    let mut longest = message(&ping, "op", |_| {});
+    longest.body = Bytes::from(vec![0; 32_762]);
+    assert_eq!(
+        served.answers(longest.clone()).await[0].1.header.reason,
+        3002
+    );
+    longest.body = Bytes::from(vec![0; 32_763]);
+    let refused = served.manager.begin().put(COMMAND_QUEUE, longest);
+    assert_eq!(refused.expect_err("too long").reason(), 2030);
     // Replies, answers to nowhere, to unknown queues, to other queue managers and to the command queue
     // itself: dropped, and the next command is answered.
     for change in [
         &(|descriptor: &mut Descriptor| descriptor.msg_type = 2) as &dyn Fn(&mut Descriptor),
         &|descriptor| descriptor.reply_to_q = padded(""),
         &|descriptor| descriptor.reply_to_q = padded("NO.SUCH"),
+        &|descriptor| descriptor.reply_to_q = padded(MODEL),
         &|descriptor| descriptor.reply_to_q_mgr = padded("OTHER"),
         &|descriptor| descriptor.reply_to_q = padded(COMMAND_QUEUE),
     ] {
@@ -366,6 +377,7 @@ async fn what_is_no_command_is_refused_or_dropped() {
     }
     served.ask(PING_Q_MGR, Vec::new()).await;
     assert_eq!(served.manager.depth(REPLIES).expect("known"), 0);
+    assert_eq!(served.manager.depth(MODEL).expect("known"), 0);
     assert_eq!(served.manager.depth(COMMAND_QUEUE).expect("known"), 0);
     served.stop().await;
 }

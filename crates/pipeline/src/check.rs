@@ -188,6 +188,19 @@ fn check_queue_security(queue: &QueueConfig, refuse: &mut impl FnMut(String)) {
             queue.address
         ));
     }
+    // Commands are carried out as whom their message is from, and a message has room for so many: two
+    // longer names could look the same.
+    let rules = queue.rules.iter().filter_map(|rule| rule.user.as_deref());
+    let users = queue.users.iter().map(|user| user.name.as_str());
+    for name in users.chain(rules) {
+        let fits = name.len() <= USER_CHARS_MAX && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fits || name.is_empty() {
+            refuse(format!(
+                "`queue.user` or `queue.rule` has the user {name:?}, but must be 1 to {USER_CHARS_MAX} \
+                 characters of ASCII"
+            ));
+        }
+    }
     for user in &queue.users {
         if !mq_server::is_password_hash(&user.password_hash) {
             refuse(format!(
@@ -219,6 +232,8 @@ fn check_queue_security(queue: &QueueConfig, refuse: &mut impl FnMut(String)) {
 const SESSIONS_MAX: usize = 1_000;
 /// Longest message that MQ allows, in bytes (MAXMSGL).
 const MESSAGE_BYTES_MAX: u32 = 100 << 20;
+/// Longest name of a user (MQ_USER_ID_LENGTH).
+const USER_CHARS_MAX: usize = 12;
 /// Longest name of a channel (MQ_CHANNEL_NAME_LENGTH).
 const CHANNEL_CHARS_MAX: usize = 20;
 
@@ -429,6 +444,27 @@ GROUP BY business_day, account"""
                 aggregation totals: `sql`: line 1, column 21: not accepted: column 'amuont' not found
                   | SELECT account, sum(amuont) AS total
                   |                     ^
+            "#]],
+        );
+    }
+
+    #[test]
+    fn names_of_users_fit_into_a_message() {
+        check(
+            r#"
+[[queue.rule]]
+user = "twelve-chars"
+[[queue.rule]]
+user = "thirteen-char"
+[[queue.rule]]
+user = "Željka"
+[[queue.rule]]
+user = ""
+"#,
+            &expect![[r#"
+                `queue.user` or `queue.rule` has the user "thirteen-char", but must be 1 to 12 characters of ASCII
+                `queue.user` or `queue.rule` has the user "Željka", but must be 1 to 12 characters of ASCII
+                `queue.user` or `queue.rule` has the user "", but must be 1 to 12 characters of ASCII
             "#]],
         );
     }

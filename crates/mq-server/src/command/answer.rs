@@ -180,7 +180,10 @@ fn reply_queue(commander: &Commander<'_>, message: &Message) -> Option<String> {
         warn!(queue, manager, "an answer for another queue manager");
         return None;
     }
-    let Ok(status) = commander.manager().status_of(&queue) else {
+    let found = commander.manager().definition(&queue);
+    let there = found.is_ok_and(|definition| !definition.model);
+    let status = commander.manager().status_of(&queue);
+    let (true, Ok(status)) = (there, status) else {
         warn!(queue, "there is no queue for the answer to a command");
         return None;
     };

@@ -2,6 +2,10 @@ package conf;
 
 import com.ibm.mq.*;
 import com.ibm.mq.constants.CMQC;
+import com.ibm.mq.constants.CMQCFC;
+import com.ibm.mq.headers.MQDataException;
+import com.ibm.mq.headers.pcf.PCFMessage;
+import com.ibm.mq.headers.pcf.PCFMessageAgent;
 import com.ibm.mq.jms.MQConnectionFactory;
 import com.ibm.mq.jms.MQXAConnectionFactory;
 import com.ibm.msg.client.wmq.WMQConstants;
@@ -22,14 +26,15 @@ import javax.transaction.xa.Xid;
  *
  * <p>usage: java -jar mq-conformance.jar HOST PORT QMGR CHANNEL QUEUE [--queue2 NAME] [--user U
  * --password P] [--only a,b] [--skip a,b] [--all] [--list] [--messages N] [--restart-cmd 'shell
- * command that restarts the server and returns when it listens'] [--cipher SUITE] (trust store
+ * command that restarts the server and returns when it listens'] [--cipher SUITE] [--not-admin: the
+ * user may put and get, and may neither administer nor set context] (trust store
  * through the usual javax.net.ssl system properties)
  */
 public final class Conformance {
   // ------------------------------------------------------------------ configuration
   static String host, qmgr, channel, queue, queue2, user, password, restartCmd, cipher;
   static int port, bulk = 10_000;
-  static boolean all;
+  static boolean all, notAdmin;
 
   // ------------------------------------------------------------------ harness
   interface Body {
@@ -2306,6 +2311,347 @@ public final class Conformance {
                   same(null, k.receive(500), "too early");
                   ensure(k.receive(10_000) != null, "never");
                 }));
+
+    // ---- administration
+    check(
+        "pcf_ping",
+        "admin",
+        "MQCMD_PING_Q_MGR and MQCMD_INQUIRE_Q_MGR through PCFMessageAgent",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  same(qmgr, agent.getQManagerName().trim(), "queue manager of the agent");
+                  same(1, ask(agent, CMQCFC.MQCMD_PING_Q_MGR).length, "responses");
+                  PCFMessage[] r = ask(agent, CMQCFC.MQCMD_INQUIRE_Q_MGR);
+                  same(1, r.length, "responses");
+                  same(qmgr, text(r[0], CMQC.MQCA_Q_MGR_NAME), "name");
+                  ensure(r[0].getIntParameterValue(CMQC.MQIA_COMMAND_LEVEL) >= 800, "level");
+                  same(
+                      "SYSTEM.ADMIN.COMMAND.QUEUE",
+                      text(r[0], CMQC.MQCA_COMMAND_INPUT_Q_NAME),
+                      "command queue");
+                }));
+    check(
+        "pcf_inquire_q",
+        "admin",
+        "MQCMD_INQUIRE_Q: by name, generic, by type, and some attributes only",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  PCFMessage[] r =
+                      ask(
+                          agent,
+                          CMQCFC.MQCMD_INQUIRE_Q,
+                          CMQC.MQCA_Q_NAME,
+                          queue,
+                          CMQC.MQIA_Q_TYPE,
+                          CMQC.MQQT_LOCAL,
+                          CMQCFC.MQIACF_Q_ATTRS,
+                          new int[] {CMQCFC.MQIACF_ALL});
+                  same(1, r.length, "responses");
+                  same(queue, text(r[0], CMQC.MQCA_Q_NAME), "name");
+                  same(CMQC.MQQT_LOCAL, r[0].getIntParameterValue(CMQC.MQIA_Q_TYPE), "type");
+                  MQQueue q = m.accessQueue(queue, CMQC.MQOO_INQUIRE);
+                  int depth = q.getMaximumDepth(), length = q.getMaximumMessageLength();
+                  q.close();
+                  same(depth, r[0].getIntParameterValue(CMQC.MQIA_MAX_Q_DEPTH), "MAXDEPTH");
+                  same(length, r[0].getIntParameterValue(CMQC.MQIA_MAX_MSG_LENGTH), "MAXMSGL");
+                  r = ask(agent, CMQCFC.MQCMD_INQUIRE_Q, CMQC.MQCA_Q_NAME, "*");
+                  ensure(r.length >= 4, r.length + " queues");
+                  Set<String> names = new TreeSet<>();
+                  for (PCFMessage x : r) names.add(text(x, CMQC.MQCA_Q_NAME));
+                  same(r.length, names.size(), "different names");
+                  ensure(names.contains(queue) && names.contains(queue2), names + "");
+                  note(r.length + " queues");
+                  r =
+                      ask(
+                          agent,
+                          CMQCFC.MQCMD_INQUIRE_Q,
+                          CMQC.MQCA_Q_NAME,
+                          "SYSTEM.*",
+                          CMQC.MQIA_Q_TYPE,
+                          CMQC.MQQT_MODEL,
+                          CMQCFC.MQIACF_Q_ATTRS,
+                          new int[] {CMQC.MQCA_Q_NAME, CMQC.MQIA_DEFINITION_TYPE});
+                  for (PCFMessage x : r) {
+                    same(CMQC.MQQT_MODEL, x.getIntParameterValue(CMQC.MQIA_Q_TYPE), "type");
+                    same(null, x.getParameter(CMQC.MQIA_MAX_Q_DEPTH), "not asked for");
+                  }
+                }));
+    check(
+        "pcf_inquire_q_names",
+        "admin",
+        "MQCMD_INQUIRE_Q_NAMES: generic names; none that fit are an empty list",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  PCFMessage[] r =
+                      ask(
+                          agent,
+                          CMQCFC.MQCMD_INQUIRE_Q_NAMES,
+                          CMQC.MQCA_Q_NAME,
+                          "*",
+                          CMQC.MQIA_Q_TYPE,
+                          CMQC.MQQT_ALL);
+                  same(1, r.length, "responses");
+                  List<String> names = new ArrayList<>();
+                  for (String n : r[0].getStringListParameterValue(CMQCFC.MQCACF_Q_NAMES))
+                    names.add(n.trim());
+                  ensure(names.contains(queue) && names.contains(queue2), names + "");
+                  ensure(names.contains("SYSTEM.ADMIN.COMMAND.QUEUE"), names + "");
+                  ensure(
+                      names.contains(agent.getReplyQueueName().trim()), "the agent's own: " + names);
+                  note(names.size() + " names");
+                  r =
+                      ask(
+                          agent,
+                          CMQCFC.MQCMD_INQUIRE_Q_NAMES,
+                          CMQC.MQCA_Q_NAME,
+                          "NO.SUCH.*",
+                          CMQC.MQIA_Q_TYPE,
+                          CMQC.MQQT_LOCAL);
+                  same(
+                      0,
+                      r[0].getStringListParameterValue(CMQCFC.MQCACF_Q_NAMES).length,
+                      "names that fit none");
+                }));
+    check(
+        "pcf_status",
+        "admin",
+        "MQCMD_INQUIRE_Q_STATUS, MQCMD_RESET_Q_STATS and MQCMD_INQUIRE_CHANNEL_STATUS",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  Object[] reset = {CMQC.MQCA_Q_NAME, queue};
+                  ask(agent, CMQCFC.MQCMD_RESET_Q_STATS, reset);
+                  MQQueue q = m.accessQueue(queue, INOUT);
+                  put(q, "committed", PNOSYNC);
+                  put(q, "second", PNOSYNC);
+                  same("committed", get(q, NOSYNC), "got");
+                  put(q, "uncommitted", PSYNC);
+                  PCFMessage[] r =
+                      ask(agent, CMQCFC.MQCMD_INQUIRE_Q_STATUS, CMQC.MQCA_Q_NAME, queue);
+                  same(1, r.length, "responses");
+                  same(1, r[0].getIntParameterValue(CMQC.MQIA_OPEN_INPUT_COUNT), "IPPROCS");
+                  same(1, r[0].getIntParameterValue(CMQC.MQIA_OPEN_OUTPUT_COUNT), "OPPROCS");
+                  same(1, r[0].getIntParameterValue(CMQCFC.MQIACF_UNCOMMITTED_MSGS), "UNCOM");
+                  int age = r[0].getIntParameterValue(CMQCFC.MQIACF_OLDEST_MSG_AGE);
+                  ensure(age >= 0 && age < 60, "MSGAGE " + age);
+                  String date = text(r[0], CMQCFC.MQCACF_LAST_PUT_DATE);
+                  ensure(date.matches("\\d{4}-\\d\\d-\\d\\d"), "LPUTDATE " + date);
+                  String time = text(r[0], CMQCFC.MQCACF_LAST_GET_TIME);
+                  ensure(time.matches("\\d\\d\\.\\d\\d\\.\\d\\d"), "LGETTIME " + time);
+                  m.backout();
+                  r = ask(agent, CMQCFC.MQCMD_INQUIRE_Q_STATUS, CMQC.MQCA_Q_NAME, queue);
+                  same(1, r[0].getIntParameterValue(CMQC.MQIA_CURRENT_Q_DEPTH), "CURDEPTH");
+                  same(0, r[0].getIntParameterValue(CMQCFC.MQIACF_UNCOMMITTED_MSGS), "UNCOM");
+                  q.close();
+                  r = ask(agent, CMQCFC.MQCMD_RESET_Q_STATS, reset);
+                  same(2, r[0].getIntParameterValue(CMQC.MQIA_MSG_ENQ_COUNT), "puts");
+                  same(1, r[0].getIntParameterValue(CMQC.MQIA_MSG_DEQ_COUNT), "gets");
+                  same(2, r[0].getIntParameterValue(CMQC.MQIA_HIGH_Q_DEPTH), "high depth");
+                  r =
+                      ask(
+                          agent,
+                          CMQCFC.MQCMD_INQUIRE_CHANNEL_STATUS,
+                          CMQCFC.MQCACH_CHANNEL_NAME,
+                          channel);
+                  ensure(r.length >= 1, "no connection");
+                  PCFMessage own = null;
+                  for (PCFMessage x : r)
+                    if (text(x, CMQCFC.MQCACH_REMOTE_APPL_TAG).equals("mq-conformance")) own = x;
+                  ensure(own != null, "this program is not told of");
+                  same(channel, text(own, CMQCFC.MQCACH_CHANNEL_NAME), "channel");
+                  same("127.0.0.1", text(own, CMQCFC.MQCACH_CONNECTION_NAME), "address");
+                  ensure(
+                      own.getIntParameterValue(CMQCFC.MQIACH_CURRENT_SHARING_CONVS) >= 1,
+                      "conversations");
+                  if (user != null)
+                    same(user, text(own, CMQCFC.MQCACH_MCA_USER_ID), "user of the channel");
+                }));
+    check(
+        "pcf_create_change_delete",
+        "admin",
+        "MQCMD_CREATE_Q, MQCMD_CHANGE_Q, MQCMD_DELETE_Q; what was changed survives a restart",
+        () -> {
+          String name = "CONF.PCF.QUEUE";
+          Object[] q = {CMQC.MQCA_Q_NAME, name, CMQC.MQIA_Q_TYPE, CMQC.MQQT_LOCAL};
+          pcf(
+              (agent, m) -> {
+                quietly(
+                    () ->
+                        ask(
+                            agent,
+                            CMQCFC.MQCMD_DELETE_Q,
+                            CMQC.MQCA_Q_NAME,
+                            name,
+                            CMQCFC.MQIACF_PURGE,
+                            CMQCFC.MQPO_YES));
+                PCFMessage create = command(CMQCFC.MQCMD_CREATE_Q, q);
+                create.addParameter(CMQC.MQCA_Q_DESC, "made by a check");
+                create.addParameter(CMQC.MQIA_MAX_Q_DEPTH, 2);
+                create.addParameter(CMQC.MQIA_DEF_PERSISTENCE, CMQC.MQPER_PERSISTENT);
+                create.addParameter(CMQC.MQIA_BACKOUT_THRESHOLD, 3);
+                create.addParameter(CMQC.MQCA_BACKOUT_REQ_Q_NAME, queue2);
+                agent.send(create);
+                refused(agent, CMQCFC.MQRCCF_OBJECT_ALREADY_EXISTS, CMQCFC.MQCMD_CREATE_Q, q);
+                MQQueue made = m.accessQueue(name, INOUT | CMQC.MQOO_INQUIRE);
+                same(2, made.getMaximumDepth(), "MAXDEPTH");
+                put(made, "one", PNOSYNC);
+                put(made, "two", PNOSYNC);
+                reason(CMQC.MQRC_Q_FULL, "third put", () -> put(made, "three", PNOSYNC));
+                PCFMessage change = command(CMQCFC.MQCMD_CHANGE_Q, q);
+                change.addParameter(CMQC.MQIA_MAX_Q_DEPTH, 3);
+                change.addParameter(CMQC.MQIA_INHIBIT_GET, CMQC.MQQA_GET_INHIBITED);
+                agent.send(change);
+                put(made, "three", PNOSYNC);
+                reason(CMQC.MQRC_GET_INHIBITED, "get", () -> get(made, NOSYNC));
+                refused(
+                    agent,
+                    CMQCFC.MQRCCF_OBJECT_OPEN,
+                    CMQCFC.MQCMD_DELETE_Q,
+                    CMQC.MQCA_Q_NAME,
+                    name);
+                made.close();
+                refused(
+                    agent, CMQC.MQRC_Q_NOT_EMPTY, CMQCFC.MQCMD_DELETE_Q, CMQC.MQCA_Q_NAME, name);
+              });
+          if (restartCmd != null)
+            same(
+                0,
+                new ProcessBuilder("sh", "-c", restartCmd).inheritIO().start().waitFor(),
+                "restart");
+          pcf(
+              (agent, m) -> {
+                PCFMessage r = ask(agent, CMQCFC.MQCMD_INQUIRE_Q, CMQC.MQCA_Q_NAME, name)[0];
+                same("made by a check", text(r, CMQC.MQCA_Q_DESC), "DESCR");
+                same(3, r.getIntParameterValue(CMQC.MQIA_MAX_Q_DEPTH), "MAXDEPTH");
+                same(3, r.getIntParameterValue(CMQC.MQIA_BACKOUT_THRESHOLD), "BOTHRESH");
+                same(queue2, text(r, CMQC.MQCA_BACKOUT_REQ_Q_NAME), "BOQNAME");
+                same(CMQC.MQQA_GET_INHIBITED, r.getIntParameterValue(CMQC.MQIA_INHIBIT_GET), "GET");
+                same(3, r.getIntParameterValue(CMQC.MQIA_CURRENT_Q_DEPTH), "CURDEPTH");
+                ask(
+                    agent,
+                    CMQCFC.MQCMD_DELETE_Q,
+                    CMQC.MQCA_Q_NAME,
+                    name,
+                    CMQCFC.MQIACF_PURGE,
+                    CMQCFC.MQPO_YES);
+                reason(CMQC.MQRC_UNKNOWN_OBJECT_NAME, "open", () -> m.accessQueue(name, IN));
+              });
+        });
+    check(
+        "pcf_clear",
+        "admin",
+        "MQCMD_CLEAR_Q: 4004 while it is open, 2055 while uncommitted, then it is empty",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  Object[] clear = {CMQC.MQCA_Q_NAME, queue};
+                  MQQueue q = m.accessQueue(queue, OUT);
+                  for (int i = 0; i < 100; i++) put(q, "message " + i, PNOSYNC);
+                  refused(agent, CMQCFC.MQRCCF_OBJECT_OPEN, CMQCFC.MQCMD_CLEAR_Q, clear);
+                  put(q, "uncommitted", PSYNC);
+                  q.close();
+                  refused(agent, CMQC.MQRC_Q_NOT_EMPTY, CMQCFC.MQCMD_CLEAR_Q, clear);
+                  m.commit();
+                  ask(agent, CMQCFC.MQCMD_CLEAR_Q, clear);
+                  MQQueue empty = m.accessQueue(queue, IN | CMQC.MQOO_INQUIRE);
+                  same(0, empty.getCurrentDepth(), "depth");
+                  reason(CMQC.MQRC_NO_MSG_AVAILABLE, "get", () -> get(empty, NOSYNC));
+                  empty.close();
+                }));
+    check(
+        "pcf_unknown_command",
+        "admin",
+        "a command that is not served -> 3007; a parameter that it does not have -> 3014, 3015",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  refused(agent, CMQCFC.MQRCCF_CFH_COMMAND_ERROR, 9999);
+                  refused(
+                      agent,
+                      CMQCFC.MQRCCF_CFIN_PARM_ID_ERROR,
+                      CMQCFC.MQCMD_PING_Q_MGR,
+                      CMQC.MQIA_Q_TYPE,
+                      CMQC.MQQT_LOCAL);
+                  refused(
+                      agent,
+                      CMQCFC.MQRCCF_CFST_PARM_ID_ERROR,
+                      CMQCFC.MQCMD_CLEAR_Q,
+                      CMQC.MQCA_Q_NAME,
+                      queue,
+                      CMQC.MQCA_Q_DESC,
+                      "none");
+                  ask(agent, CMQCFC.MQCMD_PING_Q_MGR);
+                }));
+    check(
+        "pcf_not_authorized",
+        "admin",
+        "without the right -> 2035, also by way of another one's context (only with --not-admin)",
+        () -> {
+          if (!notAdmin) throw new Skip("no --not-admin");
+          with(
+              OUT,
+              (m, unused) -> {
+                try {
+                  // It asks for the queue manager at once.
+                  new PCFMessageAgent(m);
+                  throw new AssertionError("the agent was answered");
+                } catch (MQDataException e) {
+                  same(CMQC.MQRC_NOT_AUTHORIZED, e.reasonCode, "reason of the agent");
+                }
+                String commands = "SYSTEM.ADMIN.COMMAND.QUEUE";
+                m.accessQueue(commands, OUT).close();
+                for (int context :
+                    new int[] {
+                      CMQC.MQOO_SET_IDENTITY_CONTEXT,
+                      CMQC.MQOO_SET_ALL_CONTEXT,
+                      CMQC.MQOO_PASS_IDENTITY_CONTEXT,
+                      CMQC.MQOO_PASS_ALL_CONTEXT
+                    })
+                  reason(
+                      CMQC.MQRC_NOT_AUTHORIZED,
+                      "open with context " + context,
+                      () -> m.accessQueue(commands, OUT | context));
+                for (int context :
+                    new int[] {
+                      CMQC.MQPMO_SET_IDENTITY_CONTEXT,
+                      CMQC.MQPMO_SET_ALL_CONTEXT,
+                      CMQC.MQPMO_PASS_IDENTITY_CONTEXT,
+                      CMQC.MQPMO_PASS_ALL_CONTEXT
+                    }) {
+                  MQPutMessageOptions p = pmo(PNOSYNC | context);
+                  p.contextReference = m.accessQueue(queue, IN | CMQC.MQOO_SAVE_ALL_CONTEXT);
+                  reason(
+                      CMQC.MQRC_NOT_AUTHORIZED,
+                      "MQPUT1 with context " + context,
+                      () -> m.put(commands, text("x"), p));
+                }
+              });
+        });
+    check(
+        "pcf_no_such_queue",
+        "admin",
+        "commands about a queue that is not there -> 2085",
+        () ->
+            pcf(
+                (agent, m) -> {
+                  for (int command :
+                      new int[] {
+                        CMQCFC.MQCMD_INQUIRE_Q,
+                        CMQCFC.MQCMD_INQUIRE_Q_STATUS,
+                        CMQCFC.MQCMD_RESET_Q_STATS,
+                        CMQCFC.MQCMD_CLEAR_Q,
+                        CMQCFC.MQCMD_DELETE_Q
+                      })
+                    refused(
+                        agent,
+                        CMQC.MQRC_UNKNOWN_OBJECT_NAME,
+                        command,
+                        CMQC.MQCA_Q_NAME,
+                        "NO.SUCH.QUEUE.X");
+                }));
   }
 
   /** A channel table names the cipher as a CipherSpec. */
@@ -2358,6 +2704,67 @@ public final class Conformance {
     };
   }
 
+  // ------------------------------------------------------------------ PCF helpers
+  interface PBody {
+    void run(PCFMessageAgent agent, MQQueueManager m) throws Exception;
+  }
+
+  static void pcf(PBody b) throws Exception {
+    MQQueueManager m = qm();
+    PCFMessageAgent agent = null;
+    try {
+      agent = new PCFMessageAgent(m);
+      agent.setWaitInterval(20);
+      b.run(agent, m);
+    } finally {
+      PCFMessageAgent a = agent;
+      if (a != null) quietly(a::disconnect);
+      quietly(m::disconnect);
+    }
+  }
+
+  /** A command; parameters are identifiers and values in turn. */
+  static PCFMessage command(int command, Object... parameters) {
+    PCFMessage p = new PCFMessage(command);
+    for (int i = 0; i < parameters.length; i += 2) {
+      int id = (Integer) parameters[i];
+      if (parameters[i + 1] instanceof Integer n) p.addParameter(id, (int) n);
+      else if (parameters[i + 1] instanceof int[] n) p.addParameter(id, n);
+      else p.addParameter(id, (String) parameters[i + 1]);
+    }
+    return p;
+  }
+
+  static PCFMessage[] ask(PCFMessageAgent agent, int command, Object... parameters)
+      throws Exception {
+    PCFMessage[] r = agent.send(command(command, parameters));
+    for (int i = 0; i < r.length; i++) {
+      same(CMQCFC.MQCFT_RESPONSE, r[i].getType(), "type");
+      same(command, r[i].getCommand(), "command");
+      same(i + 1, r[i].getMsgSeqNumber(), "sequence");
+      boolean last = i + 1 == r.length;
+      same(last ? CMQCFC.MQCFC_LAST : CMQCFC.MQCFC_NOT_LAST, r[i].getControl(), "control");
+    }
+    return r;
+  }
+
+  static void refused(PCFMessageAgent agent, int want, int command, Object... parameters)
+      throws Exception {
+    try {
+      agent.send(command(command, parameters));
+    } catch (MQDataException e) {
+      same(CMQC.MQCC_FAILED, e.completionCode, "completion code");
+      same(want, e.reasonCode, "reason of command " + command);
+      note("reason " + e.reasonCode);
+      return;
+    }
+    throw new AssertionError("command " + command + ": expected reason " + want + ", it succeeded");
+  }
+
+  static String text(PCFMessage r, int id) throws Exception {
+    return r.getStringParameterValue(id).trim();
+  }
+
   // ------------------------------------------------------------------ main
   public static void main(String[] a) throws Exception {
     define();
@@ -2377,6 +2784,7 @@ public final class Conformance {
         case "--cipher" -> cipher = a[++i];
         case "--limit" -> limit = Integer.parseInt(a[++i]);
         case "--all" -> all = true;
+        case "--not-admin" -> notAdmin = true;
         case "--list" -> list = true;
         default -> pos.add(a[i]);
       }
@@ -2388,7 +2796,7 @@ public final class Conformance {
       System.err.println(
           "usage: HOST PORT QMGR CHANNEL QUEUE [--queue2 Q] [--user U --password P] [--only a,b]"
               + " [--skip a,b] [--all] [--list] [--messages N] [--restart-cmd C] [--cipher S]"
-              + " [--limit S]");
+              + " [--limit S] [--not-admin]");
       System.exit(2);
     }
     host = pos.get(0);

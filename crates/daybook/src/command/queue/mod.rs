@@ -1,4 +1,11 @@
-//! `daybook queue`: the queue manager in a process of its own.
+//! `daybook queue`: the queue manager in a process of its own, and looking after queues.
+
+mod admin;
+mod browse;
+mod define;
+mod list;
+mod rfh2;
+mod transfer;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -7,13 +14,57 @@ use std::time::Instant;
 use pipeline::QueueProcess;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Global, QueueAction, QueueArgs};
+use crate::cli::{ConnectArgs, Global, QueueAction, QueueArgs};
+use admin::Admin;
 
 pub(crate) async fn run(global: &Global, args: QueueArgs) -> anyhow::Result<ExitCode> {
-    match args.action {
-        None => serve(global).await,
-        Some(QueueAction::Password) => password(),
+    let Some(action) = args.action else {
+        return serve(global).await;
+    };
+    match &action {
+        QueueAction::Password => return password(),
+        QueueAction::List(args) => {
+            list::run(&mut administer(global, &args.connect).await?, args).await?;
+        }
+        QueueAction::Define(args) => {
+            define::define(&mut administer(global, &args.connect).await?, args).await?;
+        }
+        QueueAction::Alter(args) => {
+            define::alter(&mut administer(global, &args.connect).await?, args).await?;
+        }
+        QueueAction::Delete(args) => {
+            define::delete(&mut administer(global, &args.connect).await?, args).await?;
+        }
+        QueueAction::Purge(args) => {
+            define::purge(&mut administer(global, &args.connect).await?, args).await?;
+        }
+        QueueAction::Browse(args) => {
+            let (_connection, mut session) = connect(global, &args.connect).await?;
+            browse::run(&mut session, args).await?;
+        }
+        QueueAction::Move(args) => {
+            let (_connection, mut session) = connect(global, &args.connect).await?;
+            transfer::run_move(&mut session, args).await?;
+        }
+        QueueAction::Replay(args) => {
+            let (_connection, mut session) = connect(global, &args.connect).await?;
+            transfer::run_replay(&mut session, args).await?;
+        }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The queue manager that is meant: the configuration's unless another one is named.
+async fn connect(
+    global: &Global,
+    args: &ConnectArgs,
+) -> anyhow::Result<(mq_client::Connection, mq_client::Session)> {
+    let config = global.read_config()?.queue;
+    admin::connect(args, config.address, &config.channel, config.tls.is_some()).await
+}
+
+async fn administer(global: &Global, args: &ConnectArgs) -> anyhow::Result<Admin> {
+    Admin::new(connect(global, args).await?).await
 }
 
 fn password() -> anyhow::Result<ExitCode> {
