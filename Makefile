@@ -3,6 +3,7 @@
 # make test   everything CI runs
 # make soak   the long trials in full
 # make bench  open-loop benchmarks against a pipeline of their own
+# make fuzz   random bytes against what reads clients' bytes, ten minutes a target
 # make fmt    format
 
 SHELL := /bin/bash
@@ -11,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/daybook/target
 DAYBOOK := $(CARGO_TARGET_DIR)/release/daybook
 PAGE_SOURCES := $(shell find page -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: build up page test soak bench fmt prerequisites
+.PHONY: build up page test soak bench fuzz fmt prerequisites
 
 build: prerequisites page
 	@[ -d "$(CARGO_TARGET_DIR)/release/deps" ] || echo "A first build compiles some 400 crates: 15 to 25 minutes on two cores. The next ones take a minute or two."
@@ -36,6 +37,9 @@ soak: build
 
 bench: build
 	bench/run.sh $(DAYBOOK)
+
+fuzz:
+	scripts/fuzz.sh
 
 fmt:
 	cargo fmt --all

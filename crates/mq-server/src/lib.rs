@@ -44,4 +44,5 @@ pub use options::{Channel, ServerOptions};
 pub use security::{
     Permission, Right, Rule, Security, User, Verdict, hash_password, is_password_hash,
 };
+pub use selector::{Selector, SelectorError};
 pub use tls::{Tls, TlsError, TlsFiles};

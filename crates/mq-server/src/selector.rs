@@ -16,7 +16,7 @@ use queue_manager::{Condition, Message};
 
 pub(crate) use evaluate::Value;
 use parse::Expression;
-pub(crate) use parse::SelectorError;
+pub use parse::SelectorError;
 
 /// Longest selector in bytes (IBM MQ's MQ_SELECTOR_LENGTH).
 pub(crate) const SELECTOR_BYTES_MAX: usize = 10_240;
@@ -25,20 +25,36 @@ pub(crate) const DEPTH_MAX: usize = 100;
 /// Most AND, OR and arithmetic operators.
 pub(crate) const OPERATORS_MAX: usize = 1_000;
 
+/// A selector that was read.
+#[derive(Debug, Clone)]
+pub struct Selector(Arc<Expression>);
+
+impl Selector {
+    /// Reads a selector.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectorError`]: the text is none, or is longer or deeper than is allowed.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        Ok(Self(Arc::new(parse::parse(text)?)))
+    }
+
+    /// Whether it is true of a message; neither false nor unknown.
+    pub fn is_true_of(&self, message: &Message) -> bool {
+        let properties = rfh2::Properties::of(message);
+        evaluate::is_true(&self.0, &|name| properties.get(name))
+    }
+}
+
 /// A condition for the queue manager.
 pub(crate) fn condition(text: &str) -> Result<Condition, SelectorError> {
-    let expression = parse::parse(text)?;
+    let selector = Selector::parse(text)?;
     Ok(Arc::new(move |message: &Message| {
-        matches(&expression, message)
+        selector.is_true_of(message)
     }))
 }
 
 /// When a message with a JMS delivery delay may be got, in milliseconds since 1970.
 pub(crate) fn delivery_time(body: &[u8], encoding: i32) -> Option<i64> {
     rfh2::delivery_time(body, encoding)
-}
-
-fn matches(expression: &Expression, message: &Message) -> bool {
-    let properties = rfh2::Properties::of(message);
-    evaluate::is_true(expression, &|name| properties.get(name))
 }

@@ -4,17 +4,28 @@ use super::{DEPTH_MAX, OPERATORS_MAX, SELECTOR_BYTES_MAX};
 
 /// The text is no selector. Retrying the same text does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SelectorError {
+#[non_exhaustive]
+pub enum SelectorError {
+    /// It is longer than MQ_SELECTOR_LENGTH.
     #[error("the selector has {bytes} bytes, {SELECTOR_BYTES_MAX} are allowed")]
-    TooLong { bytes: usize },
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Parentheses, NOT and signs are nested too deep.
     #[error("the selector nests deeper than {DEPTH_MAX}")]
     TooDeep,
+    /// There are too many AND, OR and arithmetic operators.
     #[error("the selector has more than {OPERATORS_MAX} operators")]
     TooManyOperators,
+    /// The grammar has no such thing here.
     #[error("at byte {at}: {found} where {expected} must be")]
     Unexpected {
+        /// Place in the text, from 0.
         at: usize,
+        /// What is there.
         found: String,
+        /// What could be.
         expected: &'static str,
     },
 }
