@@ -66,7 +66,7 @@ pub struct QueueStatus {
     pub bytes: usize,
     /// Messages got and not yet committed.
     pub uncommitted_gets: usize,
-    /// Messages whose commit is on its way to the disk.
+    /// Messages put and not yet committed; `depth` does not have them.
     pub uncommitted_puts: usize,
     /// Handles that may get (IPPROCS).
     pub open_inputs: usize,
@@ -555,19 +555,20 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends the commit to the log; the receiver answers when it is durable and visible.
+    /// Appends the commit to the log; the receiver answers when it is durable and visible. `reserved`
+    /// is the puts' room: the commit's when it succeeds, the caller's when not.
     pub(crate) fn commit(
         &self,
         puts: Vec<Put>,
         gets: Vec<Got>,
         declared: Vec<Declared>,
+        reserved: Reserved,
     ) -> Result<oneshot::Receiver<()>, QueueError> {
         let (done, wait) = oneshot::channel();
         let mut state = self.lock();
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
         }
-        let reserved = reserve(&mut state, &puts)?;
         let puts = self.place(&mut state, puts);
         let durable_gets = durable(&gets);
         let in_log = puts.iter().any(|put| put.message.descriptor.persistent)
@@ -585,7 +586,7 @@ impl Inner {
                     encode_commit(&persistent, &durable_gets, &declared, name)
                 }
             };
-            self.append(&mut state, &record, &reserved)?
+            self.log.append(&[&record]).map_err(stopped)?
         } else {
             // Nothing for the disk: visible at once, but not before what was committed earlier.
             match state.in_flight.back() {
@@ -644,23 +645,6 @@ impl Inner {
         placed.collect()
     }
 
-    /// Appends, and gives the reserved room back when that is not possible.
-    fn append(
-        &self,
-        state: &mut State,
-        record: &[u8],
-        reserved: &Reserved,
-    ) -> Result<Position, QueueError> {
-        self.log.append(&[record]).map_err(|source| {
-            for (queue, messages, bytes) in reserved {
-                if let Ok(queue) = state.queue(queue) {
-                    queue.release(*messages, *bytes);
-                }
-            }
-            stopped(source)
-        })
-    }
-
     /// Writes a unit of work to the log that will be decided later. Its persistent messages
     /// survive; those that are not, do not survive a restart before the decision.
     pub(crate) fn prepare(
@@ -668,6 +652,7 @@ impl Inner {
         xid: &[u8],
         puts: Vec<Put>,
         gets: &[Got],
+        reserved: Reserved,
     ) -> Result<oneshot::Receiver<()>, QueueError> {
         let (done, wait) = oneshot::channel();
         let mut state = self.lock();
@@ -684,14 +669,13 @@ impl Inner {
                 bytes: 0,
             });
         }
-        let reserved = reserve(&mut state, &puts)?;
         let puts = self.place(&mut state, puts);
         let gets = gets
             .iter()
             .map(|got| (Arc::clone(&got.queue), got.sequence));
         let gets: Vec<(Arc<str>, u64)> = gets.collect();
         let record = encode_prepare(xid, &puts, &gets, &self.options.name);
-        let position = self.append(&mut state, &record, &reserved)?;
+        let position = self.log.append(&[&record]).map_err(stopped)?;
         state.in_flight.push_back(InFlight {
             position,
             record: Record::Prepare {
@@ -748,9 +732,10 @@ impl Inner {
         }
     }
 
-    /// Returns messages to their queues, with their backout count raised.
-    pub(crate) fn back_out(&self, gets: &[Got]) {
+    /// Returns messages to their queues, with their backout count raised, and the room of puts.
+    pub(crate) fn back_out(&self, gets: &[Got], reserved: &Reserved) {
         let mut state = self.lock();
+        state.release(reserved);
         let mut counts = Vec::with_capacity(gets.len());
         for got in gets {
             let Ok(queue) = state.queue(&got.queue) else {
@@ -791,24 +776,6 @@ fn durable(gets: &[Got]) -> Vec<(Arc<str>, u64)> {
     persistent
         .map(|got| (Arc::clone(&got.queue), got.sequence))
         .collect()
-}
-
-/// Room for all puts, or none of it.
-fn reserve(state: &mut State, puts: &[Put]) -> Result<Reserved, QueueError> {
-    let mut reserved = Reserved::new();
-    for run in puts.chunk_by(|a, b| a.queue == b.queue) {
-        let Some(first) = run.first() else { continue };
-        let bytes = run.iter().map(|put| put.message.body.len()).sum();
-        let queue = state.queue(&first.queue)?;
-        if let Err(full) = queue.reserve(run.len(), bytes) {
-            for (queue, messages, bytes) in reserved {
-                state.queue(&queue)?.release(messages, bytes);
-            }
-            return Err(full);
-        }
-        reserved.push((first.queue.clone(), run.len(), bytes));
-    }
-    Ok(reserved)
 }
 
 /// Makes visible what became durable. Ends with the log or with the last handle.

@@ -58,7 +58,8 @@ pub(crate) struct Queue {
     expiries: BTreeSet<(i64, Cursor)>,
     /// Got, and not yet committed.
     taken: HashMap<u64, Stored, foldhash::fast::RandomState>,
-    /// Messages and bytes of commits that are on their way to disk: they count for the limits.
+    /// Messages and bytes that were put and are not committed, or whose commit is on its way to disk:
+    /// they count for the limits.
     incoming: (usize, usize),
     bytes: usize,
     pub(crate) puts_total: u64,
@@ -387,14 +388,19 @@ impl State {
             })
     }
 
+    /// Gives reserved room back. A queue that is gone needs none.
+    pub(crate) fn release(&mut self, reserved: &Reserved) {
+        for (queue, messages, bytes) in reserved {
+            if let Some(queue) = self.queues.get_mut(&**queue) {
+                queue.release(*messages, *bytes);
+            }
+        }
+    }
+
     /// Makes visible what is durable, in log order.
     pub(crate) fn apply_durable(&mut self, durable: Position) {
         while let Some(next) = self.in_flight.pop_front_if(|next| next.position <= durable) {
-            for (queue, messages, bytes) in &next.reserved {
-                if let Some(queue) = self.queues.get_mut(&**queue) {
-                    queue.release(*messages, *bytes);
-                }
-            }
+            self.release(&next.reserved);
             self.apply(next.record, next.position);
             if let Some(done) = next.done {
                 // Nobody waits any more when the caller was cancelled.
@@ -478,7 +484,7 @@ impl State {
         }
         let mut reserved = Reserved::new();
         for put in &puts {
-            if !self.queues.contains_key(&*put.queue) {
+            if !self.queues.contains_key(&*put.queue) && put.message.descriptor.persistent {
                 self.define(QueueDefinition::new(&put.queue));
             }
             if let Some(queue) = self.queues.get_mut(&*put.queue) {
@@ -502,11 +508,7 @@ impl State {
     fn apply_resolve(&mut self, xid: &Bytes, commit: bool, gets: Vec<(Arc<str>, u64)>) {
         let prepared = self.prepared.remove(xid);
         if let Some(prepared) = &prepared {
-            for (queue, messages, bytes) in &prepared.reserved {
-                if let Some(queue) = self.queues.get_mut(&**queue) {
-                    queue.release(*messages, *bytes);
-                }
-            }
+            self.release(&prepared.reserved);
         }
         if commit {
             // Also when the record that prepared it is gone: a message may have been carried on.
@@ -534,6 +536,10 @@ impl State {
             self.sequence_next = self.sequence_next.max(message.sequence + 1);
             if last.as_ref() != Some(&name) {
                 if !self.queues.contains_key(&*name) {
+                    // A temporary queue that was closed meanwhile takes its messages with it.
+                    if !message.descriptor.persistent {
+                        continue;
+                    }
                     self.define(QueueDefinition::new(&name));
                 }
                 last = Some(Arc::clone(&name));

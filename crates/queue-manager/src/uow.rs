@@ -11,7 +11,7 @@ use crate::ledger::Declared;
 use crate::manager::{Inner, now_micros};
 use crate::message::{Message, MsgId, NewMessage};
 use crate::selection::{Found, Selection};
-use crate::state::Queue;
+use crate::state::{Queue, Reserved, State};
 
 /// A get that waits for its commit.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct UnitOfWork {
     inner: Arc<Inner>,
     puts: Vec<Put>,
     put_bytes: usize,
+    /// Room on the queues that the puts go to.
+    reserved: Reserved,
     gets: Vec<Got>,
     declared: Vec<Declared>,
 }
@@ -47,6 +49,7 @@ impl UnitOfWork {
             inner,
             puts: Vec::new(),
             put_bytes: 0,
+            reserved: Reserved::new(),
             gets: Vec::new(),
             declared: Vec::new(),
         }
@@ -63,21 +66,16 @@ impl UnitOfWork {
         });
     }
 
-    /// Puts a persistent message (MQPUT under syncpoint); visible to others after the commit.
+    /// Puts a message (MQPUT under syncpoint); visible to others after the commit. Its room on the
+    /// queue is taken now.
     ///
     /// # Errors
     ///
-    /// Unknown queue, message too big, or the unit of work is full: nothing was added then.
+    /// Unknown queue, puts are inhibited, the message is too big, the queue or the unit of work is
+    /// full: nothing was added then.
     pub fn put(&mut self, queue: &str, message: NewMessage) -> Result<(), QueueError> {
-        let bytes = message.body.len();
-        self.check_put(queue, bytes, message.descriptor.persistent)?;
-        self.check_room(1, bytes)?;
-        self.put_bytes += bytes;
-        self.puts.push(Put {
-            queue: queue.into(),
-            message,
-        });
-        Ok(())
+        let queue = queue.into();
+        self.add(vec![Put { queue, message }], false).map(drop)
     }
 
     /// Puts many messages to one queue: all are added, or none.
@@ -86,37 +84,68 @@ impl UnitOfWork {
     ///
     /// As [`UnitOfWork::put`].
     pub fn put_all(&mut self, queue: &str, messages: Vec<NewMessage>) -> Result<(), QueueError> {
-        let largest = messages.iter().map(|message| message.body.len()).max();
-        let persistent = messages.iter().any(|put| put.descriptor.persistent);
-        self.check_put(queue, largest.unwrap_or(0), persistent)?;
-        let bytes = messages.iter().map(|message| message.body.len()).sum();
-        self.check_room(messages.len(), bytes)?;
-        self.put_bytes += bytes;
         let queue: Arc<str> = queue.into();
-        self.puts.extend(messages.into_iter().map(|message| Put {
+        let puts = messages.into_iter().map(|message| Put {
             queue: Arc::clone(&queue),
             message,
-        }));
-        Ok(())
+        });
+        self.add(puts.collect(), false).map(drop)
     }
 
-    fn check_put(&self, queue: &str, bytes: usize, persistent: bool) -> Result<(), QueueError> {
-        let mut state = self.inner.lock();
+    /// Puts a message to each of several queues, for instance those of a topic's subscriptions: all
+    /// are added, or none. Queues that are not there any more are left out. Says how many were added.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnitOfWork::put`].
+    pub fn put_each(&mut self, copies: Vec<(Arc<str>, NewMessage)>) -> Result<usize, QueueError> {
+        let puts = copies
+            .into_iter()
+            .map(|(queue, message)| Put { queue, message });
+        self.add(puts.collect(), true)
+    }
+
+    /// Checks all, then reserves all, then adds all.
+    fn add(&mut self, mut puts: Vec<Put>, leave_out: bool) -> Result<usize, QueueError> {
+        let inner = Arc::clone(&self.inner);
+        let mut state = inner.lock();
         if state.stopped {
             return Err(QueueError::Stopped { source: None });
         }
-        let found = state.queue(queue)?;
-        let bytes_max = found.definition.message_bytes_max;
-        let queue = || queue.to_owned();
-        if found.definition.put_inhibited {
-            Err(QueueError::PutInhibited { queue: queue() })
-        } else if found.temporary && persistent {
-            Err(QueueError::PersistentNotAllowed { queue: queue() })
-        } else if bytes > bytes_max {
-            Err(QueueError::MessageTooBig { bytes, bytes_max })
-        } else {
-            Ok(())
+        if leave_out {
+            puts.retain(|put| state.queues.contains_key(&*put.queue));
         }
+        let runs = || puts.chunk_by(|a, b| a.queue == b.queue);
+        for run in runs() {
+            check_put(&mut state, run)?;
+        }
+        let bytes = puts.iter().map(|put| put.message.body.len()).sum();
+        self.check_room(puts.len(), bytes)?;
+        let mut reserved = Reserved::new();
+        for run in runs() {
+            let Some(first) = run.first() else { continue };
+            let bytes = run.iter().map(|put| put.message.body.len()).sum();
+            let queue = state.queue(&first.queue)?;
+            if let Err(full) = queue.reserve(run.len(), bytes) {
+                state.release(&reserved);
+                return Err(full);
+            }
+            reserved.push((Arc::clone(&first.queue), run.len(), bytes));
+        }
+        drop(state);
+        for (queue, messages, bytes) in reserved {
+            match self.reserved.last_mut() {
+                Some(last) if last.0 == queue => {
+                    last.1 += messages;
+                    last.2 += bytes;
+                }
+                _ => self.reserved.push((queue, messages, bytes)),
+            }
+        }
+        self.put_bytes += bytes;
+        let added = puts.len();
+        self.puts.append(&mut puts);
+        Ok(added)
     }
 
     fn check_room(&self, messages: usize, bytes: usize) -> Result<(), QueueError> {
@@ -243,7 +272,14 @@ impl UnitOfWork {
                 return Ok(Found::Refused(Box::new(message)));
             }
             let put = self.puts.remove(index);
-            self.put_bytes -= put.message.body.len();
+            let bytes = put.message.body.len();
+            self.put_bytes -= bytes;
+            let mut reserved = self.reserved.iter_mut();
+            if let Some(of) = reserved.find(|of| of.0 == put.queue && of.1 > 0 && of.2 >= bytes) {
+                of.1 -= 1;
+                of.2 -= bytes;
+            }
+            found.release(1, bytes);
             return Ok(Found::Got(Box::new(message)));
         }
         let found = found.take_matching(selection, accept);
@@ -297,8 +333,10 @@ impl UnitOfWork {
     /// out then.
     pub async fn prepare(mut self, xid: &[u8]) -> Result<(), QueueError> {
         let puts = std::mem::take(&mut self.puts);
-        let wait = self.inner.prepare(xid, puts, &self.gets)?;
+        let reserved = self.reserved.clone();
+        let wait = self.inner.prepare(xid, puts, &self.gets, reserved)?;
         self.gets.clear();
+        self.reserved.clear();
         self.inner.wait_committed(wait).await
     }
 
@@ -314,7 +352,6 @@ impl UnitOfWork {
     ///
     /// # Errors
     ///
-    /// [`QueueError::QueueFull`]: nothing was committed, and it is backed out.
     /// [`QueueError::Stopped`]: whether it is committed is unknown until the next start.
     pub async fn commit(mut self) -> Result<(), QueueError> {
         if self.messages() == 0 {
@@ -322,14 +359,37 @@ impl UnitOfWork {
         }
         let puts = std::mem::take(&mut self.puts);
         let declared = std::mem::take(&mut self.declared);
-        let wait = self.inner.commit(puts, self.gets.clone(), declared)?;
+        let (gets, reserved) = (self.gets.clone(), self.reserved.clone());
+        let wait = self.inner.commit(puts, gets, declared, reserved)?;
         // From here on the log decides: dropping must not back out.
         self.gets.clear();
+        self.reserved.clear();
         self.inner.wait_committed(wait).await
     }
 
     /// Undoes everything (MQBACK): gets return to their place with their backout count raised.
     pub fn back_out(self) {}
+}
+
+/// Whether a queue takes these messages, which are all for it.
+fn check_put(state: &mut State, run: &[Put]) -> Result<(), QueueError> {
+    let Some(first) = run.first() else {
+        return Ok(());
+    };
+    let found = state.queue(&first.queue)?;
+    let bytes = run.iter().map(|put| put.message.body.len()).max();
+    let (bytes, bytes_max) = (bytes.unwrap_or(0), found.definition.message_bytes_max);
+    let persistent = |put: &Put| put.message.descriptor.persistent;
+    let queue = || first.queue.to_string();
+    if found.definition.put_inhibited {
+        Err(QueueError::PutInhibited { queue: queue() })
+    } else if found.temporary && run.iter().any(persistent) {
+        Err(QueueError::PersistentNotAllowed { queue: queue() })
+    } else if bytes > bytes_max {
+        Err(QueueError::MessageTooBig { bytes, bytes_max })
+    } else {
+        Ok(())
+    }
 }
 
 fn check_get(queue: &Queue) -> Result<(), QueueError> {
@@ -343,8 +403,8 @@ fn check_get(queue: &Queue) -> Result<(), QueueError> {
 
 impl Drop for UnitOfWork {
     fn drop(&mut self) {
-        if !self.gets.is_empty() {
-            self.inner.back_out(&self.gets);
+        if !self.gets.is_empty() || !self.reserved.is_empty() {
+            self.inner.back_out(&self.gets, &self.reserved);
         }
     }
 }

@@ -494,3 +494,102 @@ async fn a_waiter_for_one_message_is_not_satisfied_by_others() {
     .await;
     assert_eq!(waiting.await.expect("ends"), "mine");
 }
+
+/// MQRC_Q_FULL comes from the put, not from the commit that relies on it.
+#[tokio::test]
+async fn room_is_taken_by_the_put_and_given_back_by_whatever_undoes_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = options(dir.path());
+    options.queues[0].depth_max = 2;
+    options.queues[0].bytes_max = 100;
+    let manager = start(&options).await;
+    let is_full = |what: &str| {
+        let full = manager.begin().put(QUEUE, text("x"));
+        let full = full.expect_err(what).reason();
+        assert_eq!(full, 2053, "{what}");
+        let status = manager.status_of(QUEUE).expect("known");
+        assert_eq!((status.depth, status.uncommitted_puts), (0, 2), "{what}");
+    };
+    let has_room = |what: &str| {
+        let status = manager.status_of(QUEUE).expect("known");
+        assert_eq!((status.depth, status.uncommitted_puts), (0, 0), "{what}");
+        let mut unit = manager.begin();
+        let bytes = "x".repeat(50);
+        unit.put(QUEUE, text(&bytes)).expect("first");
+        unit.put(QUEUE, text(&bytes)).expect("second");
+    };
+    let fill = || {
+        let mut unit = manager.begin();
+        unit.put(QUEUE, text("a")).expect("first");
+        unit.put(QUEUE, not_persistent("b")).expect("second");
+        unit
+    };
+    let unit = fill();
+    is_full("uncommitted");
+    unit.back_out();
+    has_room("backed out");
+
+    let mut unit = fill();
+    for _ in 0..2 {
+        let own = unit.get_matching(QUEUE, &Selection::default(), &mut |_| true);
+        assert!(matches!(own, Ok(Found::Got(_))), "{own:?}");
+    }
+    has_room("got by itself");
+    drop(unit);
+    has_room("got by itself, and dropped");
+
+    fill().prepare(b"x").await.expect("prepares");
+    is_full("prepared");
+    fill_is_refused(&manager);
+    manager.resolve(b"x", false).await.expect("rolls back");
+    has_room("rolled back");
+
+    // All or none, and what is gone is left out.
+    let other = manager.open(MODEL, OpenMode::default(), "OTHER.*");
+    let other = other.expect("made");
+    let copies = |count| {
+        let mut copies = vec![(Arc::clone(other.name()), not_persistent("c"))];
+        copies.extend((0..count).map(|_| (Arc::from(QUEUE), not_persistent("c"))));
+        copies.push((Arc::from("GONE"), not_persistent("c")));
+        copies
+    };
+    let mut unit = manager.begin();
+    assert_eq!(unit.put_each(copies(3)).expect_err("full").reason(), 2053);
+    assert_eq!(unit.messages(), 0);
+    has_room("none was put");
+    assert_eq!(unit.put_each(copies(2)).expect("fits"), 3);
+    is_full("one to each");
+    unit.commit().await.expect("commits");
+    assert_eq!(manager.depth(QUEUE).expect("known"), 2);
+    assert_eq!(manager.depth(other.name()).expect("known"), 1);
+}
+
+fn fill_is_refused(manager: &QueueManager) {
+    let mut unit = manager.begin();
+    let all = unit.put_all(QUEUE, vec![text("a"), text("b")]);
+    assert_eq!(all.expect_err("full").reason(), 2053);
+    assert_eq!(unit.messages(), 0);
+}
+
+/// A commit on its way to the disk does not make a temporary queue again that was closed meanwhile.
+#[tokio::test]
+async fn a_temporary_queue_that_is_closed_stays_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manager = start(&options(dir.path())).await;
+    for _ in 0..100 {
+        let made = manager.open(MODEL, OpenMode::default(), "TEMPORARY");
+        let made = made.expect("made");
+        let mut unit = manager.begin();
+        unit.put("TEMPORARY", not_persistent("late")).expect("puts");
+        unit.put(QUEUE, text("to the disk")).expect("puts");
+        let commit = tokio::spawn(unit.commit());
+        tokio::task::yield_now().await;
+        drop(made);
+        commit.await.expect("ends").expect("commits");
+        let known = manager.status_of("TEMPORARY");
+        assert!(
+            matches!(known, Err(QueueError::UnknownQueue { .. })),
+            "{known:?}"
+        );
+    }
+}

@@ -154,8 +154,8 @@ async fn each_limit_holds_at_its_number() {
 
     put(&manager, &["4"]).await;
     let mut unit = manager.begin();
-    unit.put(QUEUE, message("5")).expect("puts");
-    let full = unit.commit().await.expect_err("full");
+    let full = unit.put(QUEUE, message("5")).expect_err("full");
+    drop(unit);
     assert_eq!(
         full.to_string(),
         "queue DAYBOOK.TEST is full: 4 messages, 13 bytes (2053)"
