@@ -54,8 +54,7 @@ build "$version"
 start
 case $what in
   conformance)
-    # Topics are not served, so JMS publish and subscribe is not checked.
-    client Conformance --queue2 DAYBOOK.BACKOUT --all --skip jms_topic --restart-cmd "sh $dir/restart.sh" "$@"
+    client Conformance --queue2 DAYBOOK.BACKOUT --all --restart-cmd "sh $dir/restart.sh" "$@"
     # With a password, then with a password inside TLS 1.3 and 1.2.
     hash=$(echo s3cret | "$bin" queue password)
     configure() { # further lines of [queue]

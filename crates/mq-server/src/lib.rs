@@ -13,7 +13,7 @@
 //!
 //! `socket` starts a connection and hands what comes to conversations; `conversation` does the
 //! calls in order: `objects` (open, close), `put`, `get`, `attributes` (inquire, set), `xa`,
-//! `streaming` (messages that are pushed).
+//! `streaming` (messages that are pushed), `publish` and `topics` (subscriptions).
 //!
 //! # Invariants
 //!
@@ -30,6 +30,7 @@ mod objects;
 mod options;
 mod outbox;
 mod properties;
+mod publish;
 mod put;
 mod reason;
 mod security;
@@ -37,6 +38,7 @@ mod selector;
 mod socket;
 mod streaming;
 mod tls;
+mod topics;
 mod xa;
 
 pub use listener::Server;

@@ -12,8 +12,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::options::ServerOptions;
+use crate::put::now_micros;
 use crate::security::Gatekeeper;
 use crate::socket;
+use crate::topics::Topics;
 
 /// After a failed accept (too many open files) this long nothing is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) manager: QueueManager,
     pub(crate) options: ServerOptions,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
+    pub(crate) topics: Arc<Topics>,
     pub(crate) stop: CancellationToken,
     connections: AtomicUsize,
     conversations: AtomicU64,
@@ -59,10 +62,12 @@ impl Server {
         let shared = Arc::new(Shared {
             manager,
             gatekeeper: Arc::new(Gatekeeper::new(options.security.clone())),
+            topics: Topics::new(options.subscriptions_max),
             options,
             stop: CancellationToken::new(),
             connections: AtomicUsize::new(0),
-            conversations: AtomicU64::new(1),
+            // So that none has the number of one before a restart.
+            conversations: AtomicU64::new(u64::try_from(now_micros()).unwrap_or(1)),
         });
         let sockets = TaskTracker::new();
         sockets.spawn(accept_loop(Arc::clone(&shared), listener, sockets.clone()));

@@ -2278,8 +2278,8 @@ public final class Conformance {
     // ---- optional
     check(
         "jms_topic",
-        "optional",
-        "publish and subscribe (only with --all)",
+        "core",
+        "publish and subscribe",
         () ->
             jms(
                 false,
@@ -2361,6 +2361,7 @@ public final class Conformance {
   // ------------------------------------------------------------------ main
   public static void main(String[] a) throws Exception {
     define();
+    Topics.define();
     List<String> pos = new ArrayList<>();
     Set<String> only = new LinkedHashSet<>(), skip = new HashSet<>();
     int limit = 90;
