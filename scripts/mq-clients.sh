@@ -42,6 +42,14 @@ cat "$dir/log" >&2
 exit 1
 R
 
+# The same in good order.
+cat >"$dir/stop.sh" <<R
+#!/bin/sh
+kill -TERM "\$(cat "$dir/pid")"
+while kill -0 "\$(cat "$dir/pid")" 2>/dev/null; do sleep 0.02; done
+exec sh "$dir/restart.sh"
+R
+
 start() { sh "$dir/restart.sh"; }
 client() { # main class, arguments
   local main=$1; shift
@@ -51,11 +59,21 @@ client() { # main class, arguments
 what=${1:-conformance}
 [ $# -gt 0 ] && shift
 build "$version"
+# A queue that is soon full.
+sed -e 's/^depth_max = 1000000/depth_max = 500/' config/daybook.toml >"$dir/daybook.toml"
+export DAYBOOK_CONFIG="$dir/daybook.toml"
 start
 case $what in
   conformance)
-    # Topics are not served, so JMS publish and subscribe is not checked.
-    client Conformance --queue2 DAYBOOK.BACKOUT --all --skip jms_topic --restart-cmd "sh $dir/restart.sh" "$@"
+    everything() {
+      client Conformance --queue2 DAYBOOK.BACKOUT --all --small-queue DAYBOOK.TRANSACTIONS \
+        --restart-cmd "sh $dir/restart.sh" --stop-cmd "sh $dir/stop.sh" "$@"
+    }
+    everything "$@"
+    # An older client too.
+    build "${MQ_CLIENT_VERSION_OLD:-9.4.1.0}"
+    everything "$@"
+    build "$version"
     # With a password, then with a password inside TLS 1.3 and 1.2.
     hash=$(echo s3cret | "$bin" queue password)
     configure() { # further lines of [queue]

@@ -89,6 +89,7 @@ impl Conversation {
         let options = match object {
             Object::QueueManager { options } => *options,
             Object::Queue(queue) => queue.options,
+            Object::Topic(_) | Object::Subscription { .. } => 0,
         };
         if options & open::INQUIRE == 0 {
             return Err(failed(reason::NOT_OPEN_FOR_INQUIRE));
@@ -97,6 +98,7 @@ impl Conversation {
         let mut chars = BytesMut::new();
         for selector in &asked.selectors {
             let value = match object {
+                Object::Topic(_) | Object::Subscription { .. } => None,
                 Object::QueueManager { .. } => {
                     manager_value(*selector, &self.shared, self.setting.message_bytes_max)
                 }

@@ -61,6 +61,8 @@ pub(crate) struct Conversation {
     applicant: Applicant,
     /// `None` when conversations are not shared.
     id: Option<u32>,
+    /// That no other conversation has.
+    pub(crate) number: u64,
     /// To be told when MQCONN succeeds.
     connected: CancellationToken,
     is_connected: bool,
@@ -98,6 +100,7 @@ impl Conversation {
     ) -> Self {
         Self {
             user: String::new(),
+            number: shared.conversation_number(),
             shared,
             setting,
             outbox,
@@ -245,6 +248,7 @@ impl Conversation {
                     rest,
                 },
             ) => self.status(status_type, *status, rest),
+            (SegmentType::MQSUB, Call::Subscribe(subscribe)) => self.subscribe(handle, *subscribe),
             (SegmentType::SPI, Call::Spi(spi)) => self.spi(handle, spi).await,
             (_, call) => {
                 debug!(?segment_type, "a call that is not supported");
@@ -279,11 +283,7 @@ impl Conversation {
         self.seat = entry.map(|entry| entry.sit_down(&self.user, &self.application.text()));
         connect.base.queue_manager = Chars::new(&own);
         if let Some(options) = &mut connect.options {
-            let number = self.shared.conversation_number();
-            let tag = format!("MQCT{own:<48}{number:016x}");
-            for (to, from) in options.connection_tag.iter_mut().zip(tag.bytes()) {
-                *to = from;
-            }
+            options.connection_tag = connection_tag(&own, self.number);
         }
         answer(FINE, 0, Call::Connect(Box::new(connect)))
     }
@@ -359,6 +359,17 @@ impl Conversation {
             .outbox
             .send(header, flow, self.setting.segment_bytes_max);
     }
+}
+
+/// Its first 24 bytes are the connection's identifier, by which JMS clients know their own
+/// publications (noLocal).
+fn connection_tag(manager: &str, number: u64) -> [u8; 128] {
+    let mut tag = [0; 128];
+    let text = format!("MQCT{manager:<12.12}");
+    let unique = number.to_be_bytes();
+    let bytes = text.bytes().chain(unique).chain(manager.bytes());
+    tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    tag
 }
 
 /// Ends with the first of them; never if there is none.

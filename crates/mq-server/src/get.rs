@@ -7,6 +7,7 @@ use bytes::Bytes;
 use mq_wire::{Api, Call, Chars, Get, GetOptions, MessageDescriptor, convert, match_options};
 use queue_manager::{Cursor, Found, Message, MsgId, QueueError, Selection};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::conversation::{Conversation, answer};
 use crate::message::fill;
@@ -160,7 +161,7 @@ impl Conversation {
         let look = || manager.browse_next(name, after, selection);
         let found = match until {
             None => look(),
-            Some(until) => manager.wait_for(name, until, look).await,
+            Some(until) => unless_gone(&self.gone, manager.wait_for(name, until, look)).await,
         };
         let found = found.map_err(|error| gone(&error))?;
         Ok(found.map(|message| (Box::new(message), false)))
@@ -177,7 +178,7 @@ impl Conversation {
         room: usize,
     ) -> Result<Option<(Box<Message>, bool)>, Outcome> {
         let accept_truncated = options & gmo::ACCEPT_TRUNCATED_MSG != 0;
-        let manager = self.manager().clone();
+        let (manager, gone_away) = (self.manager().clone(), self.gone.clone());
         // What belongs to the unit of work is decided when the message is seen.
         let mut alone = manager.begin();
         let unit = self.unit();
@@ -223,7 +224,7 @@ impl Conversation {
         };
         let found = match until {
             None => look(),
-            Some(until) => manager.wait_for(name, until, look).await,
+            Some(until) => unless_gone(&gone_away, manager.wait_for(name, until, look)).await,
         };
         let found = found.map_err(|error| gone(&error))?;
         match found {
@@ -237,6 +238,18 @@ impl Conversation {
             Some(Found::Refused(message)) => Ok(Some((message, false))),
             Some(Found::Nothing) | None => Ok(None),
         }
+    }
+}
+
+/// A wait ends with its socket, and then takes nothing: nobody would get it.
+async fn unless_gone<T>(
+    gone: &CancellationToken,
+    wait: impl Future<Output = Result<Option<T>, QueueError>>,
+) -> Result<Option<T>, QueueError> {
+    tokio::select! {
+        biased;
+        () = gone.cancelled() => Ok(None),
+        found = wait => found,
     }
 }
 

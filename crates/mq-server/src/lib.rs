@@ -13,7 +13,8 @@
 //!
 //! `socket` starts a connection and hands what comes to conversations; `conversation` does the
 //! calls in order: `objects` (open, close), `put`, `get`, `attributes` (inquire, set), `xa`,
-//! `streaming` (messages that are pushed). `command` carries out what is put to the command queue.
+//! `streaming` (messages that are pushed), `publish` and `topics` (subscriptions). `command` carries out
+//! what is put to the command queue.
 //!
 //! # Invariants
 //!
@@ -33,6 +34,7 @@ mod objects;
 mod options;
 mod outbox;
 mod properties;
+mod publish;
 mod put;
 mod reason;
 mod registry;
@@ -41,6 +43,7 @@ mod selector;
 mod socket;
 mod streaming;
 mod tls;
+mod topics;
 mod xa;
 
 pub use command::{COMMAND_QUEUE, command_queue};

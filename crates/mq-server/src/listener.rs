@@ -13,9 +13,11 @@ use tracing::{debug, info, warn};
 
 use crate::command;
 use crate::options::ServerOptions;
+use crate::put::now_micros;
 use crate::registry::Registry;
 use crate::security::Gatekeeper;
 use crate::socket;
+use crate::topics::Topics;
 
 /// After a failed accept (too many open files) this long nothing is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -26,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) manager: QueueManager,
     pub(crate) options: ServerOptions,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
+    pub(crate) topics: Arc<Topics>,
     pub(crate) stop: CancellationToken,
     /// Who is connected.
     pub(crate) registry: Registry,
@@ -64,11 +67,13 @@ impl Server {
         let shared = Arc::new(Shared {
             manager,
             gatekeeper: Arc::new(Gatekeeper::new(options.security.clone())),
+            topics: Topics::new(options.subscriptions_max),
             options,
             stop: CancellationToken::new(),
             registry: Registry::default(),
             connections: AtomicUsize::new(0),
-            conversations: AtomicU64::new(1),
+            // So that none has the number of one before a restart.
+            conversations: AtomicU64::new(u64::try_from(now_micros()).unwrap_or(1)),
         });
         let sockets = TaskTracker::new();
         sockets.spawn(command::serve(Arc::clone(&shared)));

@@ -11,10 +11,12 @@ use queue_manager::{Condition, Cursor, Message, OpenMode, OpenQueue, QueueDefini
 use tracing::debug;
 
 use crate::conversation::{Conversation, answer};
+use crate::publish::TopicHandle;
 use crate::reason::{self, FINE, Outcome, failed};
 use crate::security::Right;
 use crate::selector;
 use crate::streaming::Consumer;
+use crate::topics::Subscribed;
 
 /// Options of MQOPEN (MQOO_*).
 pub(crate) mod open {
@@ -36,9 +38,9 @@ pub(crate) mod open {
     pub(crate) const ACCESS: i32 = INPUT | BROWSE | OUTPUT | INQUIRE | SET;
 }
 
-const OBJECT_QUEUE: i32 = 1;
+pub(crate) const OBJECT_QUEUE: i32 = 1;
 const OBJECT_QUEUE_MANAGER: i32 = 5;
-const OBJECT_TOPIC: i32 = 8;
+pub(crate) const OBJECT_TOPIC: i32 = 8;
 
 /// Options of MQCLOSE (MQCO_*).
 const DELETE: i32 = 1;
@@ -50,8 +52,15 @@ const RESERVE_MAX: u32 = 1_024;
 /// What a handle stands for.
 #[derive(Debug)]
 pub(crate) enum Object {
-    QueueManager { options: i32 },
+    QueueManager {
+        options: i32,
+    },
     Queue(Box<QueueHandle>),
+    Topic(TopicHandle),
+    /// Closing it ends it.
+    Subscription {
+        _kept: Subscribed,
+    },
 }
 
 pub(crate) struct QueueHandle {
@@ -65,6 +74,19 @@ pub(crate) struct QueueHandle {
     pub(crate) context: Option<Arc<Message>>,
     /// Messages are pushed.
     pub(crate) consumer: Option<Consumer>,
+}
+
+impl QueueHandle {
+    pub(crate) fn new(queue: OpenQueue, options: i32, condition: Option<Condition>) -> Self {
+        Self {
+            queue,
+            options,
+            cursor: None,
+            condition,
+            context: None,
+            consumer: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for QueueHandle {
@@ -84,12 +106,8 @@ struct Opened {
 
 impl Conversation {
     pub(crate) fn open(&mut self, mut open: Open) -> Api {
-        let selection = text_behind(
-            &open.object.selection_string,
-            open.object.bytes(),
-            &open.rest,
-        );
-        let (outcome, handle) = match self.open_object(&mut open.object, open.options, selection) {
+        let strings = Strings::behind(open.object.bytes(), &open.rest);
+        let (outcome, handle) = match self.open_object(&mut open.object, open.options, strings) {
             Ok(opened) => {
                 if let Some(attributes) = &mut open.attributes {
                     fill_attributes(attributes, opened.definition.as_ref());
@@ -110,7 +128,7 @@ impl Conversation {
         &mut self,
         object: &mut ObjectDescriptor,
         options: i32,
-        selection: Result<Option<String>, Outcome>,
+        strings: Strings<'_>,
     ) -> Result<Opened, Outcome> {
         let own = self.manager().name().to_owned();
         let at = object.object_q_mgr_name.text();
@@ -136,8 +154,11 @@ impl Conversation {
                     definition: None,
                 }
             }
-            OBJECT_QUEUE => self.open_queue(object, options, selection?)?,
-            OBJECT_TOPIC => return Err(failed(reason::FUNCTION_NOT_SUPPORTED)),
+            OBJECT_QUEUE => self.open_queue(object, options, strings)?,
+            OBJECT_TOPIC => Opened {
+                handle: self.open_topic(object, options, strings)?,
+                definition: None,
+            },
             _ => return Err(failed(reason::OBJECT_TYPE_ERROR)),
         };
         object.known_dest_count = 1;
@@ -148,7 +169,7 @@ impl Conversation {
         &mut self,
         object: &mut ObjectDescriptor,
         options: i32,
-        selection: Option<String>,
+        strings: Strings<'_>,
     ) -> Result<Opened, Outcome> {
         if (options & open::INPUT).count_ones() > 1 {
             return Err(failed(reason::OPTIONS_ERROR));
@@ -170,13 +191,9 @@ impl Conversation {
                 self.check_right(&name, right)?;
             }
         }
-        let condition = match selection.as_deref().map(str::trim) {
-            None | Some("") => None,
-            Some(text) => Some(selector::condition(text).map_err(|error| {
-                debug!(%error, text, "a selector is wrong");
-                failed(reason::SELECTOR_SYNTAX_ERROR)
-            })?),
-        };
+        let selection = strings.text(&object.selection_string);
+        let selection = selection.map_err(|()| failed(reason::SELECTOR_SYNTAX_ERROR))?;
+        let condition = selector::optional(selection)?;
         let mode = OpenMode {
             input: options & open::INPUT != 0,
             exclusive: options & open::INPUT_EXCLUSIVE != 0,
@@ -196,14 +213,7 @@ impl Conversation {
         object.resolved_q_mgr_name = Chars::new(self.manager().name());
         object.resolved_type = OBJECT_QUEUE;
         let handle = self.new_handle();
-        let opened = QueueHandle {
-            queue,
-            options,
-            cursor: None,
-            condition,
-            context: None,
-            consumer: None,
-        };
+        let opened = QueueHandle::new(queue, options, condition);
         self.objects.insert(handle, Object::Queue(Box::new(opened)));
         Ok(Opened {
             handle,
@@ -244,7 +254,7 @@ impl Conversation {
     pub(crate) fn queue_handle(&mut self, handle: i32) -> Result<&mut QueueHandle, Outcome> {
         match self.objects.get_mut(&handle) {
             Some(Object::Queue(queue)) => Ok(queue),
-            Some(Object::QueueManager { .. }) | None => Err(failed(reason::HOBJ_ERROR)),
+            _ => Err(failed(reason::HOBJ_ERROR)),
         }
     }
 
@@ -256,6 +266,7 @@ impl Conversation {
                 let count = *count;
                 self.spi_reserve(handle, spi, count)
             }
+            (spi_verb::SUBSCRIBE, SpiContent::Subscribe { .. }) => self.spi_subscribe(handle, spi),
             (spi_verb::PUT, _) => self.spi_put(handle, spi).await,
             (verb, content) => {
                 debug!(verb, ?content, "an SPI verb that is not supported");
@@ -277,9 +288,9 @@ impl Conversation {
         else {
             return answer(failed(reason::UNEXPECTED_ERROR), -1, Call::Spi(spi));
         };
-        let selection = text_behind(&object.selection_string, object.bytes(), rest);
         let options = attributes.open_options;
-        let (outcome, handle) = match self.open_object(object, options, selection) {
+        let strings = Strings::behind(object.bytes(), rest);
+        let (outcome, handle) = match self.open_object(object, options, strings) {
             Ok(opened) => {
                 fill_spi_attributes(attributes, opened.definition.as_ref());
                 (FINE, opened.handle)
@@ -329,22 +340,31 @@ fn query_reply(mut spi: Spi) -> Spi {
     spi
 }
 
-/// The text of an MQCHARV, which lies behind its structure of `bytes`.
-fn text_behind(text: &VariableText, bytes: usize, rest: &Bytes) -> Result<Option<String>, Outcome> {
-    let Ok(length) = usize::try_from(text.length) else {
-        return Err(failed(reason::SELECTOR_SYNTAX_ERROR));
-    };
-    if length == 0 {
-        return Ok(None);
+/// Texts of MQCHARVs, which lie behind their structure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strings<'a> {
+    /// Bytes of the structure.
+    structure: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> Strings<'a> {
+    pub(crate) fn behind(structure: usize, rest: &'a [u8]) -> Self {
+        Self { structure, rest }
     }
-    let begin = usize::try_from(text.offset)
-        .ok()
-        .and_then(|offset| offset.checked_sub(bytes));
-    let found = begin.and_then(|begin| rest.get(begin..begin.checked_add(length)?));
-    let found = found.and_then(|found| std::str::from_utf8(found).ok());
-    match found {
-        Some(found) => Ok(Some(found.to_owned())),
-        None => Err(failed(reason::SELECTOR_SYNTAX_ERROR)),
+
+    /// `None`: it is empty. An error: it does not lie there, or is no UTF-8.
+    pub(crate) fn text(&self, text: &VariableText) -> Result<Option<String>, ()> {
+        let length = usize::try_from(text.length).map_err(drop)?;
+        if length == 0 {
+            return Ok(None);
+        }
+        let begin = usize::try_from(text.offset)
+            .ok()
+            .and_then(|offset| offset.checked_sub(self.structure));
+        let found = begin.and_then(|begin| self.rest.get(begin..begin.checked_add(length)?));
+        let found = found.and_then(|found| std::str::from_utf8(found).ok());
+        found.map(|found| Some(found.to_owned())).ok_or(())
     }
 }
 

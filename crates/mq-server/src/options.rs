@@ -12,6 +12,8 @@ pub struct ServerOptions {
     pub connections_max: usize,
     /// Most open handles of one conversation (MAXHANDS). Default 256.
     pub handles_max: usize,
+    /// Most subscriptions at a time; each has a queue. Default 1,000.
+    pub subscriptions_max: usize,
     /// Bytes that may wait to be sent on one socket before its conversations wait: what a client
     /// that never reads costs. Default 4 MiB, and at least one message more.
     pub unsent_bytes_max: usize,
@@ -32,6 +34,7 @@ impl Default for ServerOptions {
             channels: Vec::new(),
             connections_max: 1_200,
             handles_max: 256,
+            subscriptions_max: 1_000,
             unsent_bytes_max: 4 << 20,
             handshake_seconds: 30,
             queues_max: 10_000,

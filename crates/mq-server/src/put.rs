@@ -5,28 +5,32 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use mq_wire::{Api, Call, Chars, MessageDescriptor, Put, Put1, PutOptions, Spi, SpiContent};
-use queue_manager::{Descriptor, MsgId, NewMessage, OpenMode, PRIORITY_MAX, QueueDefinition};
+use queue_manager::{Descriptor, MsgId, NewMessage, OpenMode, PRIORITY_MAX};
 
 use crate::conversation::{Conversation, answer};
 use crate::message::descriptor_of;
-use crate::objects::{Object, open};
+use crate::objects::{OBJECT_QUEUE, OBJECT_TOPIC, Object, Strings, open};
+use crate::publish::permission_name;
 use crate::reason::{self, FINE, Outcome, failed, warning};
 use crate::security::Right;
 use crate::selector;
 
 /// Options of MQPUT (MQPMO_*).
-mod pmo {
-    pub(super) const SYNCPOINT: i32 = 0x2;
-    pub(super) const NO_SYNCPOINT: i32 = 0x4;
-    pub(super) const NEW_MSG_ID: i32 = 0x40;
-    pub(super) const NEW_CORREL_ID: i32 = 0x80;
-    pub(super) const PASS_IDENTITY_CONTEXT: i32 = 0x100;
-    pub(super) const PASS_ALL_CONTEXT: i32 = 0x200;
-    pub(super) const SET_IDENTITY_CONTEXT: i32 = 0x400;
-    pub(super) const SET_ALL_CONTEXT: i32 = 0x800;
-    pub(super) const NO_CONTEXT: i32 = 0x4000;
-    pub(super) const ASYNC_RESPONSE: i32 = 0x1_0000;
-    pub(super) const CONTEXT: i32 = PASS_IDENTITY_CONTEXT
+pub(crate) mod pmo {
+    pub(crate) const SYNCPOINT: i32 = 0x2;
+    pub(crate) const NO_SYNCPOINT: i32 = 0x4;
+    pub(crate) const NEW_MSG_ID: i32 = 0x40;
+    pub(crate) const NEW_CORREL_ID: i32 = 0x80;
+    pub(crate) const PASS_IDENTITY_CONTEXT: i32 = 0x100;
+    pub(crate) const PASS_ALL_CONTEXT: i32 = 0x200;
+    pub(crate) const SET_IDENTITY_CONTEXT: i32 = 0x400;
+    pub(crate) const SET_ALL_CONTEXT: i32 = 0x800;
+    pub(crate) const NO_CONTEXT: i32 = 0x4000;
+    pub(crate) const ASYNC_RESPONSE: i32 = 0x1_0000;
+    pub(crate) const WARN_IF_NO_SUBS_MATCHED: i32 = 0x8_0000;
+    pub(crate) const RETAIN: i32 = 0x20_0000;
+    pub(crate) const NOT_OWN_SUBS: i32 = 0x1000_0000;
+    pub(crate) const CONTEXT: i32 = PASS_IDENTITY_CONTEXT
         | PASS_ALL_CONTEXT
         | SET_IDENTITY_CONTEXT
         | SET_ALL_CONTEXT
@@ -50,17 +54,7 @@ impl Conversation {
     /// `None`: an asynchronous put, which is not answered.
     pub(crate) async fn put(&mut self, handle: i32, mut put: Put) -> Option<Api> {
         let is_async = put.options.options & pmo::ASYNC_RESPONSE != 0;
-        let found = match self.queue_handle(handle) {
-            Ok(queue) if queue.options & open::OUTPUT == 0 => {
-                Err(failed(reason::NOT_OPEN_FOR_OUTPUT))
-            }
-            Ok(queue) => Ok((Arc::clone(queue.queue.name()), queue.options)),
-            Err(outcome) => Err(outcome),
-        };
-        let outcome = match found {
-            Ok((name, options)) => self.put_to(&name, options, &mut put, None).await,
-            Err(outcome) => outcome,
-        };
+        let outcome = self.put_to_handle(handle, &mut put, None).await;
         if is_async {
             self.count_async(outcome);
             return None;
@@ -70,6 +64,27 @@ impl Conversation {
             put.length = 0;
         }
         Some(answer(outcome, handle, Call::Put(Box::new(put))))
+    }
+
+    /// Puts to what is open: a queue or a topic.
+    async fn put_to_handle(
+        &mut self,
+        handle: i32,
+        put: &mut Put,
+        available_at: Option<i64>,
+    ) -> Outcome {
+        let (name, options, is_topic) = match self.objects.get(&handle) {
+            Some(Object::Queue(queue)) => (Arc::clone(queue.queue.name()), queue.options, false),
+            Some(Object::Topic(topic)) => (Arc::clone(&topic.topic), topic.options, true),
+            _ => return failed(reason::HOBJ_ERROR),
+        };
+        if options & open::OUTPUT == 0 {
+            return failed(reason::NOT_OPEN_FOR_OUTPUT);
+        }
+        match is_topic {
+            true => self.publish(&name, options, put, available_at).await,
+            false => self.put_to(&name, options, put, available_at).await,
+        }
     }
 
     /// `None`: an asynchronous put, which is not answered.
@@ -92,8 +107,10 @@ impl Conversation {
         if !at.is_empty() && at != self.manager().name() {
             return failed(reason::UNKNOWN_REMOTE_Q_MGR);
         }
-        if put1.object.object_type != 1 {
-            return failed(reason::OBJECT_TYPE_ERROR);
+        match put1.object.object_type {
+            OBJECT_QUEUE => {}
+            OBJECT_TOPIC => return self.publish1(put1).await,
+            _ => return failed(reason::OBJECT_TYPE_ERROR),
         }
         let mode = OpenMode {
             output: true,
@@ -122,6 +139,21 @@ impl Conversation {
         self.put_to(&name, i32::MAX, &mut put1.put, None).await
     }
 
+    async fn publish1(&mut self, put1: &mut Put1) -> Outcome {
+        let strings = Strings::behind(put1.object.bytes(), &put1.strings);
+        let topic = match self.topic_of(&put1.object, strings) {
+            Ok(topic) => topic,
+            Err(outcome) => return outcome,
+        };
+        let context = pmo::SET_ALL_CONTEXT | pmo::SET_IDENTITY_CONTEXT;
+        if put1.put.options.options & context != 0
+            && let Err(outcome) = self.check_right(&permission_name(&topic), Right::Context)
+        {
+            return outcome;
+        }
+        self.publish(&topic, i32::MAX, &mut put1.put, None).await
+    }
+
     /// Puts with a delay (JMS delivery delay): until when is in a folder of the message's MQRFH2.
     pub(crate) async fn spi_put(&mut self, handle: i32, mut spi: Spi) -> Api {
         let (
@@ -142,16 +174,9 @@ impl Conversation {
             length: *length,
             data: data.clone(),
         };
-        let outcome = match self.queue_handle(handle) {
-            Ok(queue) if queue.options & open::OUTPUT == 0 => failed(reason::NOT_OPEN_FOR_OUTPUT),
-            Ok(queue) => {
-                let (name, options) = (Arc::clone(queue.queue.name()), queue.options);
-                let millis = selector::delivery_time(&put.data, put.descriptor.encoding);
-                let available_at = millis.and_then(|millis| millis.checked_mul(1_000));
-                self.put_to(&name, options, &mut put, available_at).await
-            }
-            Err(outcome) => outcome,
-        };
+        let millis = selector::delivery_time(&put.data, put.descriptor.encoding);
+        let available_at = millis.and_then(|millis| millis.checked_mul(1_000));
+        let outcome = self.put_to_handle(handle, &mut put, available_at).await;
         spi.in_out.content = SpiContent::PutHead {
             descriptor: Box::new(put.descriptor),
             options: Box::new(put.options),
@@ -191,11 +216,11 @@ impl Conversation {
             // It was there when it was opened.
             Err(_) => return failed(reason::Q_DELETED),
         };
-        let (message, outcome) =
-            match self.new_message(&definition, open_options, put, available_at) {
-                Ok(made) => made,
-                Err(outcome) => return outcome,
-            };
+        let defaults = (definition.default_priority, definition.default_persistent);
+        let (message, outcome) = match self.new_message(defaults, open_options, put, available_at) {
+            Ok(made) => made,
+            Err(outcome) => return outcome,
+        };
         put.options.resolved_q_name = Chars::new(name);
         put.options.resolved_q_mgr_name = Chars::new(self.manager().name());
         put.options.known_dest_count = 1;
@@ -214,10 +239,10 @@ impl Conversation {
         }
     }
 
-    /// The message, and the warning that goes with it.
-    fn new_message(
+    /// The message, and the warning that goes with it. The defaults are priority and persistence.
+    pub(crate) fn new_message(
         &mut self,
-        definition: &QueueDefinition,
+        (default_priority, default_persistent): (u8, bool),
         open_options: i32,
         put: &mut Put,
         available_at: Option<i64>,
@@ -239,7 +264,7 @@ impl Conversation {
             return Err(failed(reason::MSG_TOO_BIG_FOR_CHANNEL));
         }
         let (priority, outcome) = match md.priority {
-            -1 => (definition.default_priority, FINE),
+            -1 => (default_priority, FINE),
             negative if negative < -1 => return Err(failed(reason::PRIORITY_ERROR)),
             given => match u8::try_from(given) {
                 Ok(given) if given <= PRIORITY_MAX => (given, FINE),
@@ -249,7 +274,7 @@ impl Conversation {
         let persistent = match md.persistence {
             NOT_PERSISTENT => false,
             PERSISTENT => true,
-            PERSISTENCE_AS_QUEUE => definition.default_persistent,
+            PERSISTENCE_AS_QUEUE => default_persistent,
             _ => return Err(failed(reason::PERSISTENCE_ERROR)),
         };
         let now = now_micros();

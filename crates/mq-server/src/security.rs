@@ -327,6 +327,7 @@ mod tests {
             permissions: vec![
                 permission("app", "DAYBOOK.*", &[Right::Put]),
                 permission("*", "REPLY.*", &[Right::Get, Right::Browse]),
+                permission("app", "topic:prices/*", &[Right::Get]),
             ],
         }));
         // Twice: the second time it is remembered.
@@ -356,6 +357,10 @@ mod tests {
             ("app", "DAYBOOK.TEST", Right::Get, false),
             ("batch", "DAYBOOK.TEST", Right::Put, false),
             ("batch", "REPLY.1", Right::Get, true),
+            ("app", "topic:prices/eur/usd", Right::Get, true),
+            ("app", "topic:prices/eur/usd", Right::Put, false),
+            ("app", "topic:prices", Right::Get, false),
+            ("app", "topic:#", Right::Get, false),
         ] {
             assert_eq!(keeper.allows(user, queue, right), allowed, "{user} {queue}");
         }

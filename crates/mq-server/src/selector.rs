@@ -13,6 +13,9 @@ mod rfh2;
 use std::sync::Arc;
 
 use queue_manager::{Condition, Message};
+use tracing::debug;
+
+use crate::reason::{self, Outcome, failed};
 
 pub(crate) use evaluate::Value;
 use parse::Expression;
@@ -47,11 +50,22 @@ impl Selector {
 }
 
 /// A condition for the queue manager.
-pub(crate) fn condition(text: &str) -> Result<Condition, SelectorError> {
+fn condition(text: &str) -> Result<Condition, SelectorError> {
     let selector = Selector::parse(text)?;
     Ok(Arc::new(move |message: &Message| {
         selector.is_true_of(message)
     }))
+}
+
+/// The condition of a selector that a client gave, if it gave one.
+pub(crate) fn optional(text: Option<String>) -> Result<Option<Condition>, Outcome> {
+    match text.as_deref().map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(text) => Ok(Some(condition(text).map_err(|error| {
+            debug!(%error, text, "a selector is wrong");
+            failed(reason::SELECTOR_SYNTAX_ERROR)
+        })?)),
+    }
 }
 
 /// When a message with a JMS delivery delay may be got, in milliseconds since 1970.

@@ -2,6 +2,9 @@
 //!
 //! Field names follow IBM's documentation; pointers are four bytes and zero.
 
+use bytes::Bytes;
+
+use crate::error::WireError;
 use crate::field::{Chars, Field, Reader, Writer, structure, versioned};
 
 versioned! {
@@ -181,6 +184,23 @@ versioned! {
             /// Kind of object after aliases.
             resolved_type: i32,
         }
+    }
+}
+
+impl ObjectDescriptor {
+    /// What lies between this structure and the next one, up to the end of the last string that is
+    /// there, to a multiple of four.
+    pub(crate) fn strings(&self, from: &mut Reader) -> Result<Bytes, WireError> {
+        let texts = [
+            &self.object_string,
+            &self.selection_string,
+            &self.res_object_string,
+        ];
+        let there = texts.into_iter().filter(|text| text.length > 0);
+        let ends = there.map(|text| i64::from(text.offset) + i64::from(text.length));
+        let end = usize::try_from(ends.max().unwrap_or(0)).unwrap_or(0);
+        let bytes = end.saturating_sub(self.bytes()).next_multiple_of(4);
+        from.take("OD's strings", bytes)
     }
 }
 

@@ -240,7 +240,7 @@ pub struct QueueRule {
 pub struct QueuePermission {
     /// User; may have `*`.
     pub user: String,
-    /// Queue; may have `*`. `"*"`.
+    /// Queue, or `topic:` and a topic string; may have `*`. `"*"`.
     #[serde(default = "anything")]
     pub queue: String,
     /// Any of put, get, browse, inquire, set, context, admin.

@@ -25,6 +25,11 @@ use crate::levels;
 use crate::mq_outbox::MqQueues;
 use crate::start::{StartError, failed, lock_data_dir};
 
+/// Most messages that wait for a subscriber.
+const SUBSCRIPTION_DEPTH_MAX: usize = 100_000;
+/// Most bytes that wait for a subscriber, unless a single message may have more.
+const SUBSCRIPTION_BYTES_MAX: usize = 16 << 20;
+
 /// Recovers the queues.
 pub(crate) fn start(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartError> {
     let config = &plan.config.queue;
@@ -56,6 +61,14 @@ pub(crate) fn start(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartE
         default_persistent: false,
         ..queue(names::QUEUE_MODEL)
     };
+    // A subscriber that does not read holds its publishers up, not the memory.
+    let subscriptions = QueueDefinition {
+        name: names::QUEUE_MODEL_SUBSCRIPTIONS.to_owned(),
+        description: "Makes the queues of subscriptions".to_owned(),
+        depth_max: SUBSCRIPTION_DEPTH_MAX,
+        bytes_max: SUBSCRIPTION_BYTES_MAX.max(message_bytes_max),
+        ..model.clone()
+    };
     options.queues = vec![
         transactions,
         quarantine,
@@ -63,6 +76,7 @@ pub(crate) fn start(plan: &Plan, data_dir: &Path) -> Result<QueueManager, StartE
         test,
         model,
         mq_server::command_queue(),
+        subscriptions,
     ];
     QueueManager::start(options).map_err(failed("queue"))
 }

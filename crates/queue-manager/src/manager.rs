@@ -66,8 +66,7 @@ pub struct QueueStatus {
     pub bytes: usize,
     /// Messages got and not yet committed.
     pub uncommitted_gets: usize,
-    /// Messages put in units of work that are not committed, or whose commit is on its way to the
-    /// disk.
+    /// Messages put and not yet committed; `depth` does not have them.
     pub uncommitted_puts: usize,
     /// Handles that may get (IPPROCS).
     pub open_inputs: usize,

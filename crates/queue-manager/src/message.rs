@@ -193,6 +193,26 @@ impl Default for NewMessage {
     }
 }
 
+impl NewMessage {
+    /// As it will look on a queue, with a sequence that no message has: for conditions that are asked
+    /// before it is put.
+    pub fn preview(&self) -> Message {
+        Message {
+            msg_id: self.msg_id.unwrap_or(MsgId::NONE),
+            correl_id: self.correl_id,
+            sequence: u64::MAX,
+            put_time: self.put_time.unwrap_or_else(crate::manager::now_micros),
+            priority: self.priority,
+            backout_count: 0,
+            expires_at: self.expires_at,
+            available_at: self.available_at,
+            descriptor: Arc::clone(&self.descriptor),
+            properties: self.properties.clone(),
+            body: self.body.clone(),
+        }
+    }
+}
+
 /// A message on a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

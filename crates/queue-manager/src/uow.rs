@@ -9,7 +9,7 @@ use types::{Micros, Tally, minute_of};
 use crate::error::QueueError;
 use crate::ledger::Declared;
 use crate::manager::{Inner, now_micros};
-use crate::message::{Message, MsgId, NewMessage};
+use crate::message::{Message, NewMessage};
 use crate::selection::{Found, Selection};
 use crate::state::{Queue, Reserved, State};
 
@@ -305,23 +305,7 @@ impl UnitOfWork {
     fn own_put(&self, queue: &str, selection: &Selection) -> Option<(usize, Message)> {
         let puts = self.puts.iter().enumerate();
         let own = puts.filter(|(_, put)| *put.queue == *queue);
-        let shown = own.map(|(index, put)| {
-            let put = put.message.clone();
-            let message = Message {
-                msg_id: put.msg_id.unwrap_or(MsgId::NONE),
-                correl_id: put.correl_id,
-                sequence: u64::MAX,
-                put_time: put.put_time.unwrap_or_else(now_micros),
-                priority: put.priority,
-                backout_count: 0,
-                expires_at: put.expires_at,
-                available_at: put.available_at,
-                descriptor: put.descriptor,
-                properties: put.properties,
-                body: put.body,
-            };
-            (index, message)
-        });
+        let shown = own.map(|(index, put)| (index, put.message.preview()));
         let now = now_micros();
         shown
             .filter(|(_, message)| {

@@ -12,6 +12,8 @@ pub const QUEUE_QUARANTINE: &str = "DAYBOOK.QUARANTINE";
 pub const QUEUE_TEST: &str = "DAYBOOK.TEST";
 /// Opening it makes a temporary queue, for instance for replies.
 pub const QUEUE_MODEL: &str = "SYSTEM.DEFAULT.MODEL.QUEUE";
+/// The queue manager's model for the queues of subscriptions.
+pub const QUEUE_MODEL_SUBSCRIPTIONS: &str = "SYSTEM.NDURABLE.MODEL.QUEUE";
 /// Server-connection channel.
 pub const QUEUE_CHANNEL: &str = "DAYBOOK.SVRCONN";
 

@@ -26,8 +26,9 @@ import javax.transaction.xa.Xid;
  *
  * <p>usage: java -jar mq-conformance.jar HOST PORT QMGR CHANNEL QUEUE [--queue2 NAME] [--user U
  * --password P] [--only a,b] [--skip a,b] [--all] [--list] [--messages N] [--restart-cmd 'shell
- * command that restarts the server and returns when it listens'] [--cipher SUITE] [--not-admin: the
- * user may put and get, and may neither administer nor set context] (trust store
+ * command that restarts the server and returns when it listens'] [--stop-cmd 'the same in good
+ * order'] [--small-queue NAME] [--cipher SUITE] [--not-admin: the user may put and get, and may
+ * neither administer nor set context] (trust store
  * through the usual javax.net.ssl system properties)
  */
 public final class Conformance {
@@ -2283,8 +2284,8 @@ public final class Conformance {
     // ---- optional
     check(
         "jms_topic",
-        "optional",
-        "publish and subscribe (only with --all)",
+        "core",
+        "publish and subscribe",
         () ->
             jms(
                 false,
@@ -2768,6 +2769,8 @@ public final class Conformance {
   // ------------------------------------------------------------------ main
   public static void main(String[] a) throws Exception {
     define();
+    Topics.define();
+    Limits.define();
     List<String> pos = new ArrayList<>();
     Set<String> only = new LinkedHashSet<>(), skip = new HashSet<>();
     int limit = 90;
@@ -2781,6 +2784,8 @@ public final class Conformance {
         case "--skip" -> skip.addAll(List.of(a[++i].split(",")));
         case "--messages" -> bulk = Integer.parseInt(a[++i]);
         case "--restart-cmd" -> restartCmd = a[++i];
+        case "--stop-cmd" -> Limits.stopCmd = a[++i];
+        case "--small-queue" -> Limits.smallQueue = a[++i];
         case "--cipher" -> cipher = a[++i];
         case "--limit" -> limit = Integer.parseInt(a[++i]);
         case "--all" -> all = true;
@@ -2796,7 +2801,7 @@ public final class Conformance {
       System.err.println(
           "usage: HOST PORT QMGR CHANNEL QUEUE [--queue2 Q] [--user U --password P] [--only a,b]"
               + " [--skip a,b] [--all] [--list] [--messages N] [--restart-cmd C] [--cipher S]"
-              + " [--limit S] [--not-admin]");
+              + " [--stop-cmd C] [--small-queue Q] [--limit S] [--not-admin]");
       System.exit(2);
     }
     host = pos.get(0);
