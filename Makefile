@@ -37,6 +37,7 @@ soak: build
 
 bench: build
 	bench/run.sh $(DAYBOOK)
+	bench/mq.sh $(DAYBOOK)
 
 fuzz:
 	scripts/fuzz.sh

@@ -88,12 +88,17 @@ impl Place {
     }
 
     /// The default configuration, but with so many partitions.
-    pub fn with_partitions(mut self, partitions: u64) -> Self {
+    pub fn with_partitions(self, partitions: u64) -> Self {
+        self.with_change("partitions = 1 ", &format!("partitions = {partitions} "))
+    }
+
+    /// The default configuration, but with another text at the beginning of a line.
+    pub fn with_change(mut self, from: &str, to: &str) -> Self {
         let default = include_str!("../../../../config/daybook.toml");
-        let line = "\npartitions = 1 ";
-        assert!(default.contains(line), "the default is another one");
-        let changed = default.replace(line, &format!("\npartitions = {partitions} "));
-        let file = self._temp.path().join("daybook-partitions.toml");
+        let line = format!("\n{from}");
+        assert!(default.contains(&line), "the default is another one");
+        let changed = default.replace(&line, &format!("\n{to}"));
+        let file = self._temp.path().join("daybook-changed.toml");
         std::fs::write(&file, changed).expect("writes");
         self.config = Some(file);
         self
