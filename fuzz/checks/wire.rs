@@ -71,7 +71,7 @@ fn joined(pieces: &mut dyn Iterator<Item = &[u8]>) -> (Vec<Segment>, Option<Wire
 }
 
 /// Segment type, form (byte order, character set, kind of header), body: what can be read is written
-/// so that it reads as the same, in this form and in any other.
+/// so that it reads as the same, in this form and in others.
 pub fn flow(data: &[u8]) {
     let Some((message, form)) = message(data) else {
         return;
@@ -81,6 +81,10 @@ pub fn flow(data: &[u8]) {
         return;
     };
     for other in [form, form ^ 1, form ^ 2, form ^ 0b101] {
+        // What is no structure in one character set, and so is kept as it is, may look like one in another.
+        if other & 0b110 != form & 0b110 && has_unread_end(&flow) {
+            continue;
+        }
         let header = formed(header.segment_type, other);
         let mut out = BytesMut::new();
         flow.write(header, LONG_SEGMENT, &mut out).expect("known");
@@ -203,6 +207,16 @@ fn formed(segment_type: SegmentType, form: u8) -> Header {
     }
     header.ccsid = [819, 500, 37, 1208][usize::from(form >> 1 & 3)];
     header
+}
+
+/// Whether bytes are left where a structure could have been.
+fn has_unread_end(flow: &Flow) -> bool {
+    let Flow::Api(api) = flow else { return false };
+    match &api.call {
+        Call::Connect(connect) => connect.options.is_none() && !connect.rest.is_empty(),
+        Call::Open(open) => open.attributes.is_none() && !open.rest.is_empty(),
+        _ => false,
+    }
 }
 
 /// A reply's length is filled in when it is written.
