@@ -244,7 +244,7 @@ impl Session {
         }
     }
 
-    /// Closes a queue (MQCLOSE) with options of [`close`].
+    /// Closes a queue (MQCLOSE) with options of [`crate::close`].
     ///
     /// # Errors
     ///
