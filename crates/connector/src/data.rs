@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 use mq_wire::{FORMAT_RFH2, Rfh2, convert, unescaped};
+use queue_manager::Properties;
+use types::names;
 
 /// Headers in front of each other that are taken off.
 const HEADERS_MAX: usize = 8;
@@ -24,14 +26,14 @@ pub(crate) struct Data {
 
 pub(crate) struct Opened {
     /// `None` when there was no header.
-    pub(crate) properties: Option<Vec<(String, String)>>,
+    pub(crate) properties: Option<Properties>,
     pub(crate) bytes: Bytes,
 }
 
 /// Takes headers off; the rest in UTF-8 if it is text whose character set is known. A header that is
 /// malformed stays, as part of the data: nothing is lost.
 pub(crate) fn open(mut data: Data) -> Opened {
-    let mut properties = None;
+    let mut properties: Option<Vec<(String, String)>> = None;
     for _ in 0..HEADERS_MAX {
         if data.format != FORMAT_RFH2 {
             break;
@@ -54,17 +56,26 @@ pub(crate) fn open(mut data: Data) -> Opened {
         true => convert(data.ccsid, UTF_8, &data.bytes).map_or(data.bytes, Bytes::from),
         false => data.bytes,
     };
-    Opened { properties, bytes }
+    Opened {
+        properties: properties.map(with_id),
+        bytes,
+    }
+}
+
+/// The transaction's id has a place of its own, as in messages that never left this process.
+fn with_id(mut pairs: Vec<(String, String)>) -> Properties {
+    let id = pairs.iter().position(|(name, _)| name == names::HEADER_ID);
+    let id = id.map(|id| Bytes::from(pairs.swap_remove(id).1));
+    Properties {
+        id: id.unwrap_or_default(),
+        shared: pairs.into(),
+        ..Properties::default()
+    }
 }
 
 /// ASCII in a character set that contains it: nothing to convert.
 fn is_plain(data: &Data) -> bool {
     !matches!(data.ccsid, 37 | 500) && data.bytes.is_ascii()
-}
-
-/// MQMD's date and time, in microseconds since 1970; 0 when they are none.
-pub(crate) fn put_time(date: &[u8; 8], time: &[u8; 8]) -> i64 {
-    mq_wire::micros_of(date, time).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -95,9 +106,10 @@ mod tests {
     fn headers_are_taken_off_and_text_becomes_utf_8() {
         let opened = open(with_header(1208, "{\"a\":\"\u{e4}\"}".as_bytes()));
         assert_eq!(opened.bytes, "{\"a\":\"\u{e4}\"}".as_bytes());
-        let pairs = [("id", "t-1"), ("source", "a&b")];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(opened.properties, Some(pairs.to_vec()));
+        let properties = opened.properties.expect("a header");
+        assert_eq!(properties.id, &b"t-1"[..]);
+        assert_eq!(properties.get("source"), Some("a&b"));
+        assert_eq!(properties.shared.len(), 1);
         let ebcdic = convert(1208, 500, b"{\"a\":1}").expect("known");
         assert_eq!(open(with_header(500, &ebcdic)).bytes, &b"{\"a\":1}"[..]);
         let latin = open(with_header(819, b"\xe4"));

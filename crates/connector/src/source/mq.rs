@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mq_client::{ClientOptions, GetRequest, Got, Queue, Session, connect_any, open};
-use queue_manager::{MsgId, Properties};
+use mq_wire::micros_of;
+use queue_manager::MsgId;
+use telemetry::now_micros;
 
 use super::{Incoming, Reader, Source, SourceError};
 use crate::claim::identity_of_wire;
@@ -92,11 +94,9 @@ fn incoming(got: Got) -> Incoming {
     Incoming {
         identity,
         msg_id: MsgId(md.msg_id),
-        put_time: data::put_time(&md.put_date.0, &md.put_time.0),
-        properties: Properties {
-            shared: opened.properties.unwrap_or_default().into(),
-            ..Properties::default()
-        },
+        // Whoever sets the context may leave it blank.
+        put_time: micros_of(&md.put_date.0, &md.put_time.0).unwrap_or_else(now_micros),
+        properties: opened.properties.unwrap_or_default(),
         body: opened.bytes,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use queue_manager::{Message, Properties, QueueManager, UnitOfWork};
+use queue_manager::{Message, QueueManager, UnitOfWork};
 
 use super::{Incoming, Reader, Source, SourceError};
 use crate::claim::identity;
@@ -69,19 +69,12 @@ fn incoming(message: Message) -> Incoming {
         ccsid: descriptor.ccsid,
         bytes: message.body,
     });
-    let properties = match opened.properties {
-        None => message.properties,
-        // Of a client that put its properties in front of the body.
-        Some(properties) => Properties {
-            shared: properties.into(),
-            ..Properties::default()
-        },
-    };
     Incoming {
         identity,
         msg_id: message.msg_id,
         put_time: message.put_time,
-        properties,
+        // Those of a client lie in front of the body.
+        properties: opened.properties.unwrap_or(message.properties),
         body: opened.bytes,
     }
 }
