@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom up. A crate may depend only on crates of a lower layer; `ARCHITECTURE.md`
 /// says what each is.
 const LAYERS: &[&[&str]] = &[
-    &["types", "telemetry", "features"],
+    &["types", "telemetry", "pem", "features"],
     &["mq-wire", "segment-log", "mapping", "sql", "kafka-client"],
     &["kafka-broker", "queue-manager", "mq-client", "store"],
     &[

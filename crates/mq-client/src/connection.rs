@@ -119,3 +119,23 @@ impl Connection {
         self.shared.agreed.message_bytes_max as usize
     }
 }
+
+/// Connects to the first host that answers.
+///
+/// # Errors
+///
+/// The error of the last host. Whoever needs the queue manager calls again, after a pause: see
+/// [`ClientError::is_transient`].
+pub async fn connect_any(
+    options: &Arc<ClientOptions>,
+) -> Result<(Connection, Session), ClientError> {
+    let mut last = ClientError::NoHost;
+    for host in &options.hosts {
+        match Connection::connect(options, host).await {
+            Ok(connected) => return Ok(connected),
+            // Another host may be another queue manager: it is asked too.
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

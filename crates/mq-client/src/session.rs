@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mq_wire::mqi::{get, open, put};
 use mq_wire::{
     Api, AsyncStatus, Attributes, Call, Chars, Connect, ConnectBase, ConnectOptions as Fcno, Flow,
     Get, GetOptions, Header, HeaderKind, MessageDescriptor, ObjectDescriptor, Open, OpenAttributes,
@@ -12,7 +13,7 @@ use mq_wire::{
 
 use crate::error::ClientError;
 use crate::options::ClientOptions;
-use crate::reason::{Reason, get, open, put};
+use crate::reason::Reason;
 use crate::socket::Port;
 
 /// MQCONN's options and further options, as IBM's client sends them.

@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use pem::PemError;
+use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
 
 /// Where the certificates are, in PEM form.
@@ -23,16 +22,8 @@ pub struct ClientTlsFiles {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read, or holds something else.
-    #[error("cannot read {what} from {path}")]
-    Read {
-        /// What it should hold.
-        what: &'static str,
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// The certificates cannot be used.
     #[error("the certificates of {path} cannot be used")]
     Certificate {
@@ -61,23 +52,11 @@ impl ClientTls {
     ///
     /// [`TlsError`] names the file.
     pub fn load(files: &ClientTlsFiles) -> Result<Self, TlsError> {
-        let read = |what, path: &PathBuf| {
-            let path = path.clone();
-            move |source| TlsError::Read { what, path, source }
-        };
-        let certificates =
-            |what, path: &PathBuf| -> Result<Vec<CertificateDer<'static>>, TlsError> {
-                let found = CertificateDer::pem_file_iter(path).map_err(read(what, path))?;
-                found.collect::<Result<_, _>>().map_err(read(what, path))
-            };
         let unusable = |path: &PathBuf| {
             let path = path.clone();
             move |source| TlsError::Certificate { path, source }
         };
-        let mut roots = RootCertStore::empty();
-        for root in certificates("root certificates", &files.ca)? {
-            roots.add(root).map_err(unusable(&files.ca))?;
-        }
+        let roots = pem::roots(&files.ca)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -85,14 +64,9 @@ impl ClientTls {
             .with_root_certificates(roots);
         let config = match &files.identity {
             None => builder.with_no_client_auth(),
-            Some((certificate, key_path)) => {
-                let chain = certificates("a certificate", certificate)?;
-                let key = PrivateKeyDer::from_pem_file(key_path)
-                    .map_err(read("a private key", key_path))?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(unusable(certificate))?
-            }
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(pem::certificates(certificate)?, pem::key(key)?)
+                .map_err(unusable(certificate))?,
         };
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }

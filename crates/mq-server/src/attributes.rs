@@ -16,48 +16,7 @@ const FIRST_TEXT: i32 = 2001;
 const COMMAND_LEVEL: i32 = 940;
 const PLATFORM_UNIX: i32 = 3;
 
-/// Selectors of MQINQ (MQIA_*, MQCA_*).
-pub(crate) mod selector {
-    pub(crate) const CODED_CHAR_SET_ID: i32 = 2;
-    pub(crate) const CURRENT_Q_DEPTH: i32 = 3;
-    pub(crate) const DEF_INPUT_OPEN_OPTION: i32 = 4;
-    pub(crate) const DEF_PERSISTENCE: i32 = 5;
-    pub(crate) const DEF_PRIORITY: i32 = 6;
-    pub(crate) const DEFINITION_TYPE: i32 = 7;
-    pub(crate) const HARDEN_GET_BACKOUT: i32 = 8;
-    pub(crate) const INHIBIT_GET: i32 = 9;
-    pub(crate) const INHIBIT_PUT: i32 = 10;
-    pub(crate) const MAX_HANDLES: i32 = 11;
-    pub(crate) const USAGE: i32 = 12;
-    pub(crate) const MAX_MSG_LENGTH: i32 = 13;
-    pub(crate) const MAX_PRIORITY: i32 = 14;
-    pub(crate) const MAX_Q_DEPTH: i32 = 15;
-    pub(crate) const MSG_DELIVERY_SEQUENCE: i32 = 16;
-    pub(crate) const OPEN_INPUT_COUNT: i32 = 17;
-    pub(crate) const OPEN_OUTPUT_COUNT: i32 = 18;
-    pub(crate) const NAME_COUNT: i32 = 19;
-    pub(crate) const Q_TYPE: i32 = 20;
-    pub(crate) const RETENTION_INTERVAL: i32 = 21;
-    pub(crate) const BACKOUT_THRESHOLD: i32 = 22;
-    pub(crate) const SHAREABILITY: i32 = 23;
-    pub(crate) const TRIGGER_CONTROL: i32 = 24;
-    pub(crate) const SYNCPOINT: i32 = 30;
-    pub(crate) const COMMAND_LEVEL: i32 = 31;
-    pub(crate) const PLATFORM: i32 = 32;
-    pub(crate) const MAX_UNCOMMITTED_MSGS: i32 = 33;
-    pub(crate) const DIST_LISTS: i32 = 34;
-    pub(crate) const ADVANCED_CAPABILITY: i32 = 273;
-    pub(crate) const BASE_Q_NAME: i32 = 2002;
-    pub(crate) const COMMAND_INPUT_Q_NAME: i32 = 2003;
-    pub(crate) const DEAD_LETTER_Q_NAME: i32 = 2006;
-    pub(crate) const Q_DESC: i32 = 2013;
-    pub(crate) const Q_MGR_DESC: i32 = 2014;
-    pub(crate) const Q_MGR_NAME: i32 = 2015;
-    pub(crate) const Q_NAME: i32 = 2016;
-    pub(crate) const BACKOUT_REQ_Q_NAME: i32 = 2019;
-    pub(crate) const DEF_XMIT_Q_NAME: i32 = 2025;
-    pub(crate) const Q_MGR_IDENTIFIER: i32 = 2032;
-}
+pub(crate) use mq_wire::mqi::attribute as selector;
 
 /// What an attribute is.
 pub(crate) enum Value {

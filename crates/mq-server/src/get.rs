@@ -16,27 +16,10 @@ use crate::properties;
 use crate::put::now_micros;
 use crate::reason::{self, FINE, Outcome, failed, warning};
 
-/// Options of MQGET (MQGMO_*).
-pub(crate) mod gmo {
-    pub(crate) const WAIT: i32 = 0x1;
-    pub(crate) const SYNCPOINT: i32 = 0x2;
-    pub(crate) const NO_SYNCPOINT: i32 = 0x4;
-    pub(crate) const SET_SIGNAL: i32 = 0x8;
-    pub(crate) const BROWSE_FIRST: i32 = 0x10;
-    pub(crate) const BROWSE_NEXT: i32 = 0x20;
-    pub(crate) const ACCEPT_TRUNCATED_MSG: i32 = 0x40;
-    pub(crate) const MSG_UNDER_CURSOR: i32 = 0x100;
-    pub(crate) const LOCK: i32 = 0x200;
-    pub(crate) const UNLOCK: i32 = 0x400;
-    pub(crate) const BROWSE_MSG_UNDER_CURSOR: i32 = 0x800;
-    pub(crate) const SYNCPOINT_IF_PERSISTENT: i32 = 0x1000;
-    pub(crate) const CONVERT: i32 = 0x4000;
-    pub(crate) const NO_PROPERTIES: i32 = 0x0400_0000;
-    pub(crate) const BROWSE: i32 = BROWSE_FIRST | BROWSE_NEXT | BROWSE_MSG_UNDER_CURSOR;
-    pub(crate) const SYNC: i32 = SYNCPOINT | NO_SYNCPOINT | SYNCPOINT_IF_PERSISTENT;
-    /// Marks and locks of browsed messages, and signals.
-    pub(crate) const UNSUPPORTED: i32 = SET_SIGNAL | LOCK | UNLOCK | 0x00f0_0000;
-}
+pub(crate) use mq_wire::mqi::get as gmo;
+
+/// Marks and locks of browsed messages, and signals.
+const UNSUPPORTED: i32 = gmo::SET_SIGNAL | gmo::LOCK | gmo::UNLOCK | 0x00f0_0000;
 
 /// A message and how much of it goes to the client.
 pub(crate) struct Delivery {
@@ -267,7 +250,7 @@ fn size(message: &Message, options: i32) -> usize {
 }
 
 fn check(options: i32, open_options: i32) -> Result<(), Outcome> {
-    if options & gmo::UNSUPPORTED != 0 {
+    if options & UNSUPPORTED != 0 {
         return Err(failed(reason::FUNCTION_NOT_SUPPORTED));
     }
     if (options & gmo::SYNC).count_ones() > 1 {

@@ -18,33 +18,12 @@ use crate::selector;
 use crate::streaming::Consumer;
 use crate::topics::Subscribed;
 
-/// Options of MQOPEN (MQOO_*).
-pub(crate) mod open {
-    pub(crate) const INPUT_AS_Q_DEF: i32 = 0x1;
-    pub(crate) const INPUT_SHARED: i32 = 0x2;
-    pub(crate) const INPUT_EXCLUSIVE: i32 = 0x4;
-    pub(crate) const BROWSE: i32 = 0x8;
-    pub(crate) const OUTPUT: i32 = 0x10;
-    pub(crate) const INQUIRE: i32 = 0x20;
-    pub(crate) const SET: i32 = 0x40;
-    pub(crate) const SAVE_ALL_CONTEXT: i32 = 0x80;
-    pub(crate) const PASS_IDENTITY_CONTEXT: i32 = 0x100;
-    pub(crate) const PASS_ALL_CONTEXT: i32 = 0x200;
-    pub(crate) const SET_IDENTITY_CONTEXT: i32 = 0x400;
-    pub(crate) const SET_ALL_CONTEXT: i32 = 0x800;
-    pub(crate) const INPUT: i32 = INPUT_AS_Q_DEF | INPUT_SHARED | INPUT_EXCLUSIVE;
-    pub(crate) const CONTEXT: i32 =
-        PASS_IDENTITY_CONTEXT | PASS_ALL_CONTEXT | SET_IDENTITY_CONTEXT | SET_ALL_CONTEXT;
-    pub(crate) const ACCESS: i32 = INPUT | BROWSE | OUTPUT | INQUIRE | SET;
-}
+use mq_wire::mqi::close;
+pub(crate) use mq_wire::mqi::open;
 
 pub(crate) const OBJECT_QUEUE: i32 = 1;
 const OBJECT_QUEUE_MANAGER: i32 = 5;
 pub(crate) const OBJECT_TOPIC: i32 = 8;
-
-/// Options of MQCLOSE (MQCO_*).
-const DELETE: i32 = 1;
-const DELETE_PURGE: i32 = 2;
 
 /// Identifiers that SPI RESERVE hands out at a time.
 const RESERVE_MAX: u32 = 1_024;
@@ -181,11 +160,8 @@ impl Conversation {
             (open::OUTPUT, Right::Put),
             (open::INQUIRE, Right::Inquire),
             (open::SET, Right::Set),
-            (
-                // Commands are carried out as whom they are from: what is passed on counts too.
-                open::CONTEXT,
-                Right::Context,
-            ),
+            // Commands are carried out as whom they are from: what is passed on counts too.
+            (open::CONTEXT, Right::Context),
         ] {
             if options & wanted != 0 {
                 self.check_right(&name, right)?;
@@ -227,10 +203,10 @@ impl Conversation {
         };
         let mut outcome = FINE;
         if let Object::Queue(queue) = object
-            && options & (DELETE | DELETE_PURGE) != 0
+            && options & (close::DELETE | close::DELETE_PURGE) != 0
             && !queue.queue.is_maker()
         {
-            let purge = options & DELETE_PURGE != 0;
+            let purge = options & close::DELETE_PURGE != 0;
             let name = Arc::clone(queue.queue.name());
             drop(queue);
             outcome = self.delete_dynamic(&name, purge).await;

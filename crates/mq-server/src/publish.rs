@@ -77,7 +77,7 @@ impl Conversation {
             return Err(failed(reason::OPTION_NOT_VALID_FOR_TYPE));
         }
         let topic = self.topic_of(object, strings)?;
-        if options & (open::SET_IDENTITY_CONTEXT | open::SET_ALL_CONTEXT) != 0 {
+        if options & open::CONTEXT != 0 {
             self.check_right(&permission_name(&topic), Right::Context)?;
         }
         object.resolved_type = object.object_type;
@@ -114,7 +114,7 @@ impl Conversation {
             let user = &subscription.user;
             shared.gatekeeper.allows(user, &name, Right::Get)
         });
-        let copies = self.copies(&message, &found);
+        let copies = Self::copies(&message, &found);
         if copies.is_empty() {
             return match options & pmo::WARN_IF_NO_SUBS_MATCHED {
                 0 => outcome,
@@ -146,11 +146,7 @@ impl Conversation {
         }
     }
 
-    fn copies(
-        &self,
-        message: &NewMessage,
-        found: &[Arc<Subscription>],
-    ) -> Vec<(Arc<str>, NewMessage)> {
+    fn copies(message: &NewMessage, found: &[Arc<Subscription>]) -> Vec<(Arc<str>, NewMessage)> {
         // One for all temporary queues, which do not keep persistent messages.
         let mut passing: Option<Arc<Descriptor>> = None;
         let mut copies = Vec::with_capacity(found.len());
@@ -158,12 +154,7 @@ impl Conversation {
             let mut copy = message.clone();
             copy.correl_id = subscription.correl_id.unwrap_or(copy.correl_id);
             copy.priority = subscription.priority.unwrap_or(copy.priority);
-            if copy.descriptor.persistent
-                && self
-                    .manager()
-                    .status_of(&subscription.queue)
-                    .is_ok_and(|status| status.temporary)
-            {
+            if copy.descriptor.persistent && subscription.is_temporary {
                 let passing = passing.get_or_insert_with(|| {
                     Arc::new(Descriptor {
                         persistent: false,
@@ -278,6 +269,7 @@ impl Conversation {
         let (queue, managed) = self.destination(options, destination)?;
         let subscription = Subscription {
             pattern,
+            is_temporary: self.manager().status_of(&queue)?.temporary,
             queue,
             condition,
             correl_id,

@@ -15,27 +15,7 @@ use crate::reason::{self, FINE, Outcome, failed, warning};
 use crate::security::Right;
 use crate::selector;
 
-/// Options of MQPUT (MQPMO_*).
-pub(crate) mod pmo {
-    pub(crate) const SYNCPOINT: i32 = 0x2;
-    pub(crate) const NO_SYNCPOINT: i32 = 0x4;
-    pub(crate) const NEW_MSG_ID: i32 = 0x40;
-    pub(crate) const NEW_CORREL_ID: i32 = 0x80;
-    pub(crate) const PASS_IDENTITY_CONTEXT: i32 = 0x100;
-    pub(crate) const PASS_ALL_CONTEXT: i32 = 0x200;
-    pub(crate) const SET_IDENTITY_CONTEXT: i32 = 0x400;
-    pub(crate) const SET_ALL_CONTEXT: i32 = 0x800;
-    pub(crate) const NO_CONTEXT: i32 = 0x4000;
-    pub(crate) const ASYNC_RESPONSE: i32 = 0x1_0000;
-    pub(crate) const WARN_IF_NO_SUBS_MATCHED: i32 = 0x8_0000;
-    pub(crate) const RETAIN: i32 = 0x20_0000;
-    pub(crate) const NOT_OWN_SUBS: i32 = 0x1000_0000;
-    pub(crate) const CONTEXT: i32 = PASS_IDENTITY_CONTEXT
-        | PASS_ALL_CONTEXT
-        | SET_IDENTITY_CONTEXT
-        | SET_ALL_CONTEXT
-        | NO_CONTEXT;
-}
+pub(crate) use mq_wire::mqi::put as pmo;
 
 const NOT_PERSISTENT: i32 = 0;
 const PERSISTENT: i32 = 1;
@@ -121,8 +101,7 @@ impl Conversation {
         if let Err(outcome) = self.check_right(&name, Right::Put) {
             return outcome;
         }
-        let context = pmo::CONTEXT & !pmo::NO_CONTEXT;
-        if put1.put.options.options & context != 0
+        if put1.put.options.options & pmo::FOREIGN_CONTEXT != 0
             && let Err(outcome) = self.check_right(&name, Right::Context)
         {
             return outcome;
@@ -145,8 +124,7 @@ impl Conversation {
             Ok(topic) => topic,
             Err(outcome) => return outcome,
         };
-        let context = pmo::SET_ALL_CONTEXT | pmo::SET_IDENTITY_CONTEXT;
-        if put1.put.options.options & context != 0
+        if put1.put.options.options & pmo::FOREIGN_CONTEXT != 0
             && let Err(outcome) = self.check_right(&permission_name(&topic), Right::Context)
         {
             return outcome;

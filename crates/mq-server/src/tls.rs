@@ -4,10 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use pem::PemError;
+use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -28,16 +27,8 @@ pub struct TlsFiles {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read, or holds something else.
-    #[error("cannot read {what} from {path}")]
-    Read {
-        /// What it should hold.
-        what: &'static str,
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// Certificate and key do not go together, or are not supported.
     #[error("the certificate of {path} and its key cannot be used")]
     Certificate {
@@ -54,7 +45,7 @@ pub enum TlsError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: rustls::server::VerifierBuilderError,
     },
 }
 
@@ -75,15 +66,6 @@ impl Tls {
     ///
     /// [`TlsError`] names the file.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        let read = |what, path: &PathBuf| {
-            let path = path.clone();
-            move |source| TlsError::Read { what, path, source }
-        };
-        let certificates = CertificateDer::pem_file_iter(&files.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(read("a certificate", &files.certificate))?;
-        let key =
-            PrivateKeyDer::from_pem_file(&files.key).map_err(read("a private key", &files.key))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificate = |source| TlsError::Certificate {
             path: files.certificate.clone(),
@@ -95,29 +77,20 @@ impl Tls {
         let builder = match &files.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let roots =
-                    |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientRoots {
-                        path: path.clone(),
-                        source,
-                    };
-                let mut store = RootCertStore::empty();
-                let certificates =
-                    CertificateDer::pem_file_iter(path).map_err(read("certificates", path))?;
-                for certificate in certificates {
-                    let certificate = certificate.map_err(read("certificates", path))?;
-                    store
-                        .add(certificate)
-                        .map_err(|error| roots(error.into()))?;
-                }
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider);
-                builder.with_client_cert_verifier(
-                    verifier.build().map_err(|error| roots(error.into()))?,
-                )
+                let roots = Arc::new(pem::roots(path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                let verifier = verifier.build().map_err(|source| {
+                    let path = path.clone();
+                    TlsError::ClientRoots { path, source }
+                })?;
+                builder.with_client_cert_verifier(verifier)
             }
         };
         let config = builder
-            .with_single_cert(certificates, key)
+            .with_single_cert(
+                pem::certificates(&files.certificate)?,
+                pem::key(&files.key)?,
+            )
             .map_err(certificate)?;
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }

@@ -123,6 +123,8 @@ pub(crate) struct Subscription {
     pub(crate) pattern: Pattern,
     /// Where its publications go.
     pub(crate) queue: Arc<str>,
+    /// The queue is temporary and keeps no persistent messages.
+    pub(crate) is_temporary: bool,
     /// Which publications.
     pub(crate) condition: Option<Condition>,
     /// Publications get this correlation identifier; `None` = keep theirs.
@@ -297,6 +299,7 @@ mod tests {
         Subscription {
             pattern: Pattern::parse(pattern).expect("fine"),
             queue: "Q".into(),
+            is_temporary: true,
             condition: None,
             correl_id: None,
             priority: None,

@@ -30,6 +30,7 @@ mod error;
 mod field;
 mod flow;
 mod header;
+pub mod mqi;
 mod pcf;
 mod rfh2;
 mod spi;

@@ -1,8 +1,10 @@
 //! MQRFH2: the header in front of a message's data that carries its properties (IBM MQ documentation,
 //! "MQRFH2 - Rules and formatting header 2"; JMS properties are its folders `<mcd>`, `<jms>`, `<usr>`).
 //!
-//! Invariants: nothing is copied before it is asked for; what is malformed ends the list of folders, it
-//! never panics; at most [`FOLDERS_MAX`] folders are looked at.
+//! Invariants: nothing is copied before it is asked for; a header whose lengths do not fit is none, so that
+//! nobody takes it off; at most [`FOLDERS_MAX`] folders are looked at.
+
+use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
@@ -13,6 +15,8 @@ pub const FOLDERS_MAX: usize = 32;
 /// MQMD.Format of a message that begins with this header.
 pub const FORMAT_RFH2: [u8; 8] = *b"MQHRF2  ";
 
+/// MQRFH_VERSION_2.
+const VERSION: i32 = 2;
 const LITTLE_ENDIAN: i32 = 546;
 const UTF_8: i32 = 1208;
 
@@ -27,13 +31,12 @@ pub struct Rfh2<'b> {
     pub format: [u8; 8],
     /// Bytes of the header; the data is behind them.
     pub bytes: usize,
-    /// Name and content.
-    folders: Vec<(&'b str, &'b str)>,
+    folders: Vec<&'b [u8]>,
 }
 
 impl<'b> Rfh2<'b> {
     /// Reads a header in front of `body`, whose numbers are in `encoding` (MQMD.Encoding); `None` when
-    /// there is none or its length is wrong.
+    /// there is none or a length in it is wrong.
     pub fn read(body: &'b [u8], encoding: i32) -> Option<Self> {
         // The lowest digit is that of integers: 1 big, 2 little.
         let little = encoding & 0xf == 2;
@@ -44,7 +47,7 @@ impl<'b> Rfh2<'b> {
                 false => i32::from_be_bytes(bytes),
             })
         };
-        if body.get(..4) != Some(b"RFH ") {
+        if body.get(..4) != Some(b"RFH ") || number(4) != Some(VERSION) {
             return None;
         }
         let bytes = usize::try_from(number(8)?).ok()?;
@@ -53,17 +56,13 @@ impl<'b> Rfh2<'b> {
         }
         let mut folders = Vec::new();
         let mut at = RFH2_FIXED_BYTES;
-        while at < bytes && folders.len() < FOLDERS_MAX {
-            let length = number(at).and_then(|length| usize::try_from(length).ok());
-            let next = length.and_then(|length| (at + 4).checked_add(length));
-            let Some(next) = next.filter(|next| *next <= bytes) else {
-                break;
-            };
-            let text = body.get(at + 4..next).map(std::str::from_utf8);
-            if let Some(Ok(text)) = text
-                && let Some((element, _)) = Element::first(text)
-            {
-                folders.push((element.name, element.content));
+        while at < bytes {
+            let length = usize::try_from(number(at)?).ok()?;
+            let next = (at + 4).checked_add(length)?;
+            // The last one ends where the header does.
+            let folder = body.get(at + 4..next).filter(|_| next <= bytes)?;
+            if folders.len() < FOLDERS_MAX {
+                folders.push(folder);
             }
             at = next;
         }
@@ -76,6 +75,12 @@ impl<'b> Rfh2<'b> {
         })
     }
 
+    /// The folders as they are, without the blanks behind them.
+    pub fn folders(&self) -> impl Iterator<Item = Cow<'b, str>> {
+        let folders = self.folders.iter();
+        folders.map(|folder| String::from_utf8_lossy(folder.trim_ascii_end()))
+    }
+
     /// An element directly in a folder, for instance `usr` and a property's name.
     pub fn element(&self, folder: &str, name: &str) -> Option<Element<'b>> {
         self.elements(folder).find(|element| element.name == name)
@@ -83,9 +88,13 @@ impl<'b> Rfh2<'b> {
 
     /// All elements directly in the folders of this name.
     pub fn elements<'f>(&'f self, folder: &'f str) -> impl Iterator<Item = Element<'b>> + 'f {
-        let named = self.folders.iter().filter(move |(name, _)| *name == folder);
-        named.flat_map(|(_, content)| {
-            let mut rest = *content;
+        let contents = self.folders.iter().filter_map(move |text| {
+            let text = std::str::from_utf8(text).ok()?;
+            let (element, _) = Element::first(text)?;
+            (element.name == folder).then_some(element.content)
+        });
+        contents.flat_map(|content| {
+            let mut rest = content;
             std::iter::from_fn(move || {
                 let (element, behind) = Element::first(rest)?;
                 rest = behind;
@@ -230,7 +239,7 @@ impl UserProperties {
     pub fn write(&self, behind: Behind, out: &mut BytesMut) {
         out.reserve(self.bytes());
         out.put_slice(b"RFH ");
-        out.put_i32_le(2);
+        out.put_i32_le(VERSION);
         out.put_i32_le(i32::try_from(self.bytes()).unwrap_or(i32::MAX));
         out.put_i32_le(behind.encoding);
         out.put_i32_le(behind.ccsid);
@@ -286,6 +295,9 @@ mod tests {
         assert_eq!(&body[header.bytes..], b"data");
         assert_eq!((header.encoding, header.ccsid), (273, 819));
         assert_eq!(&header.format, b"MQSTR   ");
+        let folders: Vec<_> = header.folders().collect();
+        assert_eq!(folders[0], "<mcd><Msd>jms_text</Msd></mcd>");
+        assert_eq!(folders.len(), 2);
         let found: Vec<(&str, String)> = header
             .elements("usr")
             .map(|element| (element.name, unescaped(element.content)))
@@ -304,6 +316,13 @@ mod tests {
             // What is behind the header may be missing.
             let read = Rfh2::read(&body[..cut], 546);
             assert_eq!(read.is_some(), cut >= body.len() - 4, "cut at {cut}");
+            // Neither is one whose last folder does not end with the header.
+            let mut shorter = body.to_vec();
+            let length = i32::try_from(cut).expect("short").to_le_bytes();
+            shorter[8..12].copy_from_slice(&length);
+            let read = Rfh2::read(&shorter, 546);
+            let ends = [RFH2_FIXED_BYTES, RFH2_FIXED_BYTES + 36, body.len() - 4];
+            assert_eq!(read.is_some(), ends.contains(&cut), "length {cut}");
             let mut damaged = body.to_vec();
             damaged[cut] ^= 0x55;
             for encoding in [546, 273] {

@@ -28,6 +28,6 @@ pub use config::{
     QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
     StoreConfig, WebConfig,
 };
-pub use queue::{ClientConfigError, QueueProcess, client_options, hash_password};
+pub use queue::{ClientConfigError, QueueProcess, hash_password, reachable};
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};

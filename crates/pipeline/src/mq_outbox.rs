@@ -151,9 +151,10 @@ impl Outbox for MqOutbox {
         // one is tried once.
         let mut tried = false;
         let mut open = loop {
-            let mut open = match self.take_idle() {
-                Some(open) if !tried => open,
-                _ => self.begin().await.map_err(|error| unavailable(&error))?,
+            let idle = if tried { None } else { self.take_idle() };
+            let mut open = match idle {
+                Some(open) => open,
+                None => self.begin().await.map_err(|error| unavailable(&error))?,
             };
             match open.put(&self.queues, quarantine, &messages).await {
                 Ok(()) => break open,

@@ -107,7 +107,7 @@ pub(crate) async fn listen(plan: &Plan, queue: &QueueManager) -> Result<Server, 
 
 /// How gateway and connector reach a queue manager that is not in their process.
 pub(crate) fn elsewhere(plan: &Plan) -> Result<MqQueues, ClientConfigError> {
-    let options = client_options(&plan.config.queue)?;
+    let options = reachable(&plan.config.queue)?;
     let client = &plan.config.queue.client;
     Ok(MqQueues {
         options: Arc::new(options),
@@ -151,6 +151,17 @@ pub enum ClientConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// The file with the password has none.
+    #[error("the password file {path} is empty")]
+    NoPassword {
+        /// Which.
+        path: std::path::PathBuf,
+    },
+    /// Our own queue manager speaks TLS, but nobody says whom to trust.
+    #[error(
+        "there is `[queue.tls]`: `queue.client.ca` (or --tls-ca) must say where its certificate's root is"
+    )]
+    NoRoot,
     /// Certificates cannot be used.
     #[error("`queue.client`")]
     Tls(#[from] TlsError),
@@ -161,12 +172,22 @@ pub enum ClientConfigError {
     Identity,
 }
 
-/// The connection that `[queue]` and `[queue.client]` describe.
+/// The connection that `[queue]` and `[queue.client]` describe, for those who will use it.
 ///
 /// # Errors
 ///
 /// [`ClientConfigError`].
-pub fn client_options(queue: &QueueConfig) -> Result<ClientOptions, ClientConfigError> {
+pub fn reachable(queue: &QueueConfig) -> Result<ClientOptions, ClientConfigError> {
+    let options = client_options(queue)?;
+    let own = queue.place == Place::Embedded && queue.client.hosts.is_empty();
+    if own && queue.tls.is_some() && options.tls.is_none() {
+        return Err(ClientConfigError::NoRoot);
+    }
+    Ok(options)
+}
+
+/// The same where it may not be needed: with everything in one process nobody is a client.
+pub(crate) fn client_options(queue: &QueueConfig) -> Result<ClientOptions, ClientConfigError> {
     let client = &queue.client;
     let mut hosts = Vec::new();
     for host in &client.hosts {
@@ -189,8 +210,10 @@ pub fn client_options(queue: &QueueConfig) -> Result<ClientOptions, ClientConfig
                 let path = path.clone();
                 ClientConfigError::Password { path, source }
             })?;
-            let line = text.lines().next().unwrap_or_default();
-            Some(Password::new(line))
+            match text.lines().next() {
+                Some(line) if !line.is_empty() => Some(Password::new(line)),
+                _ => return Err(ClientConfigError::NoPassword { path: path.clone() }),
+            }
         }
     };
     let tls = match (&client.ca, &client.certificate, &client.key) {

@@ -1,19 +1,6 @@
 //! Numbers of the programmable command formats ("PCF constants", IBM MQ documentation).
 
-/// Commands (MQCMD_*).
-pub(crate) mod command {
-    pub(crate) const INQUIRE_Q_MGR: i32 = 2;
-    pub(crate) const CHANGE_Q: i32 = 8;
-    pub(crate) const CLEAR_Q: i32 = 9;
-    pub(crate) const CREATE_Q: i32 = 11;
-    pub(crate) const DELETE_Q: i32 = 12;
-    pub(crate) const INQUIRE_Q: i32 = 13;
-    pub(crate) const RESET_Q_STATS: i32 = 17;
-    pub(crate) const INQUIRE_Q_NAMES: i32 = 18;
-    pub(crate) const PING_Q_MGR: i32 = 40;
-    pub(crate) const INQUIRE_Q_STATUS: i32 = 41;
-    pub(crate) const INQUIRE_CHANNEL_STATUS: i32 = 42;
-}
+pub(crate) use mq_wire::mqi::{command, id, queue_type};
 
 /// Why commands fail (MQRCCF_*).
 pub(crate) mod ccf {
@@ -51,52 +38,4 @@ pub(crate) mod ccf {
     pub(crate) const ATTR_VALUE_ERROR: i32 = 4005;
     pub(crate) const Q_WRONG_TYPE: i32 = 4007;
     pub(crate) const OBJECT_NAME_ERROR: i32 = 4008;
-}
-
-/// Parameters that are no attributes (MQIACF_*, MQCACF_*, MQIACH_*, MQCACH_*), and those attributes
-/// that MQINQ does not know.
-pub(crate) mod id {
-    pub(crate) const TIME_SINCE_RESET: i32 = 35;
-    pub(crate) const HIGH_Q_DEPTH: i32 = 36;
-    pub(crate) const MSG_ENQ_COUNT: i32 = 37;
-    pub(crate) const MSG_DEQ_COUNT: i32 = 38;
-    pub(crate) const MONITORING_Q: i32 = 123;
-    pub(crate) const Q_MGR_ATTRS: i32 = 1001;
-    pub(crate) const Q_ATTRS: i32 = 1002;
-    pub(crate) const FORCE: i32 = 1005;
-    pub(crate) const REPLACE: i32 = 1006;
-    pub(crate) const PURGE: i32 = 1007;
-    pub(crate) const ALL: i32 = 1009;
-    pub(crate) const PARAMETER_ID: i32 = 1012;
-    pub(crate) const Q_STATUS_ATTRS: i32 = 1026;
-    pub(crate) const UNCOMMITTED_MSGS: i32 = 1027;
-    pub(crate) const Q_STATUS_TYPE: i32 = 1103;
-    pub(crate) const Q_STATUS: i32 = 1105;
-    pub(crate) const Q_TIME_INDICATOR: i32 = 1226;
-    pub(crate) const OLDEST_MSG_AGE: i32 = 1227;
-    pub(crate) const Q_TYPES: i32 = 1261;
-    pub(crate) const CHANNEL_TYPE: i32 = 1511;
-    pub(crate) const CHANNEL_INSTANCE_TYPE: i32 = 1523;
-    pub(crate) const CHANNEL_INSTANCE_ATTRS: i32 = 1524;
-    pub(crate) const CHANNEL_STATUS: i32 = 1527;
-    pub(crate) const MAX_SHARING_CONVS: i32 = 1616;
-    pub(crate) const CURRENT_SHARING_CONVS: i32 = 1617;
-    pub(crate) const Q_NAMES: i32 = 3011;
-    pub(crate) const LAST_PUT_DATE: i32 = 3128;
-    pub(crate) const LAST_PUT_TIME: i32 = 3129;
-    pub(crate) const LAST_GET_DATE: i32 = 3130;
-    pub(crate) const LAST_GET_TIME: i32 = 3131;
-    pub(crate) const CHANNEL_NAME: i32 = 3501;
-    pub(crate) const CONNECTION_NAME: i32 = 3506;
-    pub(crate) const MCA_USER_ID: i32 = 3527;
-    pub(crate) const CHANNEL_START_TIME: i32 = 3528;
-    pub(crate) const CHANNEL_START_DATE: i32 = 3529;
-    pub(crate) const REMOTE_APPL_TAG: i32 = 3548;
-}
-
-/// Types of queues (MQQT_*).
-pub(crate) mod queue_type {
-    pub(crate) const LOCAL: i32 = 1;
-    pub(crate) const MODEL: i32 = 2;
-    pub(crate) const ALL: i32 = 1001;
 }

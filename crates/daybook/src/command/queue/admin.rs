@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::BytesMut;
 use mq_client::{
-    Chars, ClientError, ClientOptions, ClientTls, ClientTlsFiles, Connection, GetRequest, Host,
-    MessageDescriptor, Password, Queue, Session, connect_any, open, put,
+    Chars, ClientError, Connection, GetRequest, Host, MessageDescriptor, Queue, Session,
+    connect_any, open, put,
 };
 use mq_wire::{ByteOrder, Pcf, PcfHeader, PcfParameter, PcfValue, pcf_control};
+use pipeline::QueueConfig;
 
 use crate::cli::ConnectArgs;
 
@@ -30,50 +31,37 @@ const PASS_EXPIRY: i32 = 0x4000;
 /// MQRCCF_COMMAND_FAILED: IBM MQ's summary, behind what says why.
 const COMMAND_FAILED: i32 = 3008;
 
-/// Connects; `address`, `channel` and `tls` are the configuration's.
+/// Connects as the configuration says, but for what the command line says.
 pub(super) async fn connect(
     args: &ConnectArgs,
-    address: std::net::SocketAddr,
-    channel: &str,
-    tls: bool,
+    mut queue: QueueConfig,
 ) -> anyhow::Result<(Connection, Session)> {
-    let host = match &args.connect {
-        Some(text) => text.parse()?,
-        None => Host {
-            name: address.ip().to_string(),
-            port: address.port(),
-        },
-    };
-    let shown = host.to_string();
-    let channel = args.channel.as_deref().unwrap_or(channel);
-    let mut options = ClientOptions::new(host, channel);
+    let client = &mut queue.client;
+    if let Some(host) = &args.connect {
+        client.hosts = vec![host.clone()];
+    }
+    if let Some(channel) = &args.channel {
+        queue.channel.clone_from(channel);
+    }
+    if let Some(name) = &args.queue_manager {
+        client.queue_manager.clone_from(name);
+    }
+    if let Some(user) = &args.user {
+        client.user.clone_from(user);
+        client.password_file.clone_from(&args.password_file);
+    }
+    if args.tls_ca.is_some() {
+        client.ca.clone_from(&args.tls_ca);
+    }
+    let mut options = pipeline::reachable(&queue)?;
     options.application = "daybook queue".to_owned();
-    options.queue_manager = args.queue_manager.clone().unwrap_or_default();
-    options.user = args.user.clone().unwrap_or_default();
-    if let Some(path) = &args.password_file {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the password from {}", path.display()))?;
-        let password = text.lines().next().unwrap_or_default();
-        anyhow::ensure!(!password.is_empty(), "{} is empty", path.display());
-        options.password = Some(Password::new(password));
-    }
-    match &args.tls_ca {
-        Some(ca) => {
-            let files = ClientTlsFiles {
-                ca: ca.clone(),
-                identity: None,
-            };
-            options.tls = Some(ClientTls::load(&files)?);
-        }
-        None => anyhow::ensure!(
-            !tls || args.connect.is_some(),
-            "the configuration has [queue.tls]: say with --tls-ca where its certificate's root is"
-        ),
-    }
+    let hosts: Vec<String> = options.hosts.iter().map(Host::to_string).collect();
     connect_any(&Arc::new(options)).await.with_context(|| {
         format!(
-            "no connection to the queue manager at {shown}, channel {channel}. Does `daybook up` or `daybook \
-             queue` run with this configuration and --port-offset? Another one: --connect 'host(port)'"
+            "no connection to the queue manager at {}, channel {}. Does `daybook up` or `daybook queue` run with \
+             this configuration and --port-offset? Another one: --connect 'host(port)'",
+            hosts.join(", "),
+            queue.channel
         )
     })
 }

@@ -6,7 +6,7 @@ use mq_client::{GetRequest, Got, Session, get, open};
 use mq_wire::convert;
 
 use super::admin::explain;
-use super::rfh2::Parts;
+use super::parts::Parts;
 use crate::cli::{BrowseArgs, QueueFormat};
 
 /// Characters of a body that are shown, unless all are wanted.
@@ -72,7 +72,7 @@ fn print(number: u64, got: &Got, args: &BrowseArgs) -> anyhow::Result<()> {
     let format: String = parts.format.iter().copied().map(char::from).collect();
     let format = format.trim_end_matches([' ', '\0']);
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-    let put_time = moment(&md.put_date.text(), &md.put_time.text());
+    let put_time = moment(&md.put_date.0, &md.put_time.0);
     let mut out = std::io::stdout().lock();
     match args.format {
         QueueFormat::Json => {
@@ -129,14 +129,12 @@ fn print(number: u64, got: &Got, args: &BrowseArgs) -> anyhow::Result<()> {
 }
 
 /// RFC 3339 of MQMD's date and time, which are GMT; empty if there is none.
-fn moment(date: &str, time: &str) -> String {
-    let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);
-    let shown = || {
-        let date = [part(date, 0, 4)?, part(date, 4, 6)?, part(date, 6, 8)?].join("-");
-        let clock = [part(time, 0, 2)?, part(time, 2, 4)?, part(time, 4, 6)?].join(":");
-        Some(format!("{date}T{clock}.{}Z", part(time, 6, 8)?))
-    };
-    shown().unwrap_or_default()
+fn moment(date: &[u8; 8], time: &[u8; 8]) -> String {
+    let at = mq_wire::micros_of(date, time);
+    let at = at.and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
+    at.map_or(String::new(), |at| {
+        at.strftime("%Y-%m-%dT%H:%M:%S%.2fZ").to_string()
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +149,7 @@ mod tests {
             encoding: 546,
             ccsid,
             folders: Vec::new(),
+            refusal: None,
             body: Bytes::copy_from_slice(body),
         };
         let text = |text: &str| Shown::Text(text.to_owned());
@@ -170,7 +169,7 @@ mod tests {
             show(&parts(&[0xff; 101], 1208), false),
             (hex(&"ff".repeat(100)), true)
         );
-        assert_eq!(moment("20261125", "04123399"), "2026-11-25T04:12:33.99Z");
-        assert_eq!(moment("", ""), "");
+        assert_eq!(moment(b"20261125", b"04123399"), "2026-11-25T04:12:33.99Z");
+        assert_eq!(moment(b"        ", b"        "), "");
     }
 }

@@ -4,25 +4,11 @@ use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
+use mq_wire::mqi::{attribute, command, id, queue_type};
 use mq_wire::{PcfParameter, PcfValue};
 
 use super::admin::Admin;
 use crate::cli::{ListArgs, QueueFormat};
-
-const INQUIRE_Q: i32 = 13;
-const INQUIRE_Q_STATUS: i32 = 41;
-const Q_NAME: i32 = 2016;
-const Q_TYPE: i32 = 20;
-const Q_ATTRS: i32 = 1002;
-const MAX_Q_DEPTH: i32 = 15;
-const CURRENT_Q_DEPTH: i32 = 3;
-const OPEN_INPUT_COUNT: i32 = 17;
-const OPEN_OUTPUT_COUNT: i32 = 18;
-const UNCOMMITTED_MSGS: i32 = 1027;
-const OLDEST_MSG_AGE: i32 = 1227;
-const MSG_ENQ_COUNT: i32 = 37;
-const MSG_DEQ_COUNT: i32 = 38;
-const LOCAL: i32 = 1;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -74,35 +60,40 @@ pub(super) async fn run(admin: &mut Admin, args: &ListArgs) -> anyhow::Result<()
 async fn look(admin: &mut Admin, args: &ListArgs) -> anyhow::Result<Vec<Row>> {
     let pattern = args.pattern.as_deref().unwrap_or("*");
     let attributes = vec![
-        PcfParameter::text(Q_NAME, pattern),
-        PcfParameter::integer(Q_TYPE, LOCAL),
+        PcfParameter::text(attribute::Q_NAME, pattern),
+        PcfParameter::integer(attribute::Q_TYPE, queue_type::LOCAL),
         PcfParameter {
-            id: Q_ATTRS,
-            value: PcfValue::Integers(vec![Q_NAME, MAX_Q_DEPTH]),
+            id: id::Q_ATTRS,
+            value: PcfValue::Integers(vec![attribute::Q_NAME, attribute::MAX_Q_DEPTH]),
         },
     ];
-    let defined = admin.ask(INQUIRE_Q, attributes).await?;
+    let defined = admin.ask(command::INQUIRE_Q, attributes).await?;
     let depths: HashMap<String, i64> = defined
         .iter()
-        .filter_map(|queue| Some((queue.text(Q_NAME)?, queue.number(MAX_Q_DEPTH)?)))
+        .filter_map(|queue| {
+            Some((
+                queue.text(attribute::Q_NAME)?,
+                queue.number(attribute::MAX_Q_DEPTH)?,
+            ))
+        })
         .collect();
-    let name = vec![PcfParameter::text(Q_NAME, pattern)];
-    let found = admin.ask(INQUIRE_Q_STATUS, name).await?;
+    let name = vec![PcfParameter::text(attribute::Q_NAME, pattern)];
+    let found = admin.ask(command::INQUIRE_Q_STATUS, name).await?;
     let mut rows: Vec<Row> = found
         .iter()
         .filter_map(|queue| {
-            let name = queue.text(Q_NAME)?;
+            let name = queue.text(attribute::Q_NAME)?;
             let counted = |id| queue.number(id).filter(|count| *count >= 0);
             Some(Row {
-                depth: counted(CURRENT_Q_DEPTH),
+                depth: counted(attribute::CURRENT_Q_DEPTH),
                 depth_max: depths.get(&name).copied(),
-                oldest_seconds: counted(OLDEST_MSG_AGE),
-                puts: counted(MSG_ENQ_COUNT),
-                gets: counted(MSG_DEQ_COUNT),
+                oldest_seconds: counted(id::OLDEST_MSG_AGE),
+                puts: counted(id::MSG_ENQ_COUNT),
+                gets: counted(id::MSG_DEQ_COUNT),
                 rates: None,
-                uncommitted: counted(UNCOMMITTED_MSGS),
-                inputs: counted(OPEN_INPUT_COUNT),
-                outputs: counted(OPEN_OUTPUT_COUNT),
+                uncommitted: counted(id::UNCOMMITTED_MSGS),
+                inputs: counted(attribute::OPEN_INPUT_COUNT),
+                outputs: counted(attribute::OPEN_OUTPUT_COUNT),
                 queue: name,
             })
         })

@@ -4,7 +4,7 @@ mod admin;
 mod browse;
 mod define;
 mod list;
-mod rfh2;
+mod parts;
 mod transfer;
 
 use std::io::Write as _;
@@ -59,8 +59,7 @@ async fn connect(
     global: &Global,
     args: &ConnectArgs,
 ) -> anyhow::Result<(mq_client::Connection, mq_client::Session)> {
-    let config = global.read_config()?.queue;
-    admin::connect(args, config.address, &config.channel, config.tls.is_some()).await
+    admin::connect(args, global.read_config()?.queue).await
 }
 
 async fn administer(global: &Global, args: &ConnectArgs) -> anyhow::Result<Admin> {

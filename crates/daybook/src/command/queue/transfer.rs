@@ -14,7 +14,7 @@ use mq_client::{
 use types::names::{QUEUE_QUARANTINE, field};
 
 use super::admin::explain;
-use super::rfh2::Parts;
+use super::parts::Parts;
 use crate::cli::{MoveArgs, ReplayArgs};
 
 /// Messages in a unit of work.
@@ -90,7 +90,7 @@ pub(super) async fn run_replay(session: &mut Session, args: &ReplayArgs) -> anyh
 
 /// Whether the connector can read it; else why not.
 fn is_transaction(parts: &Parts) -> Result<(), String> {
-    if let Some(detail) = parts.property("detail") {
+    if let Some(detail) = &parts.refusal {
         return Err(format!(
             "the gateway refused it ({detail}): mend it and send it again with `daybook send`"
         ));
@@ -266,33 +266,31 @@ mod tests {
 
     #[test]
     fn only_transactions_are_replayed() {
-        let parts = |body: &str, folders: &[&str]| Parts {
+        let parts = |body: &str, refusal: Option<&str>| Parts {
             format: *b"MQSTR   ",
             encoding: 546,
             ccsid: 1208,
-            folders: folders.iter().map(|folder| (*folder).to_owned()).collect(),
+            folders: Vec::new(),
+            refusal: refusal.map(str::to_owned),
             body: Bytes::copy_from_slice(body.as_bytes()),
         };
         let whole = r#"{"id":"t","source":"json","account":"a","amount":"1","currency":"EUR","booked_at":"x"}"#;
-        assert_eq!(
-            is_transaction(&parts(whole, &["<usr><id>t</id></usr>"])),
-            Ok(())
-        );
-        for (body, folder, expected) in [
+        assert_eq!(is_transaction(&parts(whole, None)), Ok(()));
+        for (body, refusal, expected) in [
             (
                 whole,
-                "<usr><detail>no amount</detail></usr>",
+                Some("no amount"),
                 "the gateway refused it (no amount)",
             ),
-            ("text", "", "its body is no JSON object"),
-            ("[]", "", "its body is no JSON object"),
+            ("text", None, "its body is no JSON object"),
+            ("[]", None, "its body is no JSON object"),
             (
                 r#"{"id":"t","source":"json","account":7}"#,
-                "",
+                None,
                 "no text `account`",
             ),
         ] {
-            let reason = is_transaction(&parts(body, &[folder])).expect_err(body);
+            let reason = is_transaction(&parts(body, refusal)).expect_err(body);
             assert!(reason.contains(expected), "{reason}");
         }
     }
