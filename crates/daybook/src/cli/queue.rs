@@ -51,7 +51,7 @@ pub(crate) enum QueueAction {
 #[derive(Debug, Args, Default)]
 #[command(next_help_heading = "Queue manager")]
 pub(crate) struct ConnectArgs {
-    /// Address, as `host(port)` [default: of the configuration]
+    /// Address, as `host(port)`; then nothing of [queue.client] counts [default: of the configuration]
     #[arg(long, value_name = "HOST(PORT)")]
     pub(crate) connect: Option<String>,
     /// Server-connection channel [default: of the configuration]

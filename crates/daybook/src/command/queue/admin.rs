@@ -10,7 +10,7 @@ use mq_client::{
     connect_any, open, put,
 };
 use mq_wire::{ByteOrder, Pcf, PcfHeader, PcfParameter, PcfValue, pcf_control};
-use pipeline::QueueConfig;
+use pipeline::{QueueClient, QueueConfig};
 
 use crate::cli::ConnectArgs;
 
@@ -34,25 +34,9 @@ const COMMAND_FAILED: i32 = 3008;
 /// Connects as the configuration says, but for what the command line says.
 pub(super) async fn connect(
     args: &ConnectArgs,
-    mut queue: QueueConfig,
+    queue: QueueConfig,
 ) -> anyhow::Result<(Connection, Session)> {
-    let client = &mut queue.client;
-    if let Some(host) = &args.connect {
-        client.hosts = vec![host.clone()];
-    }
-    if let Some(channel) = &args.channel {
-        queue.channel.clone_from(channel);
-    }
-    if let Some(name) = &args.queue_manager {
-        client.queue_manager.clone_from(name);
-    }
-    if let Some(user) = &args.user {
-        client.user.clone_from(user);
-        client.password_file.clone_from(&args.password_file);
-    }
-    if args.tls_ca.is_some() {
-        client.ca.clone_from(&args.tls_ca);
-    }
+    let queue = chosen(args, queue);
     let mut options = pipeline::reachable(&queue)?;
     options.application = "daybook queue".to_owned();
     let hosts: Vec<String> = options.hosts.iter().map(Host::to_string).collect();
@@ -64,6 +48,31 @@ pub(super) async fn connect(
             queue.channel
         )
     })
+}
+
+fn chosen(args: &ConnectArgs, mut queue: QueueConfig) -> QueueConfig {
+    let client = &mut queue.client;
+    if let Some(host) = &args.connect {
+        // Another one is not told the configured one's password.
+        *client = QueueClient {
+            hosts: vec![host.clone()],
+            ..QueueClient::default()
+        };
+    }
+    if let Some(name) = &args.queue_manager {
+        client.queue_manager.clone_from(name);
+    }
+    if let Some(user) = &args.user {
+        client.user.clone_from(user);
+        client.password_file.clone_from(&args.password_file);
+    }
+    if args.tls_ca.is_some() {
+        client.ca.clone_from(&args.tls_ca);
+    }
+    if let Some(channel) = &args.channel {
+        queue.channel.clone_from(channel);
+    }
+    queue
 }
 
 /// Sends commands.
@@ -221,4 +230,43 @@ impl std::error::Error for Refused {}
 /// What to say of a call on a queue that failed.
 pub(super) fn explain(error: ClientError, doing: &str) -> anyhow::Error {
     anyhow::Error::new(error).context(doing.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_counts_more_and_another_host_learns_no_password() {
+        let configured = || {
+            let mut queue = QueueConfig::default();
+            queue.client.hosts = vec!["mq".to_owned()];
+            queue.client.user = "app".to_owned();
+            queue.client.password_file = Some("secret".into());
+            queue.client.ca = Some("ca.pem".into());
+            queue
+        };
+        let same = chosen(&ConnectArgs::default(), configured()).client;
+        assert_eq!((same.user.as_str(), same.hosts[0].as_str()), ("app", "mq"));
+        assert!(same.password_file.is_some() && same.ca.is_some());
+        let other = ConnectArgs {
+            connect: Some("other".to_owned()),
+            channel: Some("ADMIN".to_owned()),
+            ..ConnectArgs::default()
+        };
+        let other = chosen(&other, configured());
+        assert_eq!(
+            (other.channel.as_str(), other.client.hosts[0].as_str()),
+            ("ADMIN", "other")
+        );
+        assert_eq!(other.client.user, "");
+        assert!(other.client.password_file.is_none() && other.client.ca.is_none());
+        let other_user = ConnectArgs {
+            user: Some("me".to_owned()),
+            ..ConnectArgs::default()
+        };
+        let other_user = chosen(&other_user, configured()).client;
+        assert_eq!(other_user.user, "me");
+        assert!(other_user.password_file.is_none(), "it is the other one's");
+    }
 }
