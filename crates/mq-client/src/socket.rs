@@ -268,6 +268,8 @@ async fn write<W: AsyncWrite + Unpin>(mut socket: W, shared: &Shared) -> End {
                 return End::Closed;
             }
             shared.filled.notified().await;
+            // Other sessions may be about to call: one write for all of them.
+            tokio::task::yield_now().await;
             continue;
         }
         if let Err(error) = socket.write_all(&spare).await {

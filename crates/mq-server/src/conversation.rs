@@ -4,8 +4,9 @@
 //! task backs out what is not committed, except MQDISC, which commits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
@@ -40,6 +41,14 @@ pub(crate) struct Setting {
 impl Setting {
     pub(crate) fn is_shared(&self) -> bool {
         self.conversations_max > 0
+    }
+
+    /// Silence after which a heartbeat is sent; a day where none were agreed.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        match self.heartbeat_seconds {
+            0 => Duration::from_secs(86_400),
+            seconds => Duration::from_secs(u64::from(seconds)),
+        }
     }
 }
 
@@ -137,8 +146,9 @@ impl Conversation {
     /// Handles calls until the client disconnects or the socket is gone.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Segment>) {
         let gone = self.gone.clone();
-        // Should this task panic, the client must not wait for its reply for ever.
+        // Should this panic, the client must not wait for its reply for ever.
         let unless_told = gone.clone().drop_guard();
+        let mut ended = pin!(gone.cancelled());
         let end = loop {
             // Created before looking, so that no arrival in between is missed.
             let arrivals = self.arrivals();
@@ -151,7 +161,7 @@ impl Conversation {
             }
             self.pump();
             let segment = tokio::select! {
-                () = gone.cancelled() => return,
+                () = &mut ended => return,
                 segment = inbox.recv() => segment,
                 () = first_of(&mut waits) => continue,
             };
@@ -162,7 +172,7 @@ impl Conversation {
             };
             // A client that does not read gets no further call done.
             tokio::select! {
-                () = gone.cancelled() => return,
+                () = &mut ended => return,
                 () = self.outbox.room() => {}
             }
             if let Err(end) = self.take(segment).await {

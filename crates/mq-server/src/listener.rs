@@ -128,11 +128,17 @@ async fn accept_loop(shared: Arc<Shared>, listener: TcpListener, sockets: TaskTr
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot switch Nagle's algorithm off");
         }
-        let shared = Arc::clone(&shared);
-        sockets.spawn(async move {
-            accept(&shared, stream, peer).await;
-            shared.connections.fetch_sub(1, Ordering::Relaxed);
-        });
+        let place = Place(Arc::clone(&shared));
+        sockets.spawn(async move { accept(&place.0, stream, peer).await });
+    }
+}
+
+/// One of the connections; given back also should its task panic.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -93,6 +93,8 @@ impl Outbox {
                     return socket.shutdown().await;
                 }
                 self.filled.notified().await;
+                // Other conversations may be about to answer: one write for all of them.
+                tokio::task::yield_now().await;
                 continue;
             }
             socket.write_all(&spare).await?;

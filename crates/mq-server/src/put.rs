@@ -189,12 +189,10 @@ impl Conversation {
         put: &mut Put,
         available_at: Option<i64>,
     ) -> Outcome {
-        let definition = match self.manager().definition(name) {
-            Ok(definition) => definition,
-            // It was there when it was opened.
-            Err(_) => return failed(reason::Q_DELETED),
+        // It was there when it was opened.
+        let Ok(defaults) = self.manager().put_defaults(name) else {
+            return failed(reason::Q_DELETED);
         };
-        let defaults = (definition.default_priority, definition.default_persistent);
         let (message, outcome) = match self.new_message(defaults, open_options, put, available_at) {
             Ok(made) => made,
             Err(outcome) => return outcome,
@@ -203,10 +201,10 @@ impl Conversation {
         put.options.resolved_q_mgr_name = Chars::new(self.manager().name());
         put.options.known_dest_count = 1;
         let result = if put.options.options & pmo::SYNCPOINT != 0 {
-            self.unit().put(name, message)
+            self.unit().put(Arc::clone(name), message)
         } else {
             let mut unit = self.manager().begin();
-            match unit.put(name, message) {
+            match unit.put(Arc::clone(name), message) {
                 Ok(()) => unit.commit().await,
                 Err(error) => Err(error),
             }

@@ -6,10 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures::future::{FusedFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use mq_wire::{
     Assembler, Chars, Conversation as Address, Flow, Header, HeaderKind, Id102, Id208, IdBase,
     InitialData, Notification, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
@@ -20,7 +23,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::conversation::{Conversation, Setting};
@@ -42,6 +44,9 @@ const INBOX_SEGMENTS: usize = 64;
 const READ_BYTES: usize = 16 << 10;
 /// Silence is forgiven this much longer than agreed, as IBM MQ does for short intervals.
 const HEARTBEAT_GRACE: Duration = Duration::from_secs(60);
+
+/// What waits to be sent when a socket ends is tried this long.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a socket ended.
 #[derive(Debug, thiserror::Error)]
@@ -77,17 +82,13 @@ pub(crate) async fn serve<S>(
 {
     let (reader, writer) = tokio::io::split(stream);
     let outbox = Outbox::new(shared.options.unsent_bytes_max);
-    let writing = tokio::spawn({
-        let outbox = Arc::clone(&outbox);
-        async move { outbox.write_to(writer).await }
-    });
     let gone = CancellationToken::new();
-    let conversations = TaskTracker::new();
+    let (starting, started) = mpsc::unbounded_channel();
     let mut socket = Socket {
         shared: Arc::clone(shared),
         outbox: Arc::clone(&outbox),
         gone: gone.clone(),
-        tasks: conversations.clone(),
+        starting,
         setting: None,
         inboxes: HashMap::new(),
         applicant: Applicant {
@@ -100,15 +101,22 @@ pub(crate) async fn serve<S>(
         entry: None,
         peer,
     };
-    // A writer that fails (the client is gone) ends the reader too.
-    let mut writing = writing;
+    let mut writing = pin!(outbox.write_to(writer).fuse());
+    let mut conversing = pin!(converse(started));
+    // In the order a call takes: what is read is answered and written without another task, nor
+    // another turn of the scheduler.
     let end = tokio::select! {
+        biased;
         end = socket.read(reader) => end,
-        () = gone.cancelled() => End::Protocol("a conversation failed"),
+        () = &mut conversing => End::Closed,
+        // A writer that fails (the client is gone) ends the reader too.
         written = &mut writing => match written {
-            Ok(Err(error)) => End::Read(error),
-            _ => End::Closed,
+            Err(error) => End::Read(error),
+            Ok(()) => End::Closed,
         },
+        () = gone.cancelled() => End::Protocol("a conversation failed"),
+        // Here, because the reader may be waiting for a conversation whose client reads nothing.
+        () = shared.stop.cancelled() => End::Stop,
     };
     match &end {
         End::Closed | End::Goodbye | End::Stop => debug!(%peer, reason = %end, "MQ socket ended"),
@@ -119,12 +127,30 @@ pub(crate) async fn serve<S>(
     drop(socket);
     // Backs out what is open; calls that wait for messages end.
     gone.cancel();
-    conversations.close();
-    conversations.wait().await;
+    tokio::select! {
+        biased;
+        () = &mut conversing => {}
+        _ = &mut writing => conversing.await,
+    }
     outbox.end();
-    if !writing.is_finished() {
-        let _ = tokio::time::timeout(Duration::from_secs(5), &mut writing).await;
-        writing.abort();
+    if !writing.is_terminated() {
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, writing).await;
+    }
+}
+
+/// A conversation from its begin to its end.
+type Conversing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs the conversations of a socket side by side until none is left and no more can begin.
+async fn converse(mut started: mpsc::UnboundedReceiver<Conversing>) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = running.next() => {}
+            Some(conversation) = started.recv() => running.push(conversation),
+            else => return,
+        }
     }
 }
 
@@ -132,7 +158,8 @@ struct Socket {
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
     gone: CancellationToken,
-    tasks: TaskTracker,
+    /// Takes conversations that begin.
+    starting: mpsc::UnboundedSender<Conversing>,
     /// Known after INITIAL_DATA.
     setting: Option<Arc<Setting>>,
     inboxes: HashMap<u32, mpsc::Sender<Segment>>,
@@ -147,13 +174,14 @@ struct Socket {
 
 impl Socket {
     async fn read<R: AsyncRead + Unpin>(&mut self, mut socket: R) -> End {
-        let stop = self.shared.stop.clone();
         let handshake = self.shared.options.handshake_seconds;
         let must_connect = Instant::now() + Duration::from_secs(handshake);
         let mut segments = SegmentReader::new(SEGMENT_BYTES_DEFAULT);
         let mut assembler = Assembler::new(0);
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         let mut heard = Instant::now();
+        // Set anew only when it goes off: what is read moves only `heard`.
+        let mut alarm = pin!(tokio::time::sleep_until(must_connect));
         loop {
             loop {
                 let segment = match segments.next(&mut buffer) {
@@ -173,33 +201,14 @@ impl Socket {
                 if let (false, Some(setting)) = (known, &self.setting) {
                     segments = SegmentReader::new(setting.segment_bytes_max);
                     assembler = Assembler::new(setting.message_bytes_max as usize);
+                    alarm
+                        .as_mut()
+                        .reset(must_connect.min(heard + setting.heartbeat()));
                 }
             }
             buffer.reserve(segments.wanted(&buffer).max(READ_BYTES));
-            let interval = match &self.setting {
-                Some(setting) if setting.heartbeat_seconds > 0 => {
-                    Duration::from_secs(u64::from(setting.heartbeat_seconds))
-                }
-                _ => Duration::from_secs(86_400),
-            };
-            let connected = self.connected.is_cancelled();
-            let next = match self.last_sent_heartbeat {
-                Some(sent) => sent.max(heard) + interval,
-                None => heard + interval,
-            };
             tokio::select! {
-                () = stop.cancelled() => return End::Stop,
-                () = tokio::time::sleep_until(must_connect), if !connected => {
-                    return End::Handshake(handshake);
-                }
-                () = tokio::time::sleep_until(next) => {
-                    let silent = heard.elapsed();
-                    if silent > interval + HEARTBEAT_GRACE {
-                        return End::Silence(silent);
-                    }
-                    self.last_sent_heartbeat = Some(Instant::now());
-                    self.send_heartbeat(flags::CONFIRM | flags::WHOLE);
-                }
+                biased;
                 read = socket.read_buf(&mut buffer) => match read {
                     Ok(0) => return End::Closed,
                     Ok(_) => {
@@ -208,8 +217,43 @@ impl Socket {
                     }
                     Err(error) => return End::Read(error),
                 },
+                () = &mut alarm => {
+                    let now = Instant::now();
+                    let connected = self.connected.is_cancelled();
+                    if !connected && now >= must_connect {
+                        return End::Handshake(handshake);
+                    }
+                    let mut next = match &self.setting {
+                        Some(setting) => match self.beat(now, heard, setting.heartbeat()) {
+                            Ok(next) => next,
+                            Err(end) => return end,
+                        },
+                        None => must_connect,
+                    };
+                    if !connected {
+                        next = next.min(must_connect);
+                    }
+                    alarm.as_mut().reset(next);
+                }
             }
         }
+    }
+
+    /// Sends a heartbeat if it is time; when to look again.
+    fn beat(&mut self, now: Instant, heard: Instant, interval: Duration) -> Result<Instant, End> {
+        let last = self
+            .last_sent_heartbeat
+            .map_or(heard, |sent| sent.max(heard));
+        if now < last + interval {
+            return Ok(last + interval);
+        }
+        let silent = now - heard;
+        if silent > interval + HEARTBEAT_GRACE {
+            return Err(End::Silence(silent));
+        }
+        self.last_sent_heartbeat = Some(now);
+        self.send_heartbeat(flags::CONFIRM | flags::WHOLE);
+        Ok(now + interval)
     }
 
     /// Handles what concerns the socket; the rest goes to its conversation.
@@ -369,7 +413,8 @@ impl Socket {
                 self.connected.clone(),
             )
             .seated(self.entry.clone());
-            self.tasks.spawn(conversation.run(inbox));
+            // Not heard only when the socket has ended.
+            let _ = self.starting.send(Box::pin(conversation.run(inbox)));
             self.inboxes.insert(id, sender);
         }
         if let Some(inbox) = self.inboxes.get(&id)

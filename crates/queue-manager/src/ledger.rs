@@ -221,7 +221,7 @@ fn is_same_origin(first: &Message, other: &Message) -> bool {
 fn add_message(tally: &mut Tally, message: &Message) {
     match message.properties.id.is_empty() {
         false => tally.add(&message.properties.id, None),
-        true => tally.add(message.msg_id.to_string().as_bytes(), None),
+        true => tally.add(&message.msg_id.hexadecimal(), None),
     }
 }
 

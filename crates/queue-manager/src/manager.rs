@@ -223,8 +223,8 @@ impl QueueManager {
 
     /// Waits until something may have arrived on a queue, or `until`. Spurious wake-ups happen.
     ///
-    /// Cancel safe. `look` is called first, when an arrival can no longer be missed; if it finds
-    /// something nothing is waited for.
+    /// Cancel safe. `look` is called first; if it finds something nothing is waited for. It is called
+    /// again when an arrival can no longer be missed.
     ///
     /// # Errors
     ///
@@ -235,6 +235,10 @@ impl QueueManager {
         until: Option<tokio::time::Instant>,
         mut look: impl FnMut() -> Result<Option<T>, QueueError>,
     ) -> Result<Option<T>, QueueError> {
+        // Nearly always there is something: no wait is prepared for then.
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
         loop {
             let selective = Arc::clone(&self.inner.lock().queue(queue)?.selective);
             let arrival = selective.notified();
@@ -344,6 +348,17 @@ impl QueueManager {
     /// [`QueueError::UnknownQueue`].
     pub fn definition(&self, queue: &str) -> Result<QueueDefinition, QueueError> {
         Ok(self.inner.lock().queue(queue)?.definition.clone())
+    }
+
+    /// Priority and persistence of messages whose putter leaves them to the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`].
+    pub fn put_defaults(&self, queue: &str) -> Result<(u8, bool), QueueError> {
+        let mut state = self.inner.lock();
+        let definition = &state.queue(queue)?.definition;
+        Ok((definition.default_priority, definition.default_persistent))
     }
 
     /// State of one queue.

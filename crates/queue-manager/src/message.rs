@@ -33,12 +33,24 @@ impl MsgId {
         id.0[20..].copy_from_slice(&counter.to_le_bytes());
         id
     }
+
+    /// Hexadecimal digits, in ASCII.
+    pub(crate) fn hexadecimal(&self) -> [u8; 48] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 48];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        digits
+    }
 }
 
 /// Hexadecimal, as MQ's tools print it.
 impl fmt::Display for MsgId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits = self.hexadecimal();
+        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -51,7 +63,7 @@ impl fmt::Debug for MsgId {
 /// Named text values that travel with a message.
 ///
 /// Those that all messages of a batch share are kept once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
     /// Same for the whole batch.
     pub shared: Arc<Vec<(String, String)>>,
@@ -60,6 +72,18 @@ pub struct Properties {
     /// What the putter says the message is about, so that a getter need not look into the body; empty
     /// = not said. In memory only: after a restart it is empty.
     pub key: Bytes,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        // Nearly every message of another program's has none: they share the empty list.
+        static NONE: LazyLock<Arc<Vec<(String, String)>>> = LazyLock::new(Arc::default);
+        Self {
+            shared: Arc::clone(&NONE),
+            id: Bytes::new(),
+            key: Bytes::new(),
+        }
+    }
 }
 
 impl Properties {

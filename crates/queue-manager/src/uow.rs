@@ -73,7 +73,11 @@ impl UnitOfWork {
     ///
     /// Unknown queue, puts are inhibited, the message is too big, the queue or the unit of work is
     /// full: nothing was added then.
-    pub fn put(&mut self, queue: &str, message: NewMessage) -> Result<(), QueueError> {
+    pub fn put(
+        &mut self,
+        queue: impl Into<Arc<str>>,
+        message: NewMessage,
+    ) -> Result<(), QueueError> {
         let queue = queue.into();
         self.add(vec![Put { queue, message }], false).map(drop)
     }

@@ -301,12 +301,12 @@ async fn a_model_makes_a_queue_that_goes_with_its_handle() {
     assert!(made.name().starts_with("REPLY.") && made.name() != other.name());
     let name = made.name().to_string();
     let mut unit = manager.begin();
-    let refused = unit.put(&name, text("x"));
+    let refused = unit.put(name.as_str(), text("x"));
     assert!(
         matches!(refused, Err(QueueError::PersistentNotAllowed { .. })),
         "{refused:?}"
     );
-    unit.put(&name, not_persistent("x")).expect("puts");
+    unit.put(name.as_str(), not_persistent("x")).expect("puts");
     unit.commit().await.expect("commits");
     assert_eq!(manager.depth(&name).expect("known"), 1);
     let second = manager.open(&name, mode, "");
