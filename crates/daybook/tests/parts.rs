@@ -4,8 +4,12 @@
 
 mod common;
 
-use common::{Dice, PATIENCE, Place};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use common::{Dice, PATIENCE, Place, text};
 
 const RECORDS: u64 = 20;
 
@@ -68,5 +72,134 @@ fn parts_of_their_own_count_once_what_was_accepted_though_the_queue_manager_is_k
     rest.wait_for_query(
         "SELECT sum(transactions), sum(total) FROM daily_totals",
         &format!("{expected},{}.{:02}", cents / 100, cents % 100),
+    );
+}
+
+const CLIENTS: &str = r#"
+[queue.client]
+user = "app"
+password_file = "mq.password"
+ca = "ca.pem"
+certificate = "client.pem"
+key = "client.key"
+"#;
+
+fn openssl(dir: &Path, arguments: &str) {
+    let mut command = Command::new("openssl");
+    let output = command
+        .args(arguments.split_whitespace())
+        .current_dir(dir)
+        .output()
+        .expect("openssl is installed");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// A certificate authority, and certificates of a queue manager and a client that it signed.
+fn certificates(dir: &Path) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(
+        dir,
+        &format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority"),
+    );
+    for (name, usage) in [
+        ("mq", "subjectAltName=IP:127.0.0.1"),
+        ("client", "extendedKeyUsage=clientAuth"),
+    ] {
+        let leaf = "-CA ca.pem -CAkey ca.key -addext basicConstraints=critical,CA:FALSE";
+        openssl(
+            dir,
+            &format!(
+                "req -x509 {key} {leaf} -addext {usage} -keyout {name}.key -out {name}.pem -subj /CN={name}"
+            ),
+        );
+    }
+}
+
+fn password_hash(place: &Place, password: &str) -> String {
+    let mut command = place.command();
+    let command = command.args(["queue", "password"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut input = child.stdin.take().expect("piped");
+    writeln!(input, "{password}").expect("writes");
+    drop(input);
+    let output = child.wait_with_output().expect("ends");
+    text(&output.stdout).trim().to_owned()
+}
+
+/// What the files of a part need beside them, and the lines its `[queue]` gets.
+fn secure(part: &Place, certificates: &Path, password: &str, lines: &str) {
+    let file = part.config.as_ref().expect("a part has one");
+    let dir = file.parent().expect("a directory");
+    for name in ["ca.pem", "mq.pem", "mq.key", "client.pem", "client.key"] {
+        std::fs::copy(certificates.join(name), dir.join(name)).expect("copies");
+    }
+    std::fs::write(dir.join("mq.password"), format!("{password}\n")).expect("writes");
+    let config = std::fs::read_to_string(file).expect("reads");
+    let config = config.replace("\n[log]\n", &format!("\n{lines}\n[log]\n"));
+    std::fs::write(file, config).expect("writes");
+}
+
+/// Users with passwords, certificates on both sides, and rights that suffice and no more.
+#[test]
+fn gateway_and_connector_show_who_they_are_to_a_queue_that_asks() {
+    let rest = Place::new();
+    let (queue, gateway, connect, stranger) =
+        (rest.part(1), rest.part(2), rest.part(3), rest.part(4));
+    let dir = tempfile::tempdir().expect("a directory");
+    certificates(dir.path());
+    let hash = password_hash(&rest, "s3cret");
+    let server = format!(
+        r#"
+[queue.tls]
+certificate = "mq.pem"
+key = "mq.key"
+client_ca = "ca.pem"
+
+[[queue.user]]
+name = "app"
+password_hash = "{hash}"
+
+[[queue.permission]]
+user = "app"
+queue = "DAYBOOK.*"
+allow = ["put", "get", "inquire"]
+"#
+    );
+    secure(&queue, dir.path(), "", &server);
+    let file = queue.config.as_ref().expect("a part has one");
+    let config = std::fs::read_to_string(file).expect("reads");
+    let config = config.replace(
+        "\nauthentication = \"none\"",
+        "\nauthentication = \"password\"",
+    );
+    std::fs::write(file, config).expect("writes");
+    secure(&gateway, dir.path(), "s3cret", CLIENTS);
+    secure(&connect, dir.path(), "s3cret", CLIENTS);
+    secure(&stranger, dir.path(), "guessed", CLIENTS);
+    let headers = "Content-Type: application/x-ndjson\r\n";
+
+    let _queue = queue.start(&["queue"]);
+    {
+        // With a wrong password nothing is accepted, and the sender is told to come again.
+        let _stranger = stranger.start(&["gateway"]);
+        let (status, answer) = stranger
+            .post("json", headers, body(0).as_bytes())
+            .expect("an answer");
+        assert_eq!(status, 503, "{answer}");
+    }
+    let _rest = rest.start(&["up", "--only", "log,aggregate,sink,web"]);
+    let _gateway = gateway.start(&["gateway"]);
+    let _connect = connect.start(&["connect"]);
+    let (status, answer) = gateway
+        .post("json", headers, body(1).as_bytes())
+        .expect("an answer");
+    assert_eq!(status, 202, "{answer}");
+    rest.wait_for_query(
+        "SELECT sum(transactions), sum(total) FROM daily_totals",
+        "20,25.00",
     );
 }

@@ -22,7 +22,7 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
 
 /// The ports a pipeline listens on, moved.
-pub fn ports(offset: u16) -> [u16; 8] {
+pub fn ports(offset: u16) -> [u16; 9] {
     [
         port::GATEWAY,
         port::MQ,
@@ -33,6 +33,7 @@ pub fn ports(offset: u16) -> [u16; 8] {
         port::ADMIN + 1,
         port::ADMIN + 2,
         port::ADMIN + 3,
+        port::ADMIN + 4,
     ]
     .map(|port| port + offset)
 }
