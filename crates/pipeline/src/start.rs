@@ -541,6 +541,7 @@ fn topics(plan: &Plan) -> Vec<TopicSpec> {
     let mut topics = vec![
         topic(names::TOPIC_TRANSACTIONS, partitions, "delete"),
         topic(names::TOPIC_DELIVERED, 1, "delete"),
+        topic(names::TOPIC_DISCARDED, 1, "delete"),
         topic(names::TOPIC_QUARANTINE, 1, "delete"),
         topic(TOPIC_COUNTS, 1, "compact"),
     ];
