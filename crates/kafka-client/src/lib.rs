@@ -63,6 +63,8 @@ pub struct Cluster {
     pub bootstrap_servers: String,
     /// Further settings of librdkafka, as they are (TLS, SASL).
     pub properties: BTreeMap<String, String>,
+    /// Replicas of topics that are created.
+    pub replicas: i32,
 }
 
 /// A topic that a part needs.
@@ -106,6 +108,7 @@ impl Cluster {
         Self {
             bootstrap_servers: bootstrap_servers.to_owned(),
             properties: BTreeMap::new(),
+            replicas: 1,
         }
     }
 
@@ -278,7 +281,8 @@ impl Cluster {
         let new: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|topic| {
-                let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(1));
+                let replicas = TopicReplication::Fixed(self.replicas);
+                let new = NewTopic::new(&topic.name, topic.partitions, replicas);
                 topic
                     .config
                     .iter()
