@@ -1,44 +1,47 @@
-//! The reader: get, produce, commit Kafka, commit the queue.
+//! The connector as the rest of the program sees it: a tail of the id log, readers, and the keeper, each on a
+//! thread of its own. What one reader does is in `delivery.rs`.
+//!
+//! When the tail fails all begin anew; when a reader fails it alone does.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_client::{
-    CALL_TIME_MAX, ClientError, Cluster, Part, PartThread, Ready, TransactionalProducer, is_fenced,
-};
-use rdkafka::admin::AdminOptions;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use telemetry::{Hop, Telemetry, now_micros};
+use kafka_client::{ClientError, Cluster, Part, PartThread, Ready};
+use telemetry::{Hop, Telemetry};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
-use types::names;
+use tracing::{info, warn};
+use types::{names, report};
 
-use crate::claim::{Identity, decode_claim, encode_claim};
-use crate::source::{Incoming, Reader, Source, SourceError};
+use crate::delivery::{After, Batches, Common, Delivery};
+use crate::keeper::{Dones, Keeper};
+use crate::source::{Source, SourceError};
+use crate::tail::Tail;
 
-/// How long a get waits for a first message; also how soon a stop is noticed.
-const GET_WAIT: Duration = Duration::from_millis(100);
-/// Least time from one transaction to the next while several messages come in it. A transaction
-/// costs a dozen switches between threads, however little is in it.
-const BUSY_INTERVAL: Duration = Duration::from_millis(5);
-/// The id log is cut when it holds this many identities, or after this time.
-const CUT_IDENTITIES: usize = if cfg!(test) { 12 } else { 1_000_000 };
-const CUT_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the keeper looks whether something is due.
+const KEEPER_LOOK: Duration = Duration::from_millis(50);
+/// First and longest pause of a reader between attempts after a failure.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How soon a stop ends a pause.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+/// Most readers of one connector: each has a connection, a producer and threads.
+pub const READERS_MAX: usize = 64;
 
-/// From which queue to which topic, and how much at once.
+/// From which queue to which topic, with how many readers, and how much at once.
 #[derive(Debug, Clone)]
 pub struct ConnectorOptions {
     /// Queue to get from.
     pub queue: String,
     /// Topic to produce to.
     pub topic: String,
-    /// Transactional id; one connector at a time lives under it.
-    pub transactional_id: String,
+    /// Topic of claims, with one partition; all connectors of one queue share it, and no others.
+    pub id_log: String,
+    /// Tells this process apart from other live ones in the transactional ids `<instance>-<reader>`. A process
+    /// that has the same one as before ends at once what its predecessor left open.
+    pub instance: String,
+    /// How many get from the queue at a time, 1 to [`READERS_MAX`]. With one the queue's order is kept.
+    pub readers: usize,
     /// Most messages in one batch. A batch is never waited for.
     pub batch_messages_max: usize,
     /// Most bytes of bodies in one batch.
@@ -46,15 +49,22 @@ pub struct ConnectorOptions {
 }
 
 impl ConnectorOptions {
-    /// The gateway's queue to the topic `transactions`, up to 10,000 messages or 8 MiB at once.
+    /// The gateway's queue to the topic `transactions`, one reader, up to 10,000 messages or 8 MiB at once.
     pub fn new() -> Self {
         Self {
             queue: names::QUEUE_TRANSACTIONS.to_owned(),
             topic: names::TOPIC_TRANSACTIONS.to_owned(),
-            transactional_id: "daybook-connector-0".to_owned(),
+            id_log: names::TOPIC_DELIVERED.to_owned(),
+            instance: "daybook-connector".to_owned(),
+            readers: 1,
             batch_messages_max: 10_000,
             batch_bytes_max: 8 << 20,
         }
+    }
+
+    /// Transactional id of a reader.
+    pub(crate) fn owner(&self, reader: usize) -> String {
+        format!("{}-{reader}", self.instance)
     }
 }
 
@@ -64,7 +74,7 @@ impl Default for ConnectorOptions {
     }
 }
 
-/// The connector failed; unless it was fenced it tries again by itself.
+/// The connector failed; it tries again by itself unless that cannot help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectorError {
@@ -74,29 +84,83 @@ pub enum ConnectorError {
     /// The queue failed. Retried.
     #[error("the queue failed")]
     Source(#[from] SourceError),
-    /// Another connector lives under the same transactional id now.
-    #[error("another connector has taken over the transactional id {transactional_id}")]
+    /// A transaction was ended by somebody else: another process of the same name, or a reader that it stood
+    /// in the way of. Retried.
+    #[error("the transactional id {transactional_id} was taken over")]
     Fenced {
         /// Which.
         transactional_id: String,
     },
-    /// A record of the id log was not written by this program.
-    #[error("the id log {topic} holds a record that is no claim")]
+    /// A record of the id log was not written by this program. Retrying does not help.
+    #[error("the id log {topic} holds a record at offset {offset} that this program does not know")]
     IdLog {
         /// Which topic.
-        topic: &'static str,
+        topic: String,
+        /// Which record.
+        offset: i64,
     },
-    /// A thread could not be started.
+    /// The order of one partition decides. Retrying does not help.
+    #[error("the id log {topic} has {partitions} partitions; it must have one")]
+    IdLogPartitions {
+        /// Which topic.
+        topic: String,
+        /// How many it has.
+        partitions: usize,
+    },
+    /// What was delivered is not known any more. Retrying does not help.
+    #[error(
+        "the id log {topic} ends at {end}, but had been read to {stored}: it was made anew. \
+         Messages that are on the queue may have been delivered. If none have, delete the offset of the group daybook-connector"
+    )]
+    IdLogReplaced {
+        /// Which topic.
+        topic: String,
+        /// Offset that was stored.
+        stored: i64,
+        /// End of the log.
+        end: i64,
+    },
+    /// The own claim was not read back in time. Retried after a back-out.
+    #[error("a claim was not read back from {topic} within {seconds} s")]
+    ReadBack {
+        /// Which topic.
+        topic: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The id log is not read any more. Retried from the start.
+    #[error("the id log is not read any more: {why}")]
+    Tail {
+        /// Why.
+        why: String,
+    },
+    /// A batch could not be delivered in time. Retried after a back-out.
+    #[error("a batch was not delivered within {seconds} s")]
+    BatchAge {
+        /// How long was tried.
+        seconds: u64,
+    },
+    /// A thread could not be started. Retried.
     #[error("cannot start a thread for the connector")]
     Thread(#[source] std::io::Error),
 }
 
-/// A running connector, on a thread of its own.
+impl ConnectorError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::IdLog { .. } | Self::IdLogPartitions { .. } | Self::IdLogReplaced { .. } => false,
+            Self::Source(error) => !error.is_final(),
+            _ => true,
+        }
+    }
+}
+
+/// A running connector, on threads of its own.
 #[derive(Debug)]
 pub struct Connector(PartThread);
 
 impl Connector {
-    /// Starts the thread that reads `source`. Must be called within a tokio runtime, whose timers the gets use.
+    /// Starts to read `source`. Must be called within a tokio runtime, whose timers the gets use.
     ///
     /// # Errors
     ///
@@ -115,7 +179,6 @@ impl Connector {
             source,
             cluster,
             shutdown: shutdown.clone(),
-            #[cfg(test)]
             after: Box::new(|_| Ok(())),
         };
         let started = PartThread::start("connect", "connector".to_owned(), shutdown, runner);
@@ -133,6 +196,18 @@ impl Connector {
     }
 }
 
+/// What a delivery is made of, in order. A test ends a life after any of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Got,
+    Produced,
+    /// Its claim is the first; Kafka is about to be told to commit.
+    ReadBack,
+    KafkaCommitted,
+    QueueCommitted,
+    IdLogCut,
+}
+
 struct Runner {
     options: ConnectorOptions,
     source: Box<dyn Source>,
@@ -140,295 +215,207 @@ struct Runner {
     hop: Arc<Hop>,
     runtime: tokio::runtime::Handle,
     shutdown: CancellationToken,
-    #[cfg(test)]
+    /// Does nothing, but in tests.
     after: Box<dyn Fn(Step) -> Result<(), ConnectorError> + Send + Sync>,
-}
-
-/// What a delivery is made of, in order. A test ends a life after any of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Got,
-    Produced,
-    KafkaCommitted,
-    QueueCommitted,
-    IdLogCut,
-}
-
-impl Runner {
-    #[cfg(test)]
-    fn after(&self, step: Step) -> Result<(), ConnectorError> {
-        (self.after)(step)
-    }
-
-    #[cfg(not(test))]
-    fn after(&self, _: Step) -> Result<(), ConnectorError> {
-        Ok(())
-    }
 }
 
 impl Part for Runner {
     type Error = ConnectorError;
 
     fn live(&mut self, ready: &Ready) -> Result<(), ConnectorError> {
-        let mut life = Life::begin(self)?;
-        ready.tell();
-        life.live()
+        self.life(&|| ready.tell(), true)
     }
 
     fn may_pass(&self, error: &ConnectorError) -> bool {
-        match error {
-            ConnectorError::Fenced { .. } | ConnectorError::IdLog { .. } => false,
-            ConnectorError::Source(error) => !error.is_final(),
-            _ => true,
-        }
+        error.may_pass()
     }
 }
 
-/// Hashes already, so hashed again cheaply.
-type Identities = HashSet<Identity, foldhash::fast::RandomState>;
-
-/// From fencing the earlier self to the next failure.
-struct Life<'a> {
-    runner: &'a Runner,
-    /// What it has got and not committed is backed out when it goes.
-    reader: Box<dyn Reader>,
-    producer: TransactionalProducer,
-    /// Identities in the id log: a message with one of them was delivered.
-    delivered: Identities,
-    cut_at: Instant,
+/// Ends the threads of a life: at the shutdown, or when one has failed for all.
+struct Stop<'a> {
+    shutdown: &'a CancellationToken,
+    ended: AtomicBool,
 }
 
-impl<'a> Life<'a> {
-    fn begin(runner: &'a Runner) -> Result<Self, ConnectorError> {
-        let (cluster, options) = (&runner.cluster, &runner.options);
-        let producer =
-            cluster.transactional_producer("daybook-connector", &options.transactional_id)?;
-        producer
-            .init()
-            .map_err(|source| cluster.error("initialise transactions", source))?;
-        let consumer = cluster.reader("daybook-connector")?;
-        let mut delivered = Identities::default();
-        let mut foreign = false;
-        cluster.read_all(&consumer, names::TOPIC_DELIVERED, |message| {
-            use rdkafka::message::Message as _;
-            match decode_claim(message.payload().unwrap_or_default()) {
-                Some(identities) => delivered.extend(identities),
-                None => foreign = true,
-            }
-        })?;
-        if foreign {
-            return Err(ConnectorError::IdLog {
-                topic: names::TOPIC_DELIVERED,
-            });
-        }
-        let reader = runner
-            .runtime
-            .block_on(runner.source.begin(&options.queue))?;
+impl Stop<'_> {
+    fn is_set(&self) -> bool {
+        self.shutdown.is_cancelled() || self.ended.load(Ordering::Relaxed)
+    }
+
+    fn set(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Runner {
+    /// From reading the id log to the next failure that concerns all. With `again` a reader that fails begins
+    /// anew by itself; without, its failure is the life's.
+    fn life(&self, ready: &(dyn Fn() + Sync), again: bool) -> Result<(), ConnectorError> {
+        let options = &self.options;
+        let tail = Tail::new(&self.cluster, &options.id_log);
+        let consumer = tail.begin()?;
+        let (_, _, identities, uncertain) = tail.size();
         info!(
             queue = options.queue,
             topic = options.topic,
-            identities = delivered.len(),
+            readers = options.readers,
+            identities,
+            uncertain,
             "connector started"
         );
-        Ok(Self {
-            runner,
-            reader,
-            producer,
-            delivered,
-            cut_at: Instant::now(),
-        })
-    }
-
-    fn live(&mut self) -> Result<(), ConnectorError> {
-        let runner = self.runner;
-        while !runner.shutdown.is_cancelled() {
-            let options = &runner.options;
-            let got = self.reader.get_batch(
-                GET_WAIT,
-                options.batch_messages_max,
-                options.batch_bytes_max,
-            );
-            let messages = runner.runtime.block_on(got)?;
-            let begun = Instant::now();
-            if messages.is_empty() {
-                continue;
+        let dones = Arc::new(Dones::default());
+        let common = Common {
+            options: options.clone(),
+            cluster: self.cluster.clone(),
+            tail: Arc::clone(&tail),
+            dones: Arc::clone(&dones),
+            hop: Arc::clone(&self.hop),
+            runtime: self.runtime.clone(),
+            batches: Arc::new(Batches::new(process_number())),
+        };
+        let mut keeper = Keeper::new(
+            &self.cluster,
+            &options.id_log,
+            &tail,
+            &dones,
+            self.runtime.clone(),
+        )?;
+        let stop = Stop {
+            shutdown: &self.shutdown,
+            ended: AtomicBool::new(false),
+        };
+        // The tail outlives the readers, so that what they have begun can end.
+        let readers_left = AtomicBool::new(true);
+        let result = thread::scope(|scope| {
+            let following = thread::Builder::new()
+                .name("connect-tail".to_owned())
+                .spawn_scoped(scope, || {
+                    let followed = tail.follow(&consumer, || !readers_left.load(Ordering::Relaxed));
+                    if let Err(error) = &followed {
+                        tail.end(report(error));
+                        stop.set();
+                    }
+                    followed
+                });
+            let following = following.map_err(ConnectorError::Thread)?;
+            let mut readers = Vec::new();
+            let mut failed = None;
+            for number in 0..options.readers.clamp(1, READERS_MAX) {
+                let (common, stop) = (&common, &stop);
+                let reading = thread::Builder::new()
+                    .name(format!("connect-{number}"))
+                    .spawn_scoped(scope, move || self.read(common, number, stop, ready, again));
+                match reading {
+                    Ok(reading) => readers.push(reading),
+                    Err(error) => {
+                        stop.set();
+                        failed = Some(ConnectorError::Thread(error));
+                    }
+                }
             }
-            runner.after(Step::Got)?;
-            runner.hop.add_in(messages.len() as u64);
-            let new: Vec<&Incoming> = messages
-                .iter()
-                .filter(|message| !self.delivered.contains(&message.identity))
-                .collect();
-            let discarded = messages.len() - new.len();
-            if discarded > 0 {
-                info!(discarded, "messages came again that were delivered already");
-                runner.hop.add_duplicates(discarded as u64);
+            while !stop.is_set() {
+                if let Err(error) = keeper.tend(&*self.after) {
+                    if !again {
+                        failed.get_or_insert(error);
+                        stop.set();
+                        break;
+                    }
+                    warn!(
+                        error = report(&error),
+                        "the id log is not taken care of; tries again"
+                    );
+                    pause(BACK_OFF.1, &stop);
+                }
+                thread::sleep(KEEPER_LOOK);
             }
-            if !new.is_empty() {
-                self.deliver(&new)?;
+            for reading in readers {
+                match reading.join() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => drop(failed.get_or_insert(error)),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
             }
-            runner.after(Step::KafkaCommitted)?;
-            runner.runtime.block_on(self.reader.commit())?;
-            runner.after(Step::QueueCommitted)?;
-            self.delivered
-                .extend(new.iter().map(|message| message.identity));
-            self.observe(&new);
-            if self.delivered.len() >= CUT_IDENTITIES || self.cut_at.elapsed() >= CUT_INTERVAL {
-                self.cut_id_log()?;
-                runner.after(Step::IdLogCut)?;
+            readers_left.store(false, Ordering::Relaxed);
+            match following.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => drop(failed.get_or_insert(error)),
+                Err(panic) => std::panic::resume_unwind(panic),
             }
-            if messages.len() > 1 {
-                thread::sleep(BUSY_INTERVAL.saturating_sub(begun.elapsed()));
-            }
+            failed.map_or(Ok(()), Err)
+        });
+        // After a failure the next life says it, when the messages come again.
+        if result.is_ok() {
+            keeper.finish();
         }
-        Ok(())
+        result
     }
 
-    /// One Kafka transaction: the claim and the records.
-    fn deliver(&self, messages: &[&Incoming]) -> Result<(), ConnectorError> {
-        self.producer
-            .begin()
-            .map_err(|error| self.failed("begin a transaction", error))?;
-        let identities: Vec<Identity> = messages.iter().map(|message| message.identity).collect();
-        let claim = encode_claim(&identities);
-        self.send(names::TOPIC_DELIVERED, &[], &claim, None)?;
-        for message in messages {
-            let account = match message.properties.key.is_empty() {
-                true => account_of(&message.body),
-                false => None,
-            };
-            let key = match &account {
-                Some(account) => account.as_bytes(),
-                None => &message.properties.key,
-            };
-            self.send(
-                &self.runner.options.topic,
-                key,
-                &message.body,
-                Some(headers(message)),
-            )?;
-        }
-        self.runner.after(Step::Produced)?;
-        self.producer
-            .commit()
-            .map_err(|error| self.failed("commit a transaction", error))
-    }
-
-    fn send(
+    fn read(
         &self,
-        topic: &str,
-        key: &[u8],
-        value: &[u8],
-        headers: Option<OwnedHeaders>,
+        common: &Common,
+        number: usize,
+        stop: &Stop<'_>,
+        ready: &(dyn Fn() + Sync),
+        again: bool,
     ) -> Result<(), ConnectorError> {
-        let sent = self.producer.send(topic, key, Some(value), headers);
-        sent.map_err(|error| self.failed("produce", error))
-    }
-
-    fn failed(&self, what: &str, error: KafkaError) -> ConnectorError {
-        if is_fenced(&error) {
-            return ConnectorError::Fenced {
-                transactional_id: self.runner.options.transactional_id.clone(),
+        let after: After<'_> = &*self.after;
+        let mut wait = BACK_OFF.0;
+        while !stop.is_set() {
+            let begun = Instant::now();
+            let failure = match self.read_on(common, number, stop, ready, after) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
             };
-        }
-        self.runner.cluster.error(what, error).into()
-    }
-
-    fn observe(&self, messages: &[&Incoming]) {
-        let now = now_micros();
-        self.runner.hop.add_out(messages.len() as u64);
-        for run in messages.chunk_by(|a, b| Arc::ptr_eq(&a.properties.shared, &b.properties.shared))
-        {
-            if let Some(first) = run.first() {
-                self.runner
-                    .hop
-                    .observe(received_at(first), now, run.len() as u64);
+            common.tail.end_unit(number);
+            if !again || !failure.may_pass() || matches!(failure, ConnectorError::Tail { .. }) {
+                stop.set();
+                return Err(failure);
             }
+            if begun.elapsed() > BACK_OFF.1 {
+                wait = BACK_OFF.0;
+            }
+            warn!(
+                reader = number,
+                error = report(&failure),
+                pause_ms = wait.as_millis() as u64,
+                "a reader failed; begins again from what is durable"
+            );
+            pause(wait, stop);
+            wait = (wait * 2).min(BACK_OFF.1);
         }
+        Ok(())
     }
 
-    /// Everything in the id log has left the queue: between two batches it may go.
-    fn cut_id_log(&mut self) -> Result<(), ConnectorError> {
-        let cluster = &self.runner.cluster;
-        let consumer = cluster.consumer("daybook-connector", "daybook-connector", true)?;
-        let mut cut = TopicPartitionList::new();
-        for (partition, (_, end)) in (0..).zip(cluster.offsets(&consumer, names::TOPIC_DELIVERED)?)
-        {
-            let added =
-                cut.add_partition_offset(names::TOPIC_DELIVERED, partition, Offset::Offset(end));
-            added.map_err(|error| self.failed("cut the id log", error))?;
+    fn read_on(
+        &self,
+        common: &Common,
+        number: usize,
+        stop: &Stop<'_>,
+        ready: &(dyn Fn() + Sync),
+        after: After<'_>,
+    ) -> Result<(), ConnectorError> {
+        let queue = &self.options.queue;
+        let reader = self.runtime.block_on(self.source.begin(queue))?;
+        let mut delivery = Delivery::begin(common, number, reader, after)?;
+        ready();
+        while !stop.is_set() {
+            delivery.step()?;
         }
-        let admin = cluster.admin()?;
-        let options = AdminOptions::new().operation_timeout(Some(CALL_TIME_MAX));
-        let deleted = self
-            .runner
-            .runtime
-            .block_on(admin.delete_records(&cut, &options));
-        deleted.map_err(|error| self.failed("cut the id log", error))?;
-        debug!(identities = self.delivered.len(), "id log cut");
-        self.delivered = Identities::default();
-        self.cut_at = Instant::now();
         Ok(())
     }
 }
 
-/// `id`, `traceparent`, `received_at` (DESIGN §3). A message somebody else put has no such
-/// properties: its id is the MsgId, its time the put time.
-fn headers(message: &Incoming) -> OwnedHeaders {
-    let properties = &message.properties;
-    let headers = OwnedHeaders::new_with_capacity(3);
-    let headers = match properties.id.is_empty() {
-        false => headers.insert(Header {
-            key: names::HEADER_ID,
-            value: Some(&properties.id[..]),
-        }),
-        true => {
-            let id = message.msg_id.to_string();
-            headers.insert(Header {
-                key: names::HEADER_ID,
-                value: Some(&id),
-            })
-        }
-    };
-    let headers = match properties.get(names::HEADER_TRACEPARENT) {
-        Some(trace) => headers.insert(Header {
-            key: names::HEADER_TRACEPARENT,
-            value: Some(trace),
-        }),
-        None => headers,
-    };
-    match properties.get(names::HEADER_RECEIVED_AT) {
-        Some(received) => headers.insert(Header {
-            key: names::HEADER_RECEIVED_AT,
-            value: Some(received),
-        }),
-        None => {
-            let put_time = message.put_time.to_string();
-            headers.insert(Header {
-                key: names::HEADER_RECEIVED_AT,
-                value: Some(&put_time),
-            })
-        }
+fn pause(wait: Duration, stop: &Stop<'_>) {
+    let begun = Instant::now();
+    while begun.elapsed() < wait && !stop.is_set() {
+        thread::sleep(STOP_LOOK.min(wait));
     }
 }
 
-fn received_at(message: &Incoming) -> i64 {
-    let received = message.properties.get(names::HEADER_RECEIVED_AT);
-    received
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(message.put_time)
-}
-
-/// The record key: the field `account` of a JSON object, else none.
-fn account_of(body: &[u8]) -> Option<Cow<'_, str>> {
-    #[derive(serde::Deserialize)]
-    struct Keyed<'a> {
-        #[serde(borrow)]
-        account: Cow<'a, str>,
-    }
-    serde_json::from_slice::<Keyed<'_>>(body)
-        .ok()
-        .map(|keyed| keyed.account)
+/// Drawn at random: a number that no other process, and no earlier life, has.
+fn process_number() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one((std::process::id(), telemetry::now_micros()))
 }
 
 #[cfg(test)]

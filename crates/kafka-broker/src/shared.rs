@@ -202,6 +202,13 @@ impl Shared {
         let position = appended.map_err(|error| self.fail("append to the journal", &error))?;
         let written = core.state.append(partition, &batch, &front, rest, time_ms);
         written.map_err(|error| self.fail("write to a partition", &error))?;
+        if core
+            .state
+            .partition(partition)
+            .is_some_and(|partition| partition.is_awaited_uncommitted())
+        {
+            self.journal.flush();
+        }
         core.pending.push_back(Pending {
             position,
             partition,

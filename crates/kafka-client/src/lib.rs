@@ -25,7 +25,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, ClientContext};
 use transaction::Failure;
-pub use transaction::TransactionalProducer;
+pub use transaction::{PlainProducer, TransactionalProducer};
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -63,6 +63,8 @@ pub struct Cluster {
     pub bootstrap_servers: String,
     /// Further settings of librdkafka, as they are (TLS, SASL).
     pub properties: BTreeMap<String, String>,
+    /// Replicas of topics that are created.
+    pub replicas: i32,
 }
 
 /// A topic that a part needs.
@@ -106,6 +108,7 @@ impl Cluster {
         Self {
             bootstrap_servers: bootstrap_servers.to_owned(),
             properties: BTreeMap::new(),
+            replicas: 1,
         }
     }
 
@@ -147,6 +150,19 @@ impl Cluster {
         read_committed: bool,
     ) -> Result<LogConsumer, ClientError> {
         let config = self.consumer_config(client_id, group, read_committed);
+        let consumer = config.create_with_context(Reader);
+        consumer.map_err(|source| self.error("create a consumer", source))
+    }
+
+    /// A consumer of all records, those of open and aborted transactions included, which says when it has reached
+    /// the end of a partition (`KafkaError::PartitionEOF`).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
+    pub fn tail(&self, client_id: &str, group: &str) -> Result<LogConsumer, ClientError> {
+        let mut config = self.consumer_config(client_id, group, false);
+        config.set("enable.partition.eof", "true");
         let consumer = config.create_with_context(Reader);
         consumer.map_err(|source| self.error("create a consumer", source))
     }
@@ -226,6 +242,25 @@ impl Cluster {
         Ok(TransactionalProducer { producer, failure })
     }
 
+    /// A producer of records outside of transactions: idempotent, acknowledged by all replicas.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`] when a setting is refused; no connection is made yet.
+    pub fn plain_producer(&self, client_id: &str) -> Result<PlainProducer, ClientError> {
+        let mut config = self.config(client_id);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("delivery.report.only.error", "true")
+            .set("linger.ms", LINGER_MS);
+        let failure = Failure::default();
+        let producer = config.create_with_context(failure.clone());
+        let producer = producer.map_err(|source| self.error("create a producer", source))?;
+        Ok(PlainProducer(TransactionalProducer { producer, failure }))
+    }
+
     /// An admin client.
     ///
     /// # Errors
@@ -246,7 +281,8 @@ impl Cluster {
         let new: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|topic| {
-                let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(1));
+                let replicas = TopicReplication::Fixed(self.replicas);
+                let new = NewTopic::new(&topic.name, topic.partitions, replicas);
                 topic
                     .config
                     .iter()
@@ -376,21 +412,49 @@ impl Cluster {
         &self,
         consumer: &LogConsumer,
         topic: &str,
-        mut each: impl FnMut(&BorrowedMessage<'_>),
+        each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), ClientError> {
         let mut assignment = TopicPartitionList::new();
-        let mut open = 0;
         for (partition, (first, next)) in (0..).zip(self.offsets(consumer, topic)?) {
             if next > first {
-                open += 1;
                 let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
                 added.map_err(|source| self.error("assign partitions", source))?;
             }
         }
+        self.read_assigned(consumer, topic, &assignment, each)
+    }
+
+    /// As [`Cluster::read_all`], of one partition from an offset on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::partitions`].
+    pub fn read_from(
+        &self,
+        consumer: &LogConsumer,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        each: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), ClientError> {
+        let mut assignment = TopicPartitionList::new();
+        let added = assignment.add_partition_offset(topic, partition, Offset::Offset(from));
+        added.map_err(|source| self.error("assign partitions", source))?;
+        self.read_assigned(consumer, topic, &assignment, each)
+    }
+
+    fn read_assigned(
+        &self,
+        consumer: &LogConsumer,
+        topic: &str,
+        assignment: &TopicPartitionList,
+        mut each: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), ClientError> {
+        let mut open = assignment.count();
         if open == 0 {
             return Ok(());
         }
-        let assigned = consumer.assign(&assignment);
+        let assigned = consumer.assign(assignment);
         assigned.map_err(|source| self.error("assign partitions", source))?;
         while open > 0 {
             match consumer.poll(CALL_TIME_MAX) {

@@ -26,6 +26,13 @@ const ARRIVED_PAUSE: Duration = Duration::from_micros(50);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Failure(Arc<Mutex<Option<KafkaError>>>);
 
+impl Failure {
+    fn take(&self) -> Option<KafkaError> {
+        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.take()
+    }
+}
+
 impl ClientContext for Failure {}
 
 impl ProducerContext for Failure {
@@ -126,6 +133,25 @@ impl TransactionalProducer {
     /// From Kafka. The outcome is then unknown until the next [`TransactionalProducer::init`] of the
     /// same id has decided it.
     pub fn commit(&self) -> KafkaResult<()> {
+        self.arrive()?;
+        self.producer.commit_transaction(CALL_TIME_MAX)
+    }
+
+    /// Undoes the open transaction.
+    ///
+    /// # Errors
+    ///
+    /// From Kafka. The transaction is not committed in any case: its time-out or the next
+    /// [`TransactionalProducer::init`] of the same id ends it.
+    pub fn abort(&self) -> KafkaResult<()> {
+        let aborted = self.producer.abort_transaction(CALL_TIME_MAX);
+        // What failed belonged to it.
+        self.failure.take();
+        aborted
+    }
+
+    /// Waits until every record has arrived.
+    fn arrive(&self) -> KafkaResult<()> {
         let deadline = Instant::now() + CALL_TIME_MAX;
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > deadline {
@@ -133,15 +159,22 @@ impl TransactionalProducer {
             }
             std::thread::sleep(ARRIVED_PAUSE);
         }
-        let mut failed = self
-            .failure
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = failed.take() {
-            return Err(error);
-        }
-        drop(failed);
-        self.producer.commit_transaction(CALL_TIME_MAX)
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+/// A producer of records that are each on their own. All calls block.
+#[derive(Debug)]
+pub struct PlainProducer(pub(crate) TransactionalProducer);
+
+impl PlainProducer {
+    /// Sends a record and waits until it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// From Kafka: whether the record is there is unknown.
+    pub fn send(&self, topic: &str, key: &[u8], value: &[u8]) -> KafkaResult<()> {
+        self.0.send(topic, key, Some(value), None)?;
+        self.0.arrive()
     }
 }

@@ -3,13 +3,15 @@
 use std::fmt;
 
 use aggregate::{AggregationOptions, Engine, EngineError, Late};
+use connector::READERS_MAX;
 use mapping::Mapping;
 use sql::{AggregationPlan, FoldKind, OutputSource};
 use store::{CellKind, TableSpec};
 use types::BusinessCalendar;
 
 use crate::config::{
-    AggregationConfig, Authentication, Config, KeepDays, LateConfig, Place, QueueConfig,
+    AggregationConfig, Authentication, Config, ConnectorConfig, KeepDays, LateConfig, Place,
+    QueueConfig,
 };
 
 /// Something in the configuration that cannot be used; the text names the place.
@@ -128,6 +130,31 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     if let Err(error) = crate::queue::client_options(&config.queue) {
         refuse(types::report(&error));
     }
+    let ConnectorConfig {
+        readers,
+        batch_messages_max,
+        batch_bytes_max,
+        ..
+    } = config.connector;
+    if !(1..=READERS_MAX).contains(&readers) {
+        refuse(format!(
+            "`connector.readers` is {readers}, but must be 1 to {READERS_MAX}"
+        ));
+    }
+    if !(1..=BATCH_MESSAGES_MAX).contains(&batch_messages_max) {
+        refuse(format!(
+            "`connector.batch_messages_max` is {batch_messages_max}, but must be 1 to {BATCH_MESSAGES_MAX}"
+        ));
+    }
+    if batch_bytes_max == 0 {
+        refuse("`connector.batch_bytes_max` is 0, but a batch has at least one byte".to_owned());
+    }
+    let (replicas, in_sync) = (config.log.replicas, config.log.in_sync_replicas_min);
+    if !(1..=replicas).contains(&in_sync) {
+        refuse(format!(
+            "`log.in_sync_replicas_min` is {in_sync}, but must be 1 to `log.replicas`, which is {replicas}"
+        ));
+    }
     if !(1..=SESSIONS_MAX).contains(&config.queue.client.sessions_max) {
         refuse(format!(
             "`queue.client.sessions_max` is {}, but must be 1 to {SESSIONS_MAX}",
@@ -230,6 +257,8 @@ fn check_queue_security(queue: &QueueConfig, refuse: &mut impl FnMut(String)) {
 
 /// Most sessions of a gateway.
 const SESSIONS_MAX: usize = 1_000;
+/// Most messages of one batch of the connector: as many as a unit of work of IBM MQ holds by default.
+const BATCH_MESSAGES_MAX: usize = 10_000;
 /// Longest message that MQ allows, in bytes (MAXMSGL).
 const MESSAGE_BYTES_MAX: u32 = 100 << 20;
 /// Longest name of a user (MQ_USER_ID_LENGTH).

@@ -19,6 +19,8 @@ pub struct Config {
     pub sources_dir: Option<PathBuf>,
     /// `[queue]`: the queue manager between gateway and connector.
     pub queue: QueueConfig,
+    /// `[connector]`: from the queue to Kafka.
+    pub connector: ConnectorConfig,
     /// `[log]`: Kafka.
     pub log: LogConfig,
     /// `[store]`: where results are kept for first loads and queries.
@@ -38,6 +40,7 @@ impl Default for Config {
             gateway: GatewayOptions::default(),
             sources_dir: None,
             queue: QueueConfig::default(),
+            connector: ConnectorConfig::default(),
             log: LogConfig::default(),
             store: StoreConfig::default(),
             web: WebConfig::default(),
@@ -272,6 +275,34 @@ fn anything() -> String {
     "*".to_owned()
 }
 
+/// `[connector]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectorConfig {
+    /// How many get from the queue at a time, 1 to 64; each has a connection of its own. With 1 the queue's
+    /// order is kept. 1.
+    pub readers: usize,
+    /// Tells this process apart from others that read the same queue, in Kafka's transactional ids. A process
+    /// that comes again under its name ends at once what it left open. Empty: one name for the whole pipeline in
+    /// one process, and a new one each time for a connector on its own.
+    pub instance: String,
+    /// Most messages in one batch, 1 to 10,000. A batch is never waited for. 10,000.
+    pub batch_messages_max: usize,
+    /// Most bytes of messages in one batch. 8 MiB.
+    pub batch_bytes_max: usize,
+}
+
+impl Default for ConnectorConfig {
+    fn default() -> Self {
+        Self {
+            readers: 1,
+            instance: String::new(),
+            batch_messages_max: 10_000,
+            batch_bytes_max: 8 << 20,
+        }
+    }
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -287,6 +318,10 @@ pub struct LogConfig {
     /// Partitions of topics that are created. 1: what one process counts gains nothing from more, and
     /// each costs requests. Give as many as there may ever be aggregators at a time.
     pub partitions: i32,
+    /// External: replicas of topics that are created. 1; 3 on a cluster that shall bear the loss of a broker.
+    pub replicas: i32,
+    /// External: `min.insync.replicas` of topics that are created. 1; 2 with 3 replicas.
+    pub in_sync_replicas_min: i32,
     /// External: further settings of librdkafka, such as `"security.protocol"`.
     pub properties: BTreeMap<String, String>,
 }
@@ -298,6 +333,8 @@ impl Default for LogConfig {
             address: loopback(port::KAFKA),
             bootstrap_servers: None,
             partitions: 1,
+            replicas: 1,
+            in_sync_replicas_min: 1,
             properties: BTreeMap::new(),
         }
     }

@@ -23,7 +23,7 @@ use web::{AggregationView, Web, WebOptions};
 
 use crate::admin::{self, Readiness};
 use crate::check::Plan;
-use crate::config::Place;
+use crate::config::{ConnectorConfig, Place};
 use crate::lag::{self, Watched};
 use crate::levels;
 use crate::mq_outbox::MqOutbox;
@@ -214,6 +214,10 @@ pub async fn start(
     let cluster = Cluster {
         bootstrap_servers: kafka.clone(),
         properties: plan.config.log.properties.clone(),
+        replicas: match plan.config.log.place {
+            Place::Embedded => 1,
+            Place::External => plan.config.log.replicas,
+        },
     };
     if needs_log {
         cluster
@@ -257,7 +261,7 @@ pub async fn start(
     };
     let connector = match has(Part::Connector) {
         true => {
-            let mut options = ConnectorOptions::new();
+            let mut options = connector_options(&plan.config.connector, &options.parts);
             let source: Box<dyn Source> = match (&queue, &elsewhere) {
                 (Some(queue), _) => Box::new(QueueSource::new(queue.clone())),
                 (None, Some(elsewhere)) => {
@@ -531,6 +535,26 @@ async fn start_log(
     Ok((Some(broker), address))
 }
 
+fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptions {
+    let mut options = ConnectorOptions {
+        readers: config.readers,
+        batch_messages_max: config.batch_messages_max,
+        batch_bytes_max: config.batch_bytes_max,
+        ..ConnectorOptions::new()
+    };
+    let name = match config.instance.as_str() {
+        // With the queue in this process there is no second one.
+        "" if parts.contains(&Part::Queue) => "0".to_owned(),
+        "" => format!(
+            "{:08x}",
+            telemetry::now_micros() as u32 ^ std::process::id().rotate_left(16)
+        ),
+        given => given.to_owned(),
+    };
+    options.instance = format!("{}-{name}", options.instance);
+    options
+}
+
 fn topics(plan: &Plan) -> Vec<TopicSpec> {
     let partitions = plan.config.log.partitions;
     let topic = |name: &str, partitions, policy: &str| TopicSpec {
@@ -541,6 +565,7 @@ fn topics(plan: &Plan) -> Vec<TopicSpec> {
     let mut topics = vec![
         topic(names::TOPIC_TRANSACTIONS, partitions, "delete"),
         topic(names::TOPIC_DELIVERED, 1, "delete"),
+        topic(names::TOPIC_DISCARDED, 1, "delete"),
         topic(names::TOPIC_QUARANTINE, 1, "delete"),
         topic(TOPIC_COUNTS, 1, "compact"),
     ];
@@ -553,8 +578,14 @@ fn topics(plan: &Plan) -> Vec<TopicSpec> {
         ));
     }
     // The log is the source of truth here; when it may forget is not acted on yet.
+    let in_sync = plan.config.log.in_sync_replicas_min;
     for topic in &mut topics {
         topic.config.push(("retention.ms", "-1".to_owned()));
+        if plan.config.log.place == Place::External {
+            topic
+                .config
+                .push(("min.insync.replicas", in_sync.to_string()));
+        }
     }
     topics
 }

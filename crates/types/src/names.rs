@@ -25,6 +25,8 @@ pub const TOPIC_QUARANTINE: &str = "__daybook_quarantine";
 pub const TOPIC_CONTROL: &str = "__daybook_control";
 /// Id log of the connector: which messages are already in Kafka.
 pub const TOPIC_DELIVERED: &str = "__daybook_delivered";
+/// Messages that the connector took for ones that it had delivered, though nothing proves it.
+pub const TOPIC_DISCARDED: &str = "__daybook_discarded";
 
 /// Changelog topic of an aggregation's state.
 pub fn topic_state(aggregation: &str) -> String {

@@ -19,7 +19,8 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 /// the first one should not wait for thousands of others.
 const GATHER_MAX: Duration = Duration::from_millis(20);
 
-/// Reads a queue of any queue manager. One session, so messages come in the queue's order.
+/// Reads a queue of any queue manager. Each reader is a session on a socket of its own, and gets messages in the
+/// queue's order.
 #[derive(Debug, Clone)]
 pub struct MqSource(Arc<ClientOptions>);
 
@@ -35,13 +36,19 @@ impl Source for MqSource {
     async fn begin(&self, queue: &str) -> Result<Box<dyn Reader>, SourceError> {
         let (_, mut session) = connect_any(&self.0).await?;
         let queue = session.open(queue, open::INPUT_AS_Q_DEF).await?;
-        Ok(Box::new(MqReader { session, queue }))
+        let queue_manager = session.queue_manager().to_owned();
+        Ok(Box::new(MqReader {
+            session,
+            queue,
+            queue_manager,
+        }))
     }
 }
 
 struct MqReader {
     session: Session,
     queue: Queue,
+    queue_manager: String,
 }
 
 #[async_trait]
@@ -69,7 +76,7 @@ impl Reader for MqReader {
                 request.wait = None;
             }
             bytes += got.body.len();
-            batch.push(incoming(got));
+            batch.push(incoming(&self.queue_manager, got));
             if first_at.elapsed() >= GATHER_MAX {
                 break;
             }
@@ -82,8 +89,8 @@ impl Reader for MqReader {
     }
 }
 
-fn incoming(got: Got) -> Incoming {
-    let identity = identity_of_wire(&got);
+fn incoming(queue_manager: &str, got: Got) -> Incoming {
+    let identity = identity_of_wire(queue_manager, &got);
     let md = &got.descriptor;
     let opened = data::open(Data {
         format: md.format.0,

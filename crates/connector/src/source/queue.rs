@@ -49,7 +49,11 @@ impl Reader for QueueReader {
     ) -> Result<Vec<Incoming>, SourceError> {
         let unit = self.unit.get_or_insert_with(|| self.manager.begin());
         let got = unit.get_batch(&self.queue, wait, count_max, bytes_max);
-        Ok(got.await?.into_iter().map(incoming).collect())
+        Ok(got
+            .await?
+            .into_iter()
+            .map(|message| incoming(self.manager.name(), message))
+            .collect())
     }
 
     async fn commit(&mut self) -> Result<(), SourceError> {
@@ -60,8 +64,8 @@ impl Reader for QueueReader {
     }
 }
 
-fn incoming(message: Message) -> Incoming {
-    let identity = identity(&message);
+fn incoming(queue_manager: &str, message: Message) -> Incoming {
+    let identity = identity(queue_manager, &message);
     let descriptor = &message.descriptor;
     let opened = data::open(Data {
         format: descriptor.format,

@@ -86,6 +86,7 @@ async fn collect(shared: &Shared, request: &FetchRequest, waiter: Option<&Arc<No
             let each = topic.partitions.iter();
             each.map(|wish| {
                 look(
+                    shared,
                     &mut core,
                     topic.topic.as_str(),
                     wish,
@@ -131,6 +132,7 @@ async fn collect(shared: &Shared, request: &FetchRequest, waiter: Option<&Arc<No
 }
 
 fn look(
+    shared: &Shared,
     core: &mut Core,
     topic: &str,
     wish: &FetchPartition,
@@ -166,6 +168,10 @@ fn look(
         return refuse(answer, ResponseError::OffsetOutOfRange);
     }
     if from >= bound {
+        if !read_committed && partition.end > partition.hw {
+            // Written in an open transaction, and seen when it is on disk.
+            shared.journal.flush();
+        }
         if let Some(waiter) = waiter {
             partition.wait(waiter, read_committed);
         }

@@ -273,6 +273,13 @@ impl Partition {
         });
     }
 
+    /// Whether somebody waits for records whatever becomes of their transactions: who writes them shall not wait for
+    /// the transaction's end to have them on disk.
+    pub(crate) fn is_awaited_uncommitted(&self) -> bool {
+        let mut waiters = self.waiters.iter();
+        waiters.any(|waiter| !waiter.read_committed && waiter.notify.strong_count() > 0)
+    }
+
     /// Wakes every waiting fetch: the partition is no longer what it was.
     pub(crate) fn wake(&mut self) {
         for waiter in self.waiters.drain(..) {

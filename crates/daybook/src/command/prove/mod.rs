@@ -149,6 +149,7 @@ fn cluster(config: &Config) -> Cluster {
             Place::Embedded => config.log.address.to_string(),
         },
         properties: config.log.properties.clone(),
+        replicas: config.log.replicas,
     }
 }
 
