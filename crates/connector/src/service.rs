@@ -179,6 +179,7 @@ impl Connector {
             source,
             cluster,
             shutdown: shutdown.clone(),
+            dones: Arc::default(),
             after: Box::new(|_| Ok(())),
         };
         let started = PartThread::start("connect", "connector".to_owned(), shutdown, runner);
@@ -215,6 +216,8 @@ struct Runner {
     hop: Arc<Hop>,
     runtime: tokio::runtime::Handle,
     shutdown: CancellationToken,
+    /// Survives a life that fails: what has left the queue is a fact.
+    dones: Arc<Dones>,
     /// Does nothing, but in tests.
     after: Box<dyn Fn(Step) -> Result<(), ConnectorError> + Send + Sync>,
 }
@@ -263,7 +266,7 @@ impl Runner {
             uncertain,
             "connector started"
         );
-        let dones = Arc::new(Dones::default());
+        let dones = Arc::clone(&self.dones);
         let common = Common {
             options: options.clone(),
             cluster: self.cluster.clone(),

@@ -107,6 +107,7 @@ impl Place {
             source: self.source(),
             cluster: self.cluster.clone(),
             shutdown: shutdown.clone(),
+            dones: Arc::default(),
             after: Box::new(after),
         }
     }

@@ -22,7 +22,7 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
 
 /// The ports a pipeline listens on, moved.
-pub fn ports(offset: u16) -> [u16; 9] {
+pub fn ports(offset: u16) -> [u16; 10] {
     [
         port::GATEWAY,
         port::MQ,
@@ -34,6 +34,7 @@ pub fn ports(offset: u16) -> [u16; 9] {
         port::ADMIN + 2,
         port::ADMIN + 3,
         port::ADMIN + 4,
+        port::ADMIN + 5,
     ]
     .map(|port| port + offset)
 }
