@@ -191,7 +191,7 @@ async fn eight_readers_deliver_each_message_once_whoever_is_killed() {
             "json",
         ]);
         let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
-        listed[0]["depth"].as_u64().expect("a depth")
+        listed["depth"].as_u64().expect("a depth")
     };
     let drained = Instant::now();
     while tokio::task::block_in_place(depth) > 0 {
