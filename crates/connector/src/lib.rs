@@ -27,6 +27,7 @@
 
 mod claim;
 mod data;
+pub mod ibm;
 mod service;
 mod source;
 

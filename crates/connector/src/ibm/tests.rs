@@ -1,0 +1,4 @@
+//! Data in, text out: configurations and messages.
+
+mod config;
+mod record;
