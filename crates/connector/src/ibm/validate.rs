@@ -55,7 +55,7 @@ pub struct Definition {
     /// None has any here.
     pub dependents: Vec<String>,
     /// Place in its group, from 1.
-    pub order: usize,
+    pub order_in_group: usize,
 }
 
 /// A value.
@@ -159,7 +159,7 @@ fn definition(key: &Key, order: usize) -> Definition {
         width: width(key).to_owned(),
         display_name: key.display.to_owned(),
         dependents: Vec::new(),
-        order,
+        order_in_group: order,
     }
 }
 
@@ -193,7 +193,7 @@ fn unknown(error: &ConfigError) -> ConfigInfo {
             width: "MEDIUM".to_owned(),
             display_name: error.key.clone(),
             dependents: Vec::new(),
-            order: 0,
+            order_in_group: 0,
         },
         value: ConfigValue {
             name: error.key.clone(),

@@ -567,7 +567,7 @@ fn the_answer_of_validation_has_connects_shape() {
             "definition": {
                 "name": "mq.batch.size", "type": "INT", "required": false, "default_value": "250", "importance": "LOW",
                 "documentation": "Most messages of a unit of work, at most 10,000.", "group": "mq", "width": "SHORT",
-                "display_name": "Batch size", "dependents": [], "order": 21
+                "display_name": "Batch size", "dependents": [], "order_in_group": 21
             },
             "value": {
                 "name": "mq.batch.size", "value": "0", "recommended_values": [],
