@@ -4,12 +4,13 @@
 //! the clock only stop waiting for it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -34,6 +35,10 @@ pub struct ApiOptions {
     pub body_bytes_max: usize,
     /// Longest time until an answer. Default 90 s, as Kafka Connect.
     pub request_time_max: Duration,
+    /// Only `localhost` and IP addresses are taken for names of this server, so that no site can let its
+    /// own name point here (DNS rebinding). [`ConnectApi`](crate::ConnectApi) sets it when it listens
+    /// on loopback. Default false.
+    pub local_names_only: bool,
 }
 
 impl Default for ApiOptions {
@@ -41,6 +46,7 @@ impl Default for ApiOptions {
         Self {
             body_bytes_max: 1 << 20,
             request_time_max: Duration::from_secs(90),
+            local_names_only: false,
         }
     }
 }
@@ -104,7 +110,27 @@ fn plain(status: StatusCode) -> Response {
     answer(status, format!("HTTP {status}"))
 }
 
+/// Why a browser's page is refused: there is no authentication, and nobody's page is ours. Scripts and
+/// the servers of user interfaces send no `Origin`.
+fn foreign(options: &ApiOptions, headers: &HeaderMap) -> Option<&'static str> {
+    if headers.contains_key(ORIGIN) {
+        return Some("pages of browsers are not answered: the request has an Origin");
+    }
+    let host = headers.get(HOST)?.to_str().unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let known = is_address || name.eq_ignore_ascii_case("localhost");
+    (options.local_names_only && !known)
+        .then_some("this server is asked for by a name that is not its own")
+}
+
 async fn to_the_end(State(app): Shared, request: Request, next: Next) -> Response {
+    if let Some(reason) = foreign(&app.options, request.headers()) {
+        return answer(StatusCode::FORBIDDEN, reason.to_owned());
+    }
     let handler = tokio::spawn(next.run(request));
     let mut response = match tokio::time::timeout(app.options.request_time_max, handler).await {
         // axum's own refusals, of a path that is no UTF-8 for instance, are plain text.

@@ -82,10 +82,14 @@ impl ConnectApi {
         };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let api = ApiOptions {
+            local_names_only: options.api.local_names_only || address.ip().is_loopback(),
+            ..options.api.clone()
+        };
         Ok(Self {
             listener,
             address,
-            router: router(worker, options.api.clone()),
+            router: router(worker, api),
             options,
         })
     }

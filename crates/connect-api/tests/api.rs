@@ -186,7 +186,7 @@ async fn it_serves_on_a_socket_until_it_is_told_to_end() {
     let mut socket = tokio::net::TcpStream::connect(address)
         .await
         .expect("connects");
-    let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = b"GET /health HTTP/1.1\r\nhost: localhost:8083\r\nconnection: close\r\n\r\n";
     socket.write_all(request).await.expect("writes");
     let mut text = String::new();
     socket.read_to_string(&mut text).await.expect("reads");
@@ -194,6 +194,16 @@ async fn it_serves_on_a_socket_until_it_is_told_to_end() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let body: Value = serde_json::from_str(body).expect("JSON");
     assert_eq!(body["status"], "healthy");
+    // A site whose name points here is refused.
+    let mut rebound = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connects");
+    let request =
+        b"GET /connectors HTTP/1.1\r\nhost: evil.example:8083\r\nconnection: close\r\n\r\n";
+    rebound.write_all(request).await.expect("writes");
+    let mut text = String::new();
+    rebound.read_to_string(&mut text).await.expect("reads");
+    assert!(text.starts_with("HTTP/1.1 403"), "{text}");
     // One who sends half a head is let go.
     let mut slow = tokio::net::TcpStream::connect(address)
         .await
@@ -225,4 +235,21 @@ async fn an_address_that_is_taken_is_named() {
         error.to_string(),
         format!("the Connect API cannot listen on {listen}")
     );
+}
+
+#[tokio::test]
+async fn pages_of_browsers_are_refused() {
+    use tower::ServiceExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let supervisor = supervisor(directory.path(), &FakeEngine::default());
+    let api = api(&supervisor);
+    call(&api, "PUT", "/connectors/c/config", Some(config("t"))).await;
+    let request = axum::http::Request::post("/connectors/c/restart?includeTasks=true")
+        .header("origin", "http://evil.example")
+        .body(axum::body::Body::empty());
+    let response = api
+        .oneshot(request.expect("a request"))
+        .await
+        .expect("answers");
+    assert_eq!(response.status(), 403);
 }
