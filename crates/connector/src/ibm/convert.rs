@@ -250,6 +250,7 @@ mod tests {
 
     #[test]
     fn converters_write_what_connect_writes() {
+        // Expectations from the converters of Kafka Connect 4.3.1.
         use Converter::{AsIs, Bytes as Raw, Json, Text};
         let bytes = || Datum::Bytes(Bytes::from_static(&[0xff, 1]));
         let text = || Datum::Text("a\"b".to_owned());

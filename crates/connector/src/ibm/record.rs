@@ -172,7 +172,9 @@ fn value(options: &RecordOptions, message: &JmsMessage<'_>) -> Result<(Datum, Sc
         (Builder::Default, JmsKind::Bytes) => Datum::Bytes(message.body.clone()),
         (Builder::Default, JmsKind::Text) => Datum::Text(message.text()?),
         (Builder::Default, JmsKind::None) => Datum::Null,
-        (Builder::Json, JmsKind::Bytes | JmsKind::Text) => Datum::Json(json_of(message)?),
+        (Builder::Json, JmsKind::Bytes | JmsKind::Text) => {
+            json_of(message)?.map_or(Datum::Null, Datum::Json)
+        }
         (_, kind) => {
             return Err(format!(
                 "Unsupported JMS message type: {kind:?}; text and bytes messages are taken"
@@ -187,25 +189,31 @@ fn value(options: &RecordOptions, message: &JmsMessage<'_>) -> Result<(Datum, Sc
     Ok((datum, schema))
 }
 
-/// The body, checked: one JSON value in UTF-8 and nothing else.
-fn json_of(message: &JmsMessage<'_>) -> Result<Bytes, String> {
-    let text = match message.kind {
-        JmsKind::Text
-            if std::str::from_utf8(&message.body).is_err() || !message.body.is_ascii() =>
-        {
-            Bytes::from(message.text()?)
-        }
-        _ => message.body.clone(),
+/// The body, checked: one JSON value in UTF-8 and nothing else. `None` for a blank body and for `null`, of
+/// which Connect's converter makes a record without a value.
+fn json_of(message: &JmsMessage<'_>) -> Result<Option<Bytes>, String> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let text = match message.kind == JmsKind::Text && !message.body.is_ascii() {
+        true => Bytes::from(message.text()?),
+        false => message.body.clone(),
+    };
+    let text = match text.starts_with(MARK) {
+        true => text.slice(MARK.len()..),
+        false => text,
     };
     if text.starts_with(b"RFH ") {
         return Err(
-            "the body begins with an MQRFH2, which is no JSON; mq.message.body.jms=true takes it off".to_owned(),
+            "the body begins with an MQRFH2, which is no JSON; mq.message.body.jms=true takes it off"
+                .to_owned(),
         );
     }
     let checked = std::str::from_utf8(&text)
         .map_err(|error| format!("the body is no UTF-8 from byte {} on", error.valid_up_to()))?;
+    if matches!(checked.trim(), "" | "null") {
+        return Ok(None);
+    }
     match serde_json::from_str::<IgnoredAny>(checked) {
-        Ok(_) => Ok(text),
+        Ok(_) => Ok(Some(text)),
         Err(error) => Err(format!("the body is no JSON: {error}")),
     }
 }
@@ -238,7 +246,9 @@ fn key(options: &RecordOptions, message: &JmsMessage<'_>) -> Result<(Datum, Sche
 
 /// The field as text; `None` when it is not there or null.
 fn json_key(message: &JmsMessage<'_>, path: &[String]) -> Result<Option<String>, String> {
-    let body = json_of(message)?;
+    let Some(body) = json_of(message)? else {
+        return Ok(None);
+    };
     let text = std::str::from_utf8(&body).unwrap_or_default();
     let name = || path.join(".");
     let mut raw = text.trim();

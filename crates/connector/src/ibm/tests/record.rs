@@ -250,11 +250,7 @@ fn values_are_built_as_ibms_builders_do() {
         (&[JMS, JSON], "ebcdic text without header", GRUESS),
         (&[JMS, JSON, TEXT], "text", GRUESS),
         (&[JMS, JSON], "map", UNSUPPORTED),
-        (
-            &[JMS, JSON],
-            "empty text",
-            "TASK_POLL: the body is no JSON: EOF while parsing a value at line 1 column 0",
-        ),
+        (&[JMS, JSON], "empty text", "null = null"),
         (
             &[JSON],
             "text",
@@ -496,5 +492,56 @@ fn text_of_an_unknown_character_set_is_refused_and_never_guessed() {
     assert_eq!(
         built(&builder(&[JMS]), &case),
         "TASK_POLL: the body is no text of character set 1208 (MQMD.CodedCharSetId)"
+    );
+}
+
+#[test]
+fn json_is_one_value_and_is_passed_on_as_it_is() {
+    let builder = builder(&[JSON]);
+    let mut json = case("text without header");
+    for (body, expected) in [
+        // Connect's converter makes -6101065172474983726 and 1.5 of these.
+        (
+            &b"{\"n\":12345678901234567890,\"d\":1.50}"[..],
+            "null = {\"n\":12345678901234567890,\"d\":1.50}",
+        ),
+        (b"[1]", "null = [1]"),
+        (b"\"x\"", "null = \"x\""),
+        (b"", "null = null"),
+        (b" \n", "null = null"),
+        (b"null", "null = null"),
+        (b"\xef\xbb\xbf{\"a\":1}", "null = {\"a\":1}"),
+        (
+            b"{'a':1}",
+            "TASK_POLL: the body is no JSON: key must be a string at line 1 column 2",
+        ),
+        (
+            b"NaN",
+            "TASK_POLL: the body is no JSON: expected value at line 1 column 1",
+        ),
+        (
+            b"{\"a\":1} x",
+            "TASK_POLL: the body is no JSON: trailing characters at line 1 column 9",
+        ),
+        (
+            b"{\"a\":\"\xff\"}",
+            "TASK_POLL: the body is no UTF-8 from byte 6 on",
+        ),
+    ] {
+        json.body = Bytes::copy_from_slice(body);
+        assert_eq!(built(&builder, &json), expected, "{body:?}");
+    }
+    // However deep: no stack is used up.
+    json.body = Bytes::from("[".repeat(1_000_000));
+    assert!(built(&builder, &json).contains("no JSON: EOF"));
+}
+
+#[test]
+fn a_blank_body_has_no_key_in_it() {
+    let mut blank = case("text without header");
+    blank.body = Bytes::new();
+    assert_eq!(
+        built(&builder(&[JSON, ("daybook.key.json.field", "a")]), &blank),
+        "null = null"
     );
 }
