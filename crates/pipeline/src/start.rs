@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
-use connector::{Connector, ConnectorOptions, MqSource, QueueSource, Source};
+use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
@@ -538,8 +538,11 @@ async fn start_log(
 fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptions {
     let mut options = ConnectorOptions {
         readers: config.readers,
-        batch_messages_max: config.batch_messages_max,
-        batch_bytes_max: config.batch_bytes_max,
+        batch: BatchLimits {
+            messages_max: config.batch_messages_max,
+            bytes_max: config.batch_bytes_max,
+            ..BatchLimits::default()
+        },
         ..ConnectorOptions::new()
     };
     let name = match config.instance.as_str() {
