@@ -39,6 +39,7 @@ fn a_live_system_is_proved_and_a_record_too_many_is_named() {
     let cluster = Cluster {
         bootstrap_servers: format!("127.0.0.1:{}", place.port(port::KAFKA)),
         properties: Default::default(),
+        replicas: 1,
     };
     let consumer = cluster.reader("test").expect("connects");
     let mut first = None;
