@@ -27,7 +27,7 @@ use crate::worker::{
     PluginConfig, RestartRequest, ServerInfo, State, TaskId, TaskInfo, TaskPart, Worker,
 };
 
-/// Longest wait for a connector to end what it has begun.
+/// Longest wait for a connector to end what it has begun, unless it is set otherwise.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 /// Most characters of a connector's name.
 const NAME_CHARS_MAX: usize = 200;
@@ -71,7 +71,7 @@ pub trait Running: Send + Sync + 'static {
     fn offsets(&self) -> Vec<ConnectorOffset>;
 
     /// Ends it: the batch that is under way is delivered or backed out, connections are closed. May be
-    /// dropped after 30 s; then it must end by itself as soon as it can.
+    /// dropped after the stop time; then it must end by itself as soon as it can.
     async fn stop(self: Box<Self>);
 }
 
@@ -112,6 +112,7 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
     identity: Identity,
     levels: LogLevels,
+    stop_time_max: Duration,
 }
 
 /// The worker that runs connectors. Clones are the same one.
@@ -134,6 +135,17 @@ impl Supervisor {
         identity: Identity,
         levels: LogLevels,
     ) -> Self {
+        Self::with_stop_time(engine, registry, identity, levels, STOP_TIME_MAX)
+    }
+
+    /// [`Supervisor::new`] with another time that a connector may take to end. Default 30 s.
+    pub fn with_stop_time(
+        engine: impl Engine,
+        registry: Registry,
+        identity: Identity,
+        levels: LogLevels,
+        stop_time_max: Duration,
+    ) -> Self {
         Self(Arc::new(Inner {
             engine: Box::new(engine),
             entries: Mutex::new(Arc::new(registry.connectors().clone())),
@@ -142,6 +154,7 @@ impl Supervisor {
             turn: tokio::sync::Mutex::default(),
             identity,
             levels,
+            stop_time_max,
         }))
     }
 
@@ -272,7 +285,7 @@ impl Supervisor {
         let Some(running) = slot.and_then(|slot| slot.running) else {
             return;
         };
-        match tokio::time::timeout(STOP_TIME_MAX, running.stop()).await {
+        match tokio::time::timeout(self.0.stop_time_max, running.stop()).await {
             Ok(()) => info!(connector = name, "connector stopped"),
             // The one after it fences it.
             Err(_) => warn!(

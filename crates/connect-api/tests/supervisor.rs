@@ -3,9 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use connect_api::{State, TargetState, Worker};
 use serde_json::{Value, json};
-use support::{FakeEngine, api, call, config, supervisor};
+use support::{FakeEngine, api, call, config, patient, supervisor};
 
 /// The connector's state, its tasks' states, and the traces that there are.
 fn shown(status: &Value) -> String {
@@ -337,4 +340,23 @@ async fn a_registry_that_cannot_be_written_is_an_answer_and_changes_nothing() {
     let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
     assert_eq!(shown(&status), "RUNNING RUNNING");
     assert_eq!(engine.log(), ["start c t"]);
+}
+
+#[tokio::test]
+async fn a_connector_that_does_not_end_is_let_go_after_the_stop_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = FakeEngine::default();
+    let worker = patient(directory.path(), &engine, Duration::from_millis(50));
+    let api = api(&worker);
+    call(&api, "PUT", "/connectors/c/config", Some(config("t1"))).await;
+    engine.0.lock().expect("whole").hold_stop = Some(Arc::new(tokio::sync::Semaphore::new(0)));
+    assert_eq!(
+        call(&api, "PUT", "/connectors/c/config", Some(config("t2")))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(engine.log(), ["start c t1", "start c t2"]);
+    let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
+    assert_eq!(shown(&status), "RUNNING RUNNING");
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -123,6 +124,14 @@ impl Running for FakeRunning {
 }
 
 pub(crate) fn supervisor(directory: &Path, engine: &FakeEngine) -> Supervisor {
+    patient(directory, engine, Duration::from_secs(30))
+}
+
+pub(crate) fn patient(
+    directory: &Path,
+    engine: &FakeEngine,
+    stop_time_max: Duration,
+) -> Supervisor {
     let identity = Identity {
         server: ServerInfo {
             version: "0.1.0".to_owned(),
@@ -132,12 +141,8 @@ pub(crate) fn supervisor(directory: &Path, engine: &FakeEngine) -> Supervisor {
         worker_id: "127.0.0.1:8083".to_owned(),
     };
     let registry = Registry::open(directory).expect("opens");
-    Supervisor::new(
-        engine.clone(),
-        registry,
-        identity,
-        LogLevels::new("info", |_| Ok(())),
-    )
+    let levels = LogLevels::new("info", |_| Ok(()));
+    Supervisor::with_stop_time(engine.clone(), registry, identity, levels, stop_time_max)
 }
 
 pub(crate) fn api(supervisor: &Supervisor) -> Router {

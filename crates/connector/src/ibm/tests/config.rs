@@ -620,3 +620,60 @@ fn debug_shows_no_secrets() {
     let file = ConfigFile::read("mq.password=geheim").expect("a file");
     assert!(!format!("{file:?}").contains("geheim"));
 }
+
+#[test]
+fn what_is_at_a_limit_is_taken_and_what_is_beyond_is_not() {
+    let text = |length: usize| "A".repeat(length);
+    for (key, most, beyond) in [
+        ("mq.channel.name", text(20), text(21)),
+        ("mq.queue", text(48), text(49)),
+        ("topic", text(249), text(250)),
+        ("mq.batch.size", "10000".to_owned(), "10001".to_owned()),
+        (
+            "mq.message.receive.timeout",
+            "3600000".to_owned(),
+            "3600001".to_owned(),
+        ),
+        (
+            "mq.receive.subsequent.timeout.ms",
+            "0".to_owned(),
+            "-1".to_owned(),
+        ),
+        (
+            "mq.reconnect.delay.max.ms",
+            "3600000".to_owned(),
+            "3600001".to_owned(),
+        ),
+        ("tasks.max", "64".to_owned(), "65".to_owned()),
+        ("daybook.readers", "1".to_owned(), "0".to_owned()),
+    ] {
+        read(&[(key, &most)]);
+        let found = refused(&[(key, &beyond)]);
+        assert!(found.len() == 1 && found[0].starts_with(key), "{found:?}");
+    }
+    // A pattern that becomes too long is cut.
+    let long = read(&[
+        ("topic", ""),
+        ("daybook.topic.pattern", &format!("{}${{queue}}", text(248))),
+    ]);
+    assert_eq!(long.topic.of("QUEUE").len(), TOPIC_CHARS_MAX);
+}
+
+#[test]
+fn damage_anywhere_in_a_file_never_panics() {
+    let json = serde_json::json!({"name": "c", "config": minimal()}).to_string();
+    for whole in [FILE, json.as_str()] {
+        for at in 0..whole.len() {
+            let mut damaged = whole.as_bytes().to_vec();
+            damaged[at] ^= 0x15;
+            for bytes in [damaged.as_slice(), &whole.as_bytes()[..at]] {
+                let text = String::from_utf8_lossy(bytes);
+                if let Ok(file) = ConfigFile::read(&text) {
+                    let judged = judge(&file.config).0.len();
+                    assert_eq!(validate(&file.config).error_count, judged);
+                    assert_eq!(IbmConfig::from(&file.config).is_ok(), judged == 0);
+                }
+            }
+        }
+    }
+}
