@@ -6,9 +6,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_api::{State, TargetState, Worker};
+use connect_api::{State, SupervisorOptions, TargetState, Variables, Worker};
 use serde_json::{Value, json};
-use support::{FakeEngine, api, call, config, patient, supervisor};
+use support::{FakeEngine, api, call, config, options, patient, supervisor, with_options};
 
 /// The connector's state, its tasks' states, and the traces that there are.
 fn shown(status: &Value) -> String {
@@ -359,4 +359,63 @@ async fn a_connector_that_does_not_end_is_let_go_after_the_stop_time() {
     assert_eq!(engine.log(), ["start c t1", "start c t2"]);
     let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
     assert_eq!(shown(&status), "RUNNING RUNNING");
+}
+
+#[tokio::test]
+async fn variables_are_replaced_when_a_connector_begins_and_stay_in_the_registry() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let secrets = directory.path().join("secrets");
+    std::fs::create_dir(&secrets).expect("makes");
+    let file = secrets.join("mq.properties");
+    std::fs::write(&file, "topic=first\npassword=geheim\n").expect("writes");
+    let engine = FakeEngine::default();
+    let registry = directory.path().join("registry");
+    let options = SupervisorOptions {
+        variables: Variables {
+            directories: vec![secrets],
+            ..Variables::default()
+        },
+        ..options()
+    };
+    let worker = with_options(&registry, &engine, options);
+    let api = api(&worker);
+    let variable = |key: &str| json!(format!("${{file:{}:{key}}}", file.display()));
+    let mut asked = config("t");
+    asked["topic"] = variable("topic");
+    asked["mq.password"] = variable("password");
+    let (code, made) = call(&api, "PUT", "/connectors/c/config", Some(asked.clone())).await;
+    assert_eq!((code, &made["config"]["topic"]), (201, &asked["topic"]));
+    let kept = std::fs::read_to_string(registry.join("connectors.json")).expect("reads");
+    assert!(
+        !kept.contains("geheim") && !kept.contains("first"),
+        "{kept}"
+    );
+    // Looked at anew with each beginning.
+    std::fs::write(&file, "topic=second\npassword=geheim\n").expect("writes");
+    call(
+        &api,
+        "POST",
+        "/connectors/c/restart?includeTasks=true",
+        None,
+    )
+    .await;
+    std::fs::remove_file(&file).expect("removes");
+    call(
+        &api,
+        "POST",
+        "/connectors/c/restart?includeTasks=true",
+        None,
+    )
+    .await;
+    assert_eq!(
+        engine.log(),
+        ["start c first", "stop c", "start c second", "stop c"]
+    );
+    let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
+    assert!(
+        shown(&status).contains("is in no directory that variables may name here"),
+        "{status}"
+    );
+    let (code, body) = call(&api, "PUT", "/connectors/d/config", Some(asked)).await;
+    assert_eq!(code, 400, "{body}");
 }

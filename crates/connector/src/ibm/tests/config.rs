@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::*;
 
 /// As short as it can be.
-pub(super) fn minimal() -> ConfigMap {
+pub(in super::super) fn minimal() -> ConfigMap {
     let pairs = [
         ("name", "c"),
         ("connector.class", CONNECTOR_CLASS),
@@ -23,7 +23,7 @@ pub(super) fn minimal() -> ConfigMap {
 }
 
 /// With these changed; an empty value takes the key away.
-pub(super) fn with(map: &ConfigMap, changes: &[(&str, &str)]) -> ConfigMap {
+pub(in super::super) fn with(map: &ConfigMap, changes: &[(&str, &str)]) -> ConfigMap {
     let mut map = map.clone();
     for (key, value) in changes {
         match value.is_empty() {
@@ -447,7 +447,7 @@ fn what_cannot_be_honoured_is_refused_with_the_reason() {
         (
             &[("mq.password", "${file:/run/secret.properties:password}")],
             "mq.password",
-            "${file:/run/secret.properties:password}",
+            "its variable was not replaced",
         ),
         (&[("tasks.max", "65")], "tasks.max", "not from 1 to 64"),
     ] {
