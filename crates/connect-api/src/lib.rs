@@ -30,6 +30,7 @@ mod registry;
 mod routes;
 mod server;
 mod supervisor;
+mod variables;
 mod worker;
 
 pub use error::WorkerError;
@@ -39,7 +40,10 @@ pub use registry::{
 };
 pub use routes::{ApiOptions, router};
 pub use server::{ConnectApi, ListenError, ServerOptions};
-pub use supervisor::{Engine, Identity, Running, StartError, Supervisor, TaskReport};
+pub use supervisor::{
+    Engine, Identity, Running, StartError, Supervisor, SupervisorOptions, TaskReport,
+};
+pub use variables::Variables;
 pub use worker::{
     ConnectorInfo, ConnectorOffset, ConnectorOffsets, ConnectorPart, ConnectorStatus, Plugin,
     PluginConfig, RestartRequest, ServerInfo, State, TaskId, TaskInfo, TaskPart, Worker,

@@ -469,7 +469,8 @@ async fn validate(
     request: Request,
 ) -> Answer<Validation> {
     let config: Scalars = body::json(request, app.options.body_bytes_max).await?;
-    app.worker.validate(&plugin, &config.config()).map(Json)
+    let judged = app.worker.validate(&plugin, config.config()).await;
+    judged.map(Json)
 }
 
 async fn loggers(State(app): Shared) -> Json<BTreeMap<String, Level>> {

@@ -14,21 +14,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector::ibm::{
-    CONNECTOR_ALIASES, CONNECTOR_CLASS, CONNECTOR_VERSION, ConfigMap, IbmConfig, Validation,
-    definitions, is_secret, validate,
+    CONNECTOR_ALIASES, CONNECTOR_CLASS, CONNECTOR_VERSION, ConfigError, ConfigMap, IbmConfig,
+    READERS_MAX, Validation, definitions, is_secret, validate_resolved,
 };
 use tracing::{info, warn};
 
 use crate::error::WorkerError;
 use crate::levels::LogLevels;
 use crate::registry::{Entry, Registry, RegistryError, TargetState};
+use crate::variables::Variables;
 use crate::worker::{
     ConnectorInfo, ConnectorOffset, ConnectorOffsets, ConnectorPart, ConnectorStatus, Plugin,
     PluginConfig, RestartRequest, ServerInfo, State, TaskId, TaskInfo, TaskPart, Worker,
 };
 
-/// Longest wait for a connector to end what it has begun.
-const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 /// Most characters of a connector's name.
 const NAME_CHARS_MAX: usize = 200;
 /// How passwords are shown, in Kafka Connect's word.
@@ -71,7 +70,7 @@ pub trait Running: Send + Sync + 'static {
     fn offsets(&self) -> Vec<ConnectorOffset>;
 
     /// Ends it: the batch that is under way is delivered or backed out, connections are closed. May be
-    /// dropped after 30 s; then it must end by itself as soon as it can.
+    /// dropped after the stop time; then it must end by itself as soon as it can.
     async fn stop(self: Box<Self>);
 }
 
@@ -93,6 +92,28 @@ pub struct Identity {
     pub worker_id: String,
 }
 
+/// How connectors are run.
+#[derive(Debug, Clone)]
+pub struct SupervisorOptions {
+    /// Who the worker is.
+    pub identity: Identity,
+    /// What variables in configurations may stand for.
+    pub variables: Variables,
+    /// Longest wait for a connector to end what it has begun. Default 30 s.
+    pub stop_time_max: Duration,
+}
+
+impl SupervisorOptions {
+    /// Defaults: variables stand for nothing.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            variables: Variables::default(),
+            stop_time_max: Duration::from_secs(30),
+        }
+    }
+}
+
 /// What there is of a connector beside the registry.
 #[derive(Default)]
 struct Slot {
@@ -110,7 +131,7 @@ struct Inner {
     slots: Mutex<BTreeMap<String, Slot>>,
     /// Held by whoever changes something.
     turn: tokio::sync::Mutex<()>,
-    identity: Identity,
+    options: Arc<SupervisorOptions>,
     levels: LogLevels,
 }
 
@@ -131,7 +152,7 @@ impl Supervisor {
     pub fn new(
         engine: impl Engine,
         registry: Registry,
-        identity: Identity,
+        options: SupervisorOptions,
         levels: LogLevels,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -140,7 +161,7 @@ impl Supervisor {
             registry: Mutex::new(registry),
             slots: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
-            identity,
+            options: Arc::new(options),
             levels,
         }))
     }
@@ -206,6 +227,20 @@ impl Supervisor {
         }
     }
 
+    /// Variables replaced, on a thread that may wait for the disk.
+    async fn resolve(&self, config: ConfigMap) -> Result<IbmConfig, Vec<ConfigError>> {
+        let options = Arc::clone(&self.0.options);
+        let resolved = tokio::task::spawn_blocking(move || {
+            IbmConfig::resolve(&config, &|variable| options.variables.find(variable))
+        });
+        resolved.await.unwrap_or_else(|error| {
+            Err(vec![ConfigError {
+                key: "name".to_owned(),
+                reason: format!("the configuration was not judged: {error}"),
+            }])
+        })
+    }
+
     async fn put(&self, name: &str, entry: Entry) -> Result<(), WorkerError> {
         let name = name.to_owned();
         self.write(move |registry| registry.put(&name, entry)).await
@@ -226,7 +261,7 @@ impl Supervisor {
         {
             return;
         }
-        let started = match IbmConfig::from(&entry.config) {
+        let started = match self.resolve(entry.config).await {
             Ok(config) => {
                 for note in &config.notes {
                     info!(
@@ -272,7 +307,7 @@ impl Supervisor {
         let Some(running) = slot.and_then(|slot| slot.running) else {
             return;
         };
-        match tokio::time::timeout(STOP_TIME_MAX, running.stop()).await {
+        match tokio::time::timeout(self.0.options.stop_time_max, running.stop()).await {
             Ok(()) => info!(connector = name, "connector stopped"),
             // The one after it fences it.
             Err(_) => warn!(
@@ -309,7 +344,7 @@ impl Supervisor {
         target: TargetState,
     ) -> Result<ConnectorInfo, WorkerError> {
         check_class(&config)?;
-        if let Err(errors) = IbmConfig::from(&config) {
+        if let Err(errors) = self.resolve(config.clone()).await {
             let errors = errors.iter().map(ToString::to_string).collect();
             return Err(WorkerError::Invalid { errors });
         }
@@ -331,11 +366,18 @@ impl Supervisor {
         TaskPart {
             id,
             state: report.state,
-            worker_id: self.0.identity.worker_id.clone(),
+            worker_id: self.0.options.identity.worker_id.clone(),
             trace: report.trace,
             version: CONNECTOR_VERSION.to_owned(),
         }
     }
+}
+
+/// Tasks that a configuration asks for; 1 where a variable hides it.
+fn task_number(config: &ConfigMap) -> usize {
+    let number = |key: &str| config.get(key)?.trim().parse().ok();
+    let number: Option<usize> = number("daybook.readers").or_else(|| number("tasks.max"));
+    number.unwrap_or(1).min(READERS_MAX as usize)
 }
 
 /// What goes out.
@@ -393,7 +435,7 @@ const OFFSETS: &str = "a queue has no offsets to be set: what was delivered left
 #[async_trait]
 impl Worker for Supervisor {
     fn server(&self) -> ServerInfo {
-        self.0.identity.server.clone()
+        self.0.options.identity.server.clone()
     }
 
     fn unready(&self) -> Option<String> {
@@ -441,7 +483,7 @@ impl Worker for Supervisor {
         }
     }
 
-    fn validate(&self, plugin: &str, config: &ConfigMap) -> Result<Validation, WorkerError> {
+    async fn validate(&self, plugin: &str, config: ConfigMap) -> Result<Validation, WorkerError> {
         if let Some(class) = config.get("connector.class") {
             let simple = |name: &str| {
                 let name = name.rsplit('.').next().unwrap_or_default();
@@ -455,14 +497,16 @@ impl Worker for Supervisor {
                 });
             }
         }
-        check_class(config)?;
-        Ok(validate(&restored(
-            config.clone(),
-            config
-                .get("name")
-                .and_then(|name| self.entry(name))
-                .as_ref(),
-        )))
+        check_class(&config)?;
+        let before = config.get("name").and_then(|name| self.entry(name));
+        let config = restored(config, before.as_ref());
+        let options = Arc::clone(&self.0.options);
+        let judged = tokio::task::spawn_blocking(move || {
+            validate_resolved(&config, &|variable| options.variables.find(variable))
+        });
+        judged.await.map_err(|error| WorkerError::Internal {
+            message: format!("the configuration was not judged: {error}"),
+        })
     }
 
     fn connectors(&self) -> Vec<String> {
@@ -484,9 +528,9 @@ impl Worker for Supervisor {
         let slot = slots.get(name);
         // As many as there would be.
         let idle = |state| {
-            let readers = IbmConfig::from(&entry.config).map_or(0, |config| config.readers);
+            let readers = task_number(&entry.config);
             let report = TaskReport { state, trace: None };
-            vec![report; usize::try_from(readers).unwrap_or_default()]
+            vec![report; readers]
         };
         let (state, trace, reports) = match (entry.target, slot) {
             (TargetState::Stopped, _) => (State::Stopped, None, Vec::new()),
@@ -503,7 +547,7 @@ impl Worker for Supervisor {
             name: name.to_owned(),
             connector: ConnectorPart {
                 state,
-                worker_id: self.0.identity.worker_id.clone(),
+                worker_id: self.0.options.identity.worker_id.clone(),
                 trace,
                 version: CONNECTOR_VERSION.to_owned(),
             },

@@ -179,7 +179,7 @@ pub trait Worker: Send + Sync + 'static {
     fn plugin_config(&self, plugin: &str) -> Result<PluginConfig, WorkerError>;
 
     /// Judges a configuration.
-    fn validate(&self, plugin: &str, config: &ConfigMap) -> Result<Validation, WorkerError>;
+    async fn validate(&self, plugin: &str, config: ConfigMap) -> Result<Validation, WorkerError>;
 
     /// Names, sorted.
     fn connectors(&self) -> Vec<String>;

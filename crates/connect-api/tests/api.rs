@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_api::{ApiOptions, ConnectApi, ServerOptions, router};
+use connect_api::{ApiOptions, ConnectApi, ServerOptions, Worker, router};
 use serde_json::{Value, json};
 use support::{FakeEngine, api, call, config, send, supervisor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -252,4 +252,102 @@ async fn pages_of_browsers_are_refused() {
         .await
         .expect("answers");
     assert_eq!(response.status(), 403);
+}
+
+/// The whole answer to a request on a connection of its own.
+async fn ask(address: std::net::SocketAddr, method: &str, path: &str) -> String {
+    let mut socket = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connects");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.expect("writes");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).await.expect("reads");
+    text
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_for_one_before_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let supervisor = supervisor(directory.path(), &FakeEngine::default());
+    let options = ServerOptions {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        connections_max: 1,
+        ..ServerOptions::default()
+    };
+    let server = ConnectApi::bind(options, Arc::new(supervisor))
+        .await
+        .expect("listens");
+    let address = server.local_addr();
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(server.run(shutdown.clone()));
+    // The one before keeps its connection.
+    let mut first = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connects");
+    first
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .expect("writes");
+    let mut begin = [0; 12];
+    first.read_exact(&mut begin).await.expect("reads");
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    let second = tokio::spawn(ask(address, "GET", "/"));
+    let waits = tokio::time::timeout(Duration::from_millis(100), async {
+        while !second.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert!(
+        waits.await.is_err(),
+        "the second connection was served beside the first"
+    );
+    drop(first);
+    assert!(second.await.expect("answers").starts_with("HTTP/1.1 200"));
+    shutdown.cancel();
+    serving.await.expect("ends");
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_at_the_end_but_not_for_ever() {
+    for (released, drain_time_max) in [
+        (true, Duration::from_secs(30)),
+        (false, Duration::from_millis(50)),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = FakeEngine::default();
+        let supervisor = supervisor(directory.path(), &engine);
+        let options = ServerOptions {
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            drain_time_max,
+            ..ServerOptions::default()
+        };
+        let worker = Arc::new(supervisor.clone());
+        let server = ConnectApi::bind(options, worker).await.expect("listens");
+        let address = server.local_addr();
+        call(
+            &api(&supervisor),
+            "PUT",
+            "/connectors/c/config",
+            Some(config("t")),
+        )
+        .await;
+        let hold = Arc::new(tokio::sync::Semaphore::new(0));
+        engine.0.lock().expect("whole").hold_stop = Some(Arc::clone(&hold));
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(server.run(shutdown.clone()));
+        let asking = tokio::spawn(ask(address, "DELETE", "/connectors/c"));
+        // Gone from the registry: the request is under way, and waits for the connector's end.
+        while !supervisor.connectors().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        shutdown.cancel();
+        if released {
+            hold.add_permits(1);
+            assert!(asking.await.expect("answers").starts_with("HTTP/1.1 204"));
+        }
+        serving.await.expect("ends");
+    }
 }

@@ -3,9 +3,12 @@
 
 mod support;
 
-use connect_api::{State, TargetState, Worker};
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect_api::{State, SupervisorOptions, TargetState, Variables, Worker};
 use serde_json::{Value, json};
-use support::{FakeEngine, api, call, config, supervisor};
+use support::{FakeEngine, api, call, config, options, patient, supervisor, with_options};
 
 /// The connector's state, its tasks' states, and the traces that there are.
 fn shown(status: &Value) -> String {
@@ -337,4 +340,82 @@ async fn a_registry_that_cannot_be_written_is_an_answer_and_changes_nothing() {
     let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
     assert_eq!(shown(&status), "RUNNING RUNNING");
     assert_eq!(engine.log(), ["start c t"]);
+}
+
+#[tokio::test]
+async fn a_connector_that_does_not_end_is_let_go_after_the_stop_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = FakeEngine::default();
+    let worker = patient(directory.path(), &engine, Duration::from_millis(50));
+    let api = api(&worker);
+    call(&api, "PUT", "/connectors/c/config", Some(config("t1"))).await;
+    engine.0.lock().expect("whole").hold_stop = Some(Arc::new(tokio::sync::Semaphore::new(0)));
+    assert_eq!(
+        call(&api, "PUT", "/connectors/c/config", Some(config("t2")))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(engine.log(), ["start c t1", "start c t2"]);
+    let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
+    assert_eq!(shown(&status), "RUNNING RUNNING");
+}
+
+#[tokio::test]
+async fn variables_are_replaced_when_a_connector_begins_and_stay_in_the_registry() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let secrets = directory.path().join("secrets");
+    std::fs::create_dir(&secrets).expect("makes");
+    let file = secrets.join("mq.properties");
+    std::fs::write(&file, "topic=first\npassword=geheim\n").expect("writes");
+    let engine = FakeEngine::default();
+    let registry = directory.path().join("registry");
+    let options = SupervisorOptions {
+        variables: Variables {
+            directories: vec![secrets],
+            ..Variables::default()
+        },
+        ..options()
+    };
+    let worker = with_options(&registry, &engine, options);
+    let api = api(&worker);
+    let variable = |key: &str| json!(format!("${{file:{}:{key}}}", file.display()));
+    let mut asked = config("t");
+    asked["topic"] = variable("topic");
+    asked["mq.password"] = variable("password");
+    let (code, made) = call(&api, "PUT", "/connectors/c/config", Some(asked.clone())).await;
+    assert_eq!((code, &made["config"]["topic"]), (201, &asked["topic"]));
+    let kept = std::fs::read_to_string(registry.join("connectors.json")).expect("reads");
+    assert!(
+        !kept.contains("geheim") && !kept.contains("first"),
+        "{kept}"
+    );
+    // Looked at anew with each beginning.
+    std::fs::write(&file, "topic=second\npassword=geheim\n").expect("writes");
+    call(
+        &api,
+        "POST",
+        "/connectors/c/restart?includeTasks=true",
+        None,
+    )
+    .await;
+    std::fs::remove_file(&file).expect("removes");
+    call(
+        &api,
+        "POST",
+        "/connectors/c/restart?includeTasks=true",
+        None,
+    )
+    .await;
+    assert_eq!(
+        engine.log(),
+        ["start c first", "stop c", "start c second", "stop c"]
+    );
+    let (_, status) = call(&api, "GET", "/connectors/c/status", None).await;
+    assert!(
+        shown(&status).contains("is in no directory that variables may name here"),
+        "{status}"
+    );
+    let (code, body) = call(&api, "PUT", "/connectors/d/config", Some(asked)).await;
+    assert_eq!(code, 400, "{body}");
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -11,7 +12,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use connect_api::{
     ApiOptions, ConnectorOffset, Engine, Identity, LogLevels, Registry, Running, ServerInfo,
-    StartError, State, Supervisor, TaskReport, router,
+    StartError, State, Supervisor, SupervisorOptions, TaskReport, router,
 };
 use connector::ibm::{CONNECTOR_CLASS, IbmConfig};
 use http_body_util::BodyExt;
@@ -123,21 +124,40 @@ impl Running for FakeRunning {
 }
 
 pub(crate) fn supervisor(directory: &Path, engine: &FakeEngine) -> Supervisor {
-    let identity = Identity {
+    patient(directory, engine, Duration::from_secs(30))
+}
+
+pub(crate) fn patient(
+    directory: &Path,
+    engine: &FakeEngine,
+    stop_time_max: Duration,
+) -> Supervisor {
+    let options = SupervisorOptions {
+        stop_time_max,
+        ..options()
+    };
+    with_options(directory, engine, options)
+}
+
+pub(crate) fn options() -> SupervisorOptions {
+    SupervisorOptions::new(Identity {
         server: ServerInfo {
             version: "0.1.0".to_owned(),
             commit: "abc".to_owned(),
             kafka_cluster_id: "cluster".to_owned(),
         },
         worker_id: "127.0.0.1:8083".to_owned(),
-    };
+    })
+}
+
+pub(crate) fn with_options(
+    directory: &Path,
+    engine: &FakeEngine,
+    options: SupervisorOptions,
+) -> Supervisor {
     let registry = Registry::open(directory).expect("opens");
-    Supervisor::new(
-        engine.clone(),
-        registry,
-        identity,
-        LogLevels::new("info", |_| Ok(())),
-    )
+    let levels = LogLevels::new("info", |_| Ok(()));
+    Supervisor::new(engine.clone(), registry, options, levels)
 }
 
 pub(crate) fn api(supervisor: &Supervisor) -> Router {

@@ -127,7 +127,11 @@ fn scalar(value: Value) -> Option<String> {
 
 /// Java's properties syntax (`java.util.Properties.load`): comments, continued lines, escapes. A key
 /// that is there twice has its last value.
-fn properties(text: &str) -> Result<ConfigMap, FileError> {
+///
+/// # Errors
+///
+/// [`FileError::Escape`] names the line.
+pub fn properties(text: &str) -> Result<ConfigMap, FileError> {
     let mut found = ConfigMap::new();
     // Java knows \n, \r and \r\n.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");

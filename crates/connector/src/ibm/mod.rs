@@ -30,6 +30,7 @@ mod record;
 mod stores;
 mod table;
 mod validate;
+mod variables;
 
 pub use config::{
     BATCH_MESSAGES_MAX, BatchOptions, Builder, ConfigError, Connection, ErrorOptions, IbmConfig,
@@ -37,7 +38,7 @@ pub use config::{
     Tls, TopicCreation, TopicName, WAIT_MS_MAX, is_secret,
 };
 pub use convert::{Converter, Datum};
-pub use file::{ConfigFile, ConfigMap, FILE_BYTES_MAX, FileError};
+pub use file::{ConfigFile, ConfigMap, FILE_BYTES_MAX, FileError, properties};
 pub use keys::{
     CONNECTOR_ALIASES, CONNECTOR_CLASS, CONNECTOR_VERSION, Check, Effect, Importance, KEYS, Key,
     KeyType, PREFIXES, Prefix, key,
@@ -46,6 +47,7 @@ pub use message::{JmsKind, JmsMessage, Received};
 pub use record::{Record, RecordBuilder, RecordError, Stage};
 pub use stores::store_error;
 pub use validate::{ConfigInfo, ConfigValue, Definition, Validation, definitions, judge, validate};
+pub use variables::{Find, Variable, validate_resolved};
 
 use config::KEY_HEADERS;
 

@@ -6,9 +6,12 @@ use super::config::{ConfigError, IbmConfig, Note, is_secret};
 use super::convert::Converter;
 use super::file::ConfigMap;
 use super::keys::{Check, Effect, KEYS, Key, KeyType, PREFIXES, key};
+use super::variables::has_variable;
 
 pub(super) struct Reader<'m> {
     map: &'m ConfigMap,
+    /// Its variables were replaced: what looks like one is none.
+    literal: bool,
     pub(super) errors: Vec<ConfigError>,
     pub(super) notes: Vec<Note>,
 }
@@ -17,8 +20,16 @@ impl<'m> Reader<'m> {
     pub(super) fn new(map: &'m ConfigMap) -> Self {
         Self {
             map,
+            literal: false,
             errors: Vec::new(),
             notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn literal(map: &'m ConfigMap) -> Self {
+        Self {
+            literal: true,
+            ..Self::new(map)
         }
     }
 
@@ -104,10 +115,8 @@ impl<'m> Reader<'m> {
                 continue;
             }
             let Some(given) = given else { continue };
-            if let Some(variable) = variable(given) {
-                let reason = format!(
-                    "the variable {variable} was not replaced: write the value, or let whoever sends the configuration put it in"
-                );
+            if !self.literal && has_variable(given) {
+                let reason = "its variable was not replaced; write the value".to_owned();
                 self.refuse(key.name, reason);
                 continue;
             }
@@ -211,15 +220,6 @@ impl<'m> Reader<'m> {
             }
         }
     }
-}
-
-/// As Kafka's `ConfigTransformer` finds them: `${provider:path:key}` or `${provider:key}`.
-fn variable(value: &str) -> Option<&str> {
-    let begin = value.find("${")?;
-    let rest = value.get(begin..)?;
-    let end = rest.find('}')?;
-    let found = rest.get(..=end)?;
-    found.contains(':').then_some(found)
 }
 
 fn check(key: &Key, given: &str) -> Result<(), String> {

@@ -1,5 +1,5 @@
 //! Data in, text out: configurations, messages, and the documentation.
 
-mod config;
+pub(super) mod config;
 mod doc;
 mod record;

@@ -76,7 +76,11 @@ pub struct ConfigValue {
 /// Judges a configuration. The same code reads an [`IbmConfig`](super::IbmConfig), so that what is
 /// valid can be started.
 pub fn validate(map: &ConfigMap) -> Validation {
-    let (errors, _) = judge(map);
+    validation(map, &judge(map).0)
+}
+
+/// What is said of `map` with these errors.
+pub(super) fn validation(map: &ConfigMap, errors: &[ConfigError]) -> Validation {
     let mut configs: Vec<ConfigInfo> = infos().collect();
     for info in &mut configs {
         let name = info.definition.name.as_str();
@@ -89,7 +93,7 @@ pub fn validate(map: &ConfigMap) -> Validation {
             });
         }
     }
-    for error in &errors {
+    for error in errors {
         let known = configs
             .iter_mut()
             .find(|info| info.definition.name == error.key);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::*;
 
 /// As short as it can be.
-pub(super) fn minimal() -> ConfigMap {
+pub(in super::super) fn minimal() -> ConfigMap {
     let pairs = [
         ("name", "c"),
         ("connector.class", CONNECTOR_CLASS),
@@ -23,7 +23,7 @@ pub(super) fn minimal() -> ConfigMap {
 }
 
 /// With these changed; an empty value takes the key away.
-pub(super) fn with(map: &ConfigMap, changes: &[(&str, &str)]) -> ConfigMap {
+pub(in super::super) fn with(map: &ConfigMap, changes: &[(&str, &str)]) -> ConfigMap {
     let mut map = map.clone();
     for (key, value) in changes {
         match value.is_empty() {
@@ -447,7 +447,7 @@ fn what_cannot_be_honoured_is_refused_with_the_reason() {
         (
             &[("mq.password", "${file:/run/secret.properties:password}")],
             "mq.password",
-            "${file:/run/secret.properties:password}",
+            "its variable was not replaced",
         ),
         (&[("tasks.max", "65")], "tasks.max", "not from 1 to 64"),
     ] {
@@ -619,4 +619,61 @@ fn debug_shows_no_secrets() {
     assert!(!text.contains("geheim"), "{text}");
     let file = ConfigFile::read("mq.password=geheim").expect("a file");
     assert!(!format!("{file:?}").contains("geheim"));
+}
+
+#[test]
+fn what_is_at_a_limit_is_taken_and_what_is_beyond_is_not() {
+    let text = |length: usize| "A".repeat(length);
+    for (key, most, beyond) in [
+        ("mq.channel.name", text(20), text(21)),
+        ("mq.queue", text(48), text(49)),
+        ("topic", text(249), text(250)),
+        ("mq.batch.size", "10000".to_owned(), "10001".to_owned()),
+        (
+            "mq.message.receive.timeout",
+            "3600000".to_owned(),
+            "3600001".to_owned(),
+        ),
+        (
+            "mq.receive.subsequent.timeout.ms",
+            "0".to_owned(),
+            "-1".to_owned(),
+        ),
+        (
+            "mq.reconnect.delay.max.ms",
+            "3600000".to_owned(),
+            "3600001".to_owned(),
+        ),
+        ("tasks.max", "64".to_owned(), "65".to_owned()),
+        ("daybook.readers", "1".to_owned(), "0".to_owned()),
+    ] {
+        read(&[(key, &most)]);
+        let found = refused(&[(key, &beyond)]);
+        assert!(found.len() == 1 && found[0].starts_with(key), "{found:?}");
+    }
+    // A pattern that becomes too long is cut.
+    let long = read(&[
+        ("topic", ""),
+        ("daybook.topic.pattern", &format!("{}${{queue}}", text(248))),
+    ]);
+    assert_eq!(long.topic.of("QUEUE").len(), TOPIC_CHARS_MAX);
+}
+
+#[test]
+fn damage_anywhere_in_a_file_never_panics() {
+    let json = serde_json::json!({"name": "c", "config": minimal()}).to_string();
+    for whole in [FILE, json.as_str()] {
+        for at in 0..whole.len() {
+            let mut damaged = whole.as_bytes().to_vec();
+            damaged[at] ^= 0x15;
+            for bytes in [damaged.as_slice(), &whole.as_bytes()[..at]] {
+                let text = String::from_utf8_lossy(bytes);
+                if let Ok(file) = ConfigFile::read(&text) {
+                    let judged = judge(&file.config).0.len();
+                    assert_eq!(validate(&file.config).error_count, judged);
+                    assert_eq!(IbmConfig::from(&file.config).is_ok(), judged == 0);
+                }
+            }
+        }
+    }
 }

@@ -545,3 +545,34 @@ fn a_blank_body_has_no_key_in_it() {
         "null = null"
     );
 }
+
+#[test]
+fn eight_headers_are_taken_off_and_a_ninth_is_data() {
+    use bytes::{BufMut, BytesMut};
+    use mq_wire::{Behind, FORMAT_RFH2, UserProperties};
+    let chain = |headers: usize| {
+        let mut out = BytesMut::new();
+        for number in 1..=headers {
+            let behind = Behind {
+                encoding: UserProperties::ENCODING,
+                ccsid: 1208,
+                format: if number == headers {
+                    *b"MQSTR   "
+                } else {
+                    FORMAT_RFH2
+                },
+            };
+            UserProperties::new([("n", number.to_string().as_str())]).write(behind, &mut out);
+        }
+        out.put_slice(b"data");
+        let mut case = case("text without header");
+        case.descriptor.format = Chars(FORMAT_RFH2);
+        case.descriptor.encoding = UserProperties::ENCODING;
+        case.body = out.freeze();
+        case
+    };
+    assert_eq!(built(&builder(&[JMS]), &chain(8)), "null = data");
+    let nine = chain(9);
+    let message = JmsMessage::of(received(&nine), true);
+    assert!(message.body.starts_with(b"RFH ") && message.body.ends_with(b"data"));
+}
