@@ -222,7 +222,13 @@ async fn connect(
     let begin = || {
         let source = Box::new(QueueSource::new(queue.clone()));
         let telemetry = Telemetry::default();
-        Connector::start(options.clone(), source, cluster.clone(), &telemetry, stop.clone())
+        Connector::start(
+            options.clone(),
+            source,
+            cluster.clone(),
+            &telemetry,
+            stop.clone(),
+        )
     };
     let drains = load.rate == 0;
     let mut connector = None;
@@ -272,9 +278,8 @@ fn bare(cluster: &Cluster, topic: &str, load: Load) -> Result<Instant, Failure> 
     let producer = cluster.transactional_producer("bare", topic)?;
     producer.init()?;
     let (sender, receiver) = mpsc::channel::<Vec<Bytes>>();
-    let giving = std::thread::spawn(move || {
-        load.give(|bodies| sender.send(bodies).map_err(Failure::from))
-    });
+    let giving =
+        std::thread::spawn(move || load.give(|bodies| sender.send(bodies).map_err(Failure::from)));
     let began = Instant::now();
     while let Ok(first) = receiver.recv() {
         let mut batch = first;

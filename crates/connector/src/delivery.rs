@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kafka_client::{CALL_TIME_MAX, Cluster, TransactionalProducer, is_fenced};
+use queue_manager::Properties;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use telemetry::{Hop, now_micros};
@@ -13,14 +15,14 @@ use tracing::{info, warn};
 use types::names;
 
 use crate::claim::Identity;
+use crate::ibm::Record;
 use crate::idlog::{BatchId, Claim, Done, Entry, Since};
 use crate::keeper::Dones;
-use crate::service::{ConnectorError, ConnectorOptions, Step};
+use crate::service::{ConnectorError, ConnectorOptions, Status, Step};
 use crate::source::{Incoming, Reader};
 use crate::tail::Tail;
+use crate::translate::Translated;
 
-/// How long a get waits for a first message; also how soon a stop is noticed.
-const GET_WAIT: Duration = Duration::from_millis(100);
 /// Least time from one transaction to the next while several messages come in it. A transaction
 /// costs a dozen switches between threads, however little is in it.
 const BUSY_INTERVAL: Duration = Duration::from_millis(5);
@@ -41,6 +43,7 @@ pub(crate) struct Common {
     pub(crate) tail: Arc<Tail>,
     pub(crate) dones: Arc<Dones>,
     pub(crate) hop: Arc<Hop>,
+    pub(crate) status: Arc<Status>,
     pub(crate) runtime: tokio::runtime::Handle,
     /// Numbers batches of this process; the upper half says which process.
     pub(crate) batches: Arc<Batches>,
@@ -92,6 +95,24 @@ struct Batch {
     messages: Vec<Incoming>,
     since: Since,
     began: Instant,
+}
+
+/// A message, and what becomes of it.
+struct Outgoing<'b> {
+    message: &'b Incoming,
+    what: What,
+}
+
+/// To which queue, and which message (its index).
+type Aside = (String, usize);
+
+enum What {
+    /// A record under its account: built as it is sent, nothing is copied before.
+    Transaction,
+    /// This record.
+    Record(Record),
+    /// It is dropped.
+    Nothing,
 }
 
 /// How an attempt to deliver ended.
@@ -159,12 +180,7 @@ impl<'a> Delivery<'a> {
     }
 
     fn get(&mut self) -> Result<Vec<Incoming>, ConnectorError> {
-        let options = &self.common.options;
-        let got = self.reader.get_batch(
-            GET_WAIT,
-            options.batch_messages_max,
-            options.batch_bytes_max,
-        );
+        let got = self.reader.get_batch(&self.common.options.batch);
         Ok(self.common.runtime.block_on(got)?)
     }
 
@@ -172,28 +188,76 @@ impl<'a> Delivery<'a> {
     fn deliver(&mut self, batch: &Batch) -> Result<(), ConnectorError> {
         (self.after)(Step::Got)?;
         self.common.hop.add_in(batch.messages.len() as u64);
+        let (outgoing, aside) = self.translate(batch)?;
         let done = loop {
             if batch.began.elapsed() > BATCH_AGE_MAX {
                 return Err(ConnectorError::BatchAge {
                     seconds: BATCH_AGE_MAX.as_secs(),
                 });
             }
-            match self.attempt(batch)? {
+            match self.attempt(batch, &outgoing)? {
                 Attempt::Committed(done) => break done,
                 Attempt::Again => {}
             }
         };
         (self.after)(Step::KafkaCommitted)?;
-        self.common.runtime.block_on(self.reader.commit())?;
-        self.common.tail.left(done.batch);
+        let common = self.common;
+        for (queue, index) in aside {
+            // No claim has it: it is got and put in one unit of work, or comes again.
+            if let Some(message) = batch.messages.get(index) {
+                common.runtime.block_on(self.reader.put(&queue, message))?;
+            }
+        }
+        common.runtime.block_on(self.reader.commit())?;
+        common.tail.left(done.batch);
         (self.after)(Step::QueueCommitted)?;
-        self.common.dones.add(done);
+        common.dones.add(done);
+        let messages = batch.messages.len() as u64;
+        common
+            .status
+            .delivered
+            .fetch_add(messages, Ordering::Relaxed);
         Ok(())
     }
 
-    fn attempt(&mut self, batch: &Batch) -> Result<Attempt, ConnectorError> {
+    /// What goes to Kafka, and which messages (their indices) go to which queue.
+    fn translate<'b>(
+        &self,
+        batch: &'b Batch,
+    ) -> Result<(Vec<Outgoing<'b>>, Vec<Aside>), ConnectorError> {
+        let options = &self.common.options;
+        let mut outgoing = Vec::with_capacity(batch.messages.len());
+        let mut aside = Vec::new();
+        for (index, message) in batch.messages.iter().enumerate() {
+            let what = match &options.records {
+                None => What::Transaction,
+                Some(records) => match records.translate(&options.queue, message) {
+                    Ok(Translated::Record(record)) => What::Record(record),
+                    Ok(Translated::Nothing) => What::Nothing,
+                    Ok(Translated::Aside(queue)) => {
+                        aside.push((queue, index));
+                        continue;
+                    }
+                    Err(source) => {
+                        return Err(ConnectorError::Poison {
+                            queue: options.queue.clone(),
+                            source,
+                        });
+                    }
+                },
+            };
+            outgoing.push(Outgoing { message, what });
+        }
+        Ok((outgoing, aside))
+    }
+
+    fn attempt(
+        &mut self,
+        batch: &Batch,
+        outgoing: &[Outgoing<'_>],
+    ) -> Result<Attempt, ConnectorError> {
         let common = self.common;
-        let identities = batch.messages.iter().map(|message| &message.identity);
+        let identities = outgoing.iter().map(|one| &one.message.identity);
         let judged = common.tail.judge(identities.enumerate(), None, batch.since);
         let mut done = Done::default();
         let mut taken = HashSet::new();
@@ -201,16 +265,16 @@ impl<'a> Delivery<'a> {
         for found in judged.taken {
             taken.insert(found.index);
             done.discarded.push(found.by);
-            if let Some(message) = batch.messages.get(found.index)
+            if let Some(one) = outgoing.get(found.index)
                 && !found.proven
             {
-                unproven.push(message);
+                unproven.push(one.message);
             }
         }
-        let all = batch.messages.iter().enumerate();
-        let new: Vec<&Incoming> = all
+        let all = outgoing.iter().enumerate();
+        let new: Vec<&Outgoing<'_>> = all
             .filter(|(index, _)| !taken.contains(index))
-            .map(|(_, message)| message)
+            .map(|(_, one)| one)
             .collect();
         if new.is_empty() && unproven.is_empty() {
             self.tell_discarded(taken.len());
@@ -239,7 +303,7 @@ impl<'a> Delivery<'a> {
     fn transaction(
         &mut self,
         batch: &Batch,
-        new: &[&Incoming],
+        new: &[&Outgoing<'_>],
         unproven: &[&Incoming],
         number: BatchId,
     ) -> Result<bool, ConnectorError> {
@@ -302,13 +366,13 @@ impl<'a> Delivery<'a> {
     }
 
     /// Sends the claim, and what has left the queue before; returns the latter.
-    fn claim(&self, new: &[&Incoming], number: BatchId) -> Result<Vec<Done>, ConnectorError> {
+    fn claim(&self, new: &[&Outgoing<'_>], number: BatchId) -> Result<Vec<Done>, ConnectorError> {
         let riding = self.common.dones.take();
         let claim = Claim {
             batch: number,
             owner: Arc::clone(&self.owner),
             at_ms: now_micros() / 1_000,
-            identities: new.iter().map(|message| message.identity).collect(),
+            identities: new.iter().map(|one| one.message.identity).collect(),
         };
         let entry = Entry::Claim {
             claim,
@@ -322,25 +386,60 @@ impl<'a> Delivery<'a> {
         Ok(riding)
     }
 
-    fn produce(&self, new: &[&Incoming], unproven: &[&Incoming]) -> Result<(), ConnectorError> {
-        for message in new {
-            let account = match message.properties.key.is_empty() {
-                true => account_of(&message.body),
-                false => None,
-            };
-            let key = match &account {
-                Some(account) => account.as_bytes(),
-                None => &message.properties.key,
-            };
-            let headers = Some(headers(message));
-            self.send(&self.common.options.topic, key, &message.body, headers)?;
+    fn produce(&self, new: &[&Outgoing<'_>], unproven: &[&Incoming]) -> Result<(), ConnectorError> {
+        for one in new {
+            match &one.what {
+                What::Transaction => self.produce_transaction(one.message)?,
+                What::Record(record) => self.produce_record(record)?,
+                What::Nothing => {}
+            }
         }
         for message in unproven {
             // It looks like one that was delivered, and nothing proves that it is: it must not be lost.
-            let headers = Some(headers(message));
+            let headers = Some(headers(message, &message.properties));
             self.send(names::TOPIC_DISCARDED, &[], &message.body, headers)?;
         }
         Ok(())
+    }
+
+    fn produce_transaction(&self, message: &Incoming) -> Result<(), ConnectorError> {
+        let opened = message.opened();
+        let properties = opened.properties.as_ref().unwrap_or(&message.properties);
+        let account = match properties.key.is_empty() {
+            true => account_of(&opened.bytes),
+            false => None,
+        };
+        let key = match &account {
+            Some(account) => account.as_bytes(),
+            None => &properties.key,
+        };
+        let headers = Some(headers(message, properties));
+        self.send(&self.common.options.topic, key, &opened.bytes, headers)
+    }
+
+    fn produce_record(&self, record: &Record) -> Result<(), ConnectorError> {
+        let headers = match record.headers.is_empty() {
+            true => None,
+            false => {
+                let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+                let all = record.headers.iter();
+                Some(all.fold(headers, |headers, (key, value)| {
+                    headers.insert(Header {
+                        key,
+                        value: value.as_deref(),
+                    })
+                }))
+            }
+        };
+        self.common.status.wrote_to(&record.topic);
+        let sent = self.producer.send_at(
+            &record.topic,
+            record.key.as_deref(),
+            record.value.as_deref(),
+            headers,
+            record.timestamp,
+        );
+        sent.map_err(|error| self.failed("produce", error))
     }
 
     /// Waits until the own claim was read, and everything before it is decided that concerns it. Whether nobody
@@ -348,7 +447,7 @@ impl<'a> Delivery<'a> {
     fn read_back(
         &self,
         batch: &Batch,
-        new: &[&Incoming],
+        new: &[&Outgoing<'_>],
         number: BatchId,
     ) -> Result<bool, ConnectorError> {
         let tail = &self.common.tail;
@@ -359,7 +458,7 @@ impl<'a> Delivery<'a> {
         loop {
             let identities: Vec<(usize, &Identity)> = new
                 .iter()
-                .map(|message| &message.identity)
+                .map(|one| &one.message.identity)
                 .enumerate()
                 .collect();
             let judged = tail.judge(identities.into_iter(), Some(own), batch.since);
@@ -463,14 +562,14 @@ impl<'a> Delivery<'a> {
         self.common.cluster.error(what, error).into()
     }
 
-    fn observe(&self, messages: &[&Incoming]) {
+    fn observe(&self, new: &[&Outgoing<'_>]) {
         let now = now_micros();
         let hop = &self.common.hop;
-        hop.add_out(messages.len() as u64);
-        for run in messages.chunk_by(|a, b| Arc::ptr_eq(&a.properties.shared, &b.properties.shared))
-        {
+        hop.add_out(new.len() as u64);
+        let shared = |one: &Outgoing<'_>| Arc::clone(&one.message.properties.shared);
+        for run in new.chunk_by(|a, b| Arc::ptr_eq(&shared(a), &shared(b))) {
             if let Some(first) = run.first() {
-                hop.observe(received_at(first), now, run.len() as u64);
+                hop.observe(received_at(first.message), now, run.len() as u64);
             }
         }
     }
@@ -478,8 +577,7 @@ impl<'a> Delivery<'a> {
 
 /// `id`, `traceparent`, `received_at` (DESIGN §3). A message somebody else put has no such
 /// properties: its id is the MsgId, its time the put time.
-fn headers(message: &Incoming) -> OwnedHeaders {
-    let properties = &message.properties;
+fn headers(message: &Incoming, properties: &Properties) -> OwnedHeaders {
     let headers = OwnedHeaders::new_with_capacity(3);
     let headers = match properties.id.is_empty() {
         false => headers.insert(Header {

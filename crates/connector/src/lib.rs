@@ -36,12 +36,15 @@
 mod claim;
 mod data;
 mod delivery;
+pub mod ibm;
 mod idlog;
 mod keeper;
 mod service;
 mod source;
 mod tail;
+mod translate;
 
 pub use claim::{Identity, identity, identity_of_wire};
-pub use service::{Connector, ConnectorError, ConnectorOptions, READERS_MAX};
-pub use source::{Incoming, MqSource, QueueSource, Reader, Source, SourceError};
+pub use service::{Connector, ConnectorError, ConnectorOptions, READERS_MAX, Report, ReportState};
+pub use source::{BatchLimits, Head, Incoming, MqSource, QueueSource, Reader, Source, SourceError};
+pub use translate::IbmRecords;

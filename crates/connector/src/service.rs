@@ -3,8 +3,9 @@
 //!
 //! When the tail fails all begin anew; when a reader fails it alone does.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,11 @@ use tracing::{info, warn};
 use types::{names, report};
 
 use crate::delivery::{After, Batches, Common, Delivery};
+use crate::ibm::RecordError;
 use crate::keeper::{Dones, Keeper};
-use crate::source::{Source, SourceError};
+use crate::source::{BatchLimits, Source, SourceError};
 use crate::tail::Tail;
+use crate::translate::IbmRecords;
 
 /// How often the keeper looks whether something is due.
 const KEEPER_LOOK: Duration = Duration::from_millis(50);
@@ -42,10 +45,11 @@ pub struct ConnectorOptions {
     pub instance: String,
     /// How many get from the queue at a time, 1 to [`READERS_MAX`]. With one the queue's order is kept.
     pub readers: usize,
-    /// Most messages in one batch. A batch is never waited for.
-    pub batch_messages_max: usize,
-    /// Most bytes of bodies in one batch.
-    pub batch_bytes_max: usize,
+    /// How a batch is gathered.
+    pub batch: BatchLimits,
+    /// With it records are built as IBM's connector does; without, messages are transactions, which go to `topic`
+    /// under their account.
+    pub records: Option<Arc<IbmRecords>>,
 }
 
 impl ConnectorOptions {
@@ -57,8 +61,8 @@ impl ConnectorOptions {
             id_log: names::TOPIC_DELIVERED.to_owned(),
             instance: "daybook-connector".to_owned(),
             readers: 1,
-            batch_messages_max: 10_000,
-            batch_bytes_max: 8 << 20,
+            batch: BatchLimits::default(),
+            records: None,
         }
     }
 
@@ -140,6 +144,16 @@ pub enum ConnectorError {
         /// How long was tried.
         seconds: u64,
     },
+    /// A message cannot become a record, and the configuration says to stop then. Retrying does not help until
+    /// it was taken off the queue, or the configuration says where such messages go.
+    #[error("a message stands in the way on {queue}")]
+    Poison {
+        /// Which queue.
+        queue: String,
+        /// Which message, and why.
+        #[source]
+        source: Box<RecordError>,
+    },
     /// A thread could not be started. Retried.
     #[error("cannot start a thread for the connector")]
     Thread(#[source] std::io::Error),
@@ -148,16 +162,94 @@ pub enum ConnectorError {
 impl ConnectorError {
     fn may_pass(&self) -> bool {
         match self {
-            Self::IdLog { .. } | Self::IdLogPartitions { .. } | Self::IdLogReplaced { .. } => false,
+            Self::IdLog { .. }
+            | Self::IdLogPartitions { .. }
+            | Self::IdLogReplaced { .. }
+            | Self::Poison { .. } => false,
             Self::Source(error) => !error.is_final(),
             _ => true,
         }
     }
 }
 
+/// What a reader does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportState {
+    /// It reads, or tries to: why it does not get on.
+    Running(Option<String>),
+    /// It has stopped for good.
+    Failed(String),
+}
+
+/// What a connector has done and does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// By reader.
+    pub readers: Vec<ReportState>,
+    /// Messages that are in Kafka and off the queue, since the start.
+    pub delivered: u64,
+    /// Topics that records were written to.
+    pub topics: BTreeSet<String>,
+}
+
+/// For those who ask.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    troubles: Mutex<Vec<Option<String>>>,
+    failed: Mutex<Option<String>>,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) topics: Mutex<BTreeSet<String>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Status {
+    fn new(readers: usize) -> Arc<Self> {
+        let status = Self::default();
+        locked(&status.troubles).resize(readers, None);
+        Arc::new(status)
+    }
+
+    fn trouble(&self, reader: usize, why: Option<String>) {
+        if let Some(trouble) = locked(&self.troubles).get_mut(reader) {
+            *trouble = why;
+        }
+    }
+
+    fn trouble_all(&self, why: &str) {
+        locked(&self.troubles).fill(Some(why.to_owned()));
+    }
+
+    pub(crate) fn wrote_to(&self, topic: &str) {
+        let mut topics = locked(&self.topics);
+        if !topics.contains(topic) {
+            topics.insert(topic.to_owned());
+        }
+    }
+
+    fn report(&self) -> Report {
+        let failed = locked(&self.failed).clone();
+        let troubles = locked(&self.troubles).clone().into_iter();
+        let readers = troubles.map(|trouble| match &failed {
+            Some(why) => ReportState::Failed(why.clone()),
+            None => ReportState::Running(trouble),
+        });
+        Report {
+            readers: readers.collect(),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            topics: locked(&self.topics).clone(),
+        }
+    }
+}
+
 /// A running connector, on threads of its own.
 #[derive(Debug)]
-pub struct Connector(PartThread);
+pub struct Connector {
+    thread: PartThread,
+    status: Arc<Status>,
+}
 
 impl Connector {
     /// Starts to read `source`. Must be called within a tokio runtime, whose timers the gets use.
@@ -172,8 +264,11 @@ impl Connector {
         telemetry: &Telemetry,
         shutdown: CancellationToken,
     ) -> Result<Self, ConnectorError> {
+        let status = Status::new(options.readers.clamp(1, READERS_MAX));
+        let name = format!("connector of {}", options.queue);
         let runner = Runner {
             hop: telemetry.hop("connector"),
+            status: Arc::clone(&status),
             runtime: tokio::runtime::Handle::current(),
             options,
             source,
@@ -182,18 +277,29 @@ impl Connector {
             dones: Arc::default(),
             after: Box::new(|_| Ok(())),
         };
-        let started = PartThread::start("connect", "connector".to_owned(), shutdown, runner);
-        started.map(Self).map_err(ConnectorError::Thread)
+        let started = PartThread::start("connect", name, shutdown, runner);
+        let thread = started.map_err(ConnectorError::Thread)?;
+        Ok(Self { thread, status })
+    }
+
+    /// What it has done and does. Does not wait.
+    pub fn report(&self) -> Report {
+        self.status.report()
+    }
+
+    /// Forgets which topics it has written to.
+    pub fn reset_topics(&self) {
+        locked(&self.status.topics).clear();
     }
 
     /// Waits until messages are being read; `false` when it has failed for good.
     pub async fn ready(&mut self) -> bool {
-        self.0.ready().await
+        self.thread.ready().await
     }
 
     /// Waits for the end after the shutdown was asked for.
     pub fn join(self) {
-        self.0.join();
+        self.thread.join();
     }
 }
 
@@ -214,6 +320,7 @@ struct Runner {
     source: Box<dyn Source>,
     cluster: Cluster,
     hop: Arc<Hop>,
+    status: Arc<Status>,
     runtime: tokio::runtime::Handle,
     shutdown: CancellationToken,
     /// Survives a life that fails: what has left the queue is a fact.
@@ -226,7 +333,14 @@ impl Part for Runner {
     type Error = ConnectorError;
 
     fn live(&mut self, ready: &Ready) -> Result<(), ConnectorError> {
-        self.life(&|| ready.tell(), true)
+        let life = self.life(&|| ready.tell(), true);
+        if let Err(error) = &life {
+            match error.may_pass() {
+                true => self.status.trouble_all(&report(error)),
+                false => drop(locked(&self.status.failed).insert(report(error))),
+            }
+        }
+        life
     }
 
     fn may_pass(&self, error: &ConnectorError) -> bool {
@@ -273,6 +387,7 @@ impl Runner {
             tail: Arc::clone(&tail),
             dones: Arc::clone(&dones),
             hop: Arc::clone(&self.hop),
+            status: Arc::clone(&self.status),
             runtime: self.runtime.clone(),
             batches: Arc::new(Batches::new(process_number())),
         };
@@ -377,6 +492,7 @@ impl Runner {
             if begun.elapsed() > BACK_OFF.1 {
                 wait = BACK_OFF.0;
             }
+            self.status.trouble(number, Some(report(&failure)));
             warn!(
                 reader = number,
                 error = report(&failure),
@@ -401,6 +517,7 @@ impl Runner {
         let reader = self.runtime.block_on(self.source.begin(queue))?;
         let mut delivery = Delivery::begin(common, number, reader, after)?;
         ready();
+        self.status.trouble(number, None);
         while !stop.is_set() {
             delivery.step()?;
         }

@@ -89,7 +89,7 @@ pub(crate) enum Command {
     // Its text is with its arguments: the one of a variant would hide it.
     Queue(QueueArgs),
     /// Run the connector alone, from the queue manager to the log of the configuration
-    Connect,
+    Connect(ConnectorArgs),
     /// Run the aggregations alone, against the log of the configuration
     Aggregate,
     /// Run the sink alone
@@ -111,6 +111,21 @@ pub(crate) enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without files it carries the gateway's queue to the topic of transactions, and Kafka Connect's REST API on port 8083 \
+manages further connectors. With files it runs those connectors and nothing else, as a standalone worker of Kafka Connect \
+does: configurations of IBM's MQ source connector are read as they are.
+
+  daybook connect                          # the gateway's queue, and the API
+  daybook connect mq-source.properties     # IBM's configuration, unchanged
+  curl -X PUT -H 'Content-Type: application/json' localhost:8083/connectors/payments/config -d @mq-source.json")]
+pub(crate) struct ConnectorArgs {
+    /// Configurations of connectors, properties or JSON
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -231,7 +246,8 @@ pub(crate) struct BenchArgs {
 }
 
 impl Global {
-    pub(crate) fn start_logging(&self) {
+    /// Begins to log; the answer changes what is logged from then on.
+    pub(crate) fn start_logging(&self) -> pipeline::ApplyLevels {
         use tracing_subscriber::EnvFilter;
         let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|error| {
             eprintln!(
@@ -242,10 +258,24 @@ impl Global {
         });
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr);
+            .with_writer(std::io::stderr)
+            .with_filter_reloading();
+        // Two types, one behaviour.
+        macro_rules! begin {
+            ($builder:expr) => {{
+                let builder = $builder;
+                let handle = builder.reload_handle();
+                builder.init();
+                std::sync::Arc::new(move |directives: &str| {
+                    let filter =
+                        EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+                    handle.reload(filter).map_err(|error| error.to_string())
+                })
+            }};
+        }
         match self.log_format {
-            LogFormat::Text => builder.init(),
-            LogFormat::Json => builder.json().init(),
+            LogFormat::Text => begin!(builder),
+            LogFormat::Json => begin!(builder.json()),
         }
     }
 

@@ -28,7 +28,7 @@ impl std::error::Error for WrongConfiguration {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.global.start_logging();
+    let levels = cli.global.start_logging();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(run(cli));
+    let result = runtime.block_on(run(cli, levels));
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
@@ -55,13 +55,13 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn run(cli: Cli, levels: pipeline::ApplyLevels) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {
-        Command::Up(args) => command::up::run(&global, args).await,
+        Command::Up(args) => command::up::run(&global, args, levels).await,
         Command::Queue(args) => command::queue::run(&global, args).await,
         Command::Gateway => command::up::run_part(&global, pipeline::Part::Gateway).await,
-        Command::Connect => command::up::run_part(&global, pipeline::Part::Connector).await,
+        Command::Connect(args) => command::up::run_connect(&global, args, levels).await,
         Command::Aggregate => command::up::run_part(&global, pipeline::Part::Aggregate).await,
         Command::Sink => command::up::run_part(&global, pipeline::Part::Sink).await,
         Command::Web => command::up::run_part(&global, pipeline::Part::Web).await,

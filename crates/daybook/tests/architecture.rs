@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "web",
         "sender",
     ],
+    &["connect-api"],
     &["pipeline"],
     &["daybook"],
 ];

@@ -271,13 +271,36 @@ impl Cluster {
         admin.map_err(|source| self.error("create an admin client", source))
     }
 
+    /// Creates what is missing of these, with partitions, replicas (-1 = as the cluster has it) and settings as given;
+    /// existing topics stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`]; retrying helps when the cluster was not reachable.
+    pub async fn ensure_topics_as(
+        &self,
+        names: &[String],
+        partitions: i32,
+        replicas: i32,
+        settings: &[(&str, String)],
+    ) -> Result<(), ClientError> {
+        let new: Vec<NewTopic<'_>> = names
+            .iter()
+            .map(|name| {
+                let new = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+                let settings = settings.iter();
+                settings.fold(new, |new, (key, value)| new.set(key, value))
+            })
+            .collect();
+        self.create(&new).await
+    }
+
     /// Creates what is missing; existing topics stay as they are.
     ///
     /// # Errors
     ///
     /// [`ClientError::Kafka`]; retrying helps when the cluster was not reachable.
     pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), ClientError> {
-        let admin = self.admin()?;
         let new: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|topic| {
@@ -289,8 +312,13 @@ impl Cluster {
                     .fold(new, |new, (key, value)| new.set(key, value))
             })
             .collect();
+        self.create(&new).await
+    }
+
+    async fn create(&self, new: &[NewTopic<'_>]) -> Result<(), ClientError> {
+        let admin = self.admin()?;
         let options = AdminOptions::new().operation_timeout(Some(CALL_TIME_MAX));
-        let results = admin.create_topics(&new, &options).await;
+        let results = admin.create_topics(new, &options).await;
         for result in results.map_err(|source| self.error("create topics", source))? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

@@ -93,9 +93,31 @@ impl TransactionalProducer {
         value: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
     ) -> KafkaResult<()> {
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
+        self.send_at(topic, Some(key), value, headers, None)
+    }
+
+    /// As [`TransactionalProducer::send`], with a key that may be null and a time in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// As [`TransactionalProducer::send`].
+    pub fn send_at(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+        timestamp_ms: Option<i64>,
+    ) -> KafkaResult<()> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         if let Some(value) = value {
             record = record.payload(value);
+        }
+        if let Some(timestamp_ms) = timestamp_ms {
+            record = record.timestamp(timestamp_ms);
         }
         if let Some(headers) = headers {
             record = record.headers(headers);

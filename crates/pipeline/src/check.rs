@@ -130,6 +130,12 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     if let Err(error) = crate::queue::client_options(&config.queue) {
         refuse(types::report(&error));
     }
+    let api = config.connector.address;
+    if !api.ip().is_loopback() {
+        refuse(format!(
+            "`connector.address` is {api}, but the Connect API has no authentication: it must be a loopback address"
+        ));
+    }
     let ConnectorConfig {
         readers,
         batch_messages_max,

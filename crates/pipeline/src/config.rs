@@ -286,6 +286,9 @@ pub struct ConnectorConfig {
     /// that comes again under its name ends at once what it left open. Empty: one name for the whole pipeline in
     /// one process, and a new one each time for a connector on its own.
     pub instance: String,
+    /// Address of Kafka Connect's REST API, which manages connectors beside the one of the gateway's queue.
+    /// 127.0.0.1:8083. There is no authentication: loopback only.
+    pub address: SocketAddr,
     /// Most messages in one batch, 1 to 10,000. A batch is never waited for. 10,000.
     pub batch_messages_max: usize,
     /// Most bytes of messages in one batch. 8 MiB.
@@ -297,6 +300,7 @@ impl Default for ConnectorConfig {
         Self {
             readers: 1,
             instance: String::new(),
+            address: loopback(port::CONNECT),
             batch_messages_max: 10_000,
             batch_bytes_max: 8 << 20,
         }
@@ -563,6 +567,7 @@ impl Config {
         for address in [
             &mut self.gateway.address,
             &mut self.queue.address,
+            &mut self.connector.address,
             &mut self.log.address,
             &mut self.web.address,
             &mut self.admin.address,

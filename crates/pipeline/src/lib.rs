@@ -14,20 +14,24 @@
 mod admin;
 mod check;
 mod config;
+mod connect;
 mod lag;
 mod levels;
 mod mq_outbox;
 mod outbox;
 mod queue;
+mod queue_names;
 mod sources;
 mod start;
 
 pub use check::{Mistake, Plan};
 pub use config::{
-    AggregationConfig, Authentication, Config, ConfigError, KeepDays, LateConfig, LogConfig, Place,
-    QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
-    StoreConfig, WebConfig,
+    AggregationConfig, Authentication, Config, ConfigError, ConnectorConfig, KeepDays, LateConfig,
+    LogConfig, Place, QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls,
+    QueueUser, StoreConfig, WebConfig,
 };
+pub use connect::ApplyLevels;
+pub use connector::ibm::{ConfigFile, FileError};
 pub use queue::{ClientConfigError, QueueProcess, hash_password, reachable};
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};

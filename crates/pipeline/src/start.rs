@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
-use connector::{Connector, ConnectorOptions, MqSource, QueueSource, Source};
+use connector::ibm::ConfigFile;
+use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
@@ -24,6 +25,7 @@ use web::{AggregationView, Web, WebOptions};
 use crate::admin::{self, Readiness};
 use crate::check::Plan;
 use crate::config::{ConnectorConfig, Place};
+use crate::connect::{self, ApplyLevels, Connect, MqEngine, Standalone};
 use crate::lag::{self, Watched};
 use crate::levels;
 use crate::mq_outbox::MqOutbox;
@@ -52,7 +54,7 @@ pub enum Part {
 }
 
 /// What to start, and where its files are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StartOptions {
     /// Everything on disk.
     pub data_dir: PathBuf,
@@ -60,6 +62,20 @@ pub struct StartOptions {
     pub parts: Vec<Part>,
     /// The page says that the traffic is made up.
     pub demo: bool,
+    /// Connectors to run instead of the one of the gateway's queue, with the paths of their files.
+    pub connectors: Vec<(String, ConfigFile)>,
+    /// Changes what is logged.
+    pub levels: Option<ApplyLevels>,
+}
+
+impl std::fmt::Debug for StartOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartOptions")
+            .field("data_dir", &self.data_dir)
+            .field("parts", &self.parts)
+            .field("connectors", &self.connectors)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The pipeline could not start.
@@ -152,6 +168,8 @@ pub struct Running {
     web_task: Option<JoinHandle<()>>,
     listener: Option<Server>,
     connector: Option<Connector>,
+    connect: Option<Connect>,
+    standalone: Option<Standalone>,
     aggregators: Vec<Aggregator>,
     sink: Option<Sink>,
     lag_task: Option<JoinHandle<()>>,
@@ -259,7 +277,8 @@ pub async fn start(
         true => Some(start_web(&plan, &store, &cluster, &options, gateway_port, &telemetry).await?),
         false => None,
     };
-    let connector = match has(Part::Connector) {
+    let own_connector = has(Part::Connector) && options.connectors.is_empty();
+    let connector = match own_connector {
         true => {
             let mut options = connector_options(&plan.config.connector, &options.parts);
             let source: Box<dyn Source> = match (&queue, &elsewhere) {
@@ -306,12 +325,19 @@ pub async fn start(
         web_task: None,
         listener,
         connector,
+        connect: None,
+        standalone: None,
         aggregators,
         sink,
         lag_task,
         lock,
     };
     running.wait_ready(announce).await?;
+    if has(Part::Connector) {
+        running
+            .serve_connect(&plan, &options, &cluster, announce)
+            .await?;
+    }
     if let Some(web) = web {
         running.serve_web(web, &readiness, announce).await?;
     }
@@ -356,6 +382,33 @@ impl Running {
             }
             announce("connector", "id log read".to_owned());
         }
+        Ok(())
+    }
+
+    /// Connectors beside the one of the gateway's queue.
+    async fn serve_connect(
+        &mut self,
+        plan: &Plan,
+        options: &StartOptions,
+        cluster: &Cluster,
+        announce: &mut dyn FnMut(&'static str, String),
+    ) -> Result<(), StartError> {
+        let engine = MqEngine::new(cluster, &self.telemetry);
+        if !options.connectors.is_empty() {
+            let standalone = Standalone::start(&engine, &options.connectors).await?;
+            self.standalone = Some(standalone);
+            for (path, _) in &options.connectors {
+                announce("connector", path.clone());
+            }
+            return Ok(());
+        }
+        let address = plan.config.connector.address;
+        let directory = options.data_dir.join("connect");
+        let levels = options.levels.clone();
+        let connect = connect::serve(engine, address, &directory, levels, &self.back).await?;
+        let found = format!("http://{} (Kafka Connect's REST API)", connect.address);
+        announce("connect", found);
+        self.connect = Some(connect);
         Ok(())
     }
 
@@ -447,6 +500,12 @@ impl Running {
     /// Stops: the gateway first, then, when the queue is empty or after 10 s, everything else.
     pub async fn stop(mut self) {
         self.front.cancel();
+        if let Some(connect) = self.connect.take() {
+            connect.supervisor.end().await;
+        }
+        if let Some(standalone) = self.standalone.take() {
+            standalone.stop().await;
+        }
         if let Some(task) = self.gateway_task.take() {
             let _ = task.await;
         }
@@ -538,17 +597,17 @@ async fn start_log(
 fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptions {
     let mut options = ConnectorOptions {
         readers: config.readers,
-        batch_messages_max: config.batch_messages_max,
-        batch_bytes_max: config.batch_bytes_max,
+        batch: BatchLimits {
+            messages_max: config.batch_messages_max,
+            bytes_max: config.batch_bytes_max,
+            ..BatchLimits::default()
+        },
         ..ConnectorOptions::new()
     };
     let name = match config.instance.as_str() {
         // With the queue in this process there is no second one.
         "" if parts.contains(&Part::Queue) => "0".to_owned(),
-        "" => format!(
-            "{:08x}",
-            telemetry::now_micros() as u32 ^ std::process::id().rotate_left(16)
-        ),
+        "" => connect::unique(),
         given => given.to_owned(),
     };
     options.instance = format!("{}-{name}", options.instance);

@@ -72,6 +72,8 @@ pub mod port {
     pub const MQ: u16 = 1414;
     /// Kafka protocol.
     pub const KAFKA: u16 = 9092;
+    /// Kafka Connect's REST API.
+    pub const CONNECT: u16 = 8083;
     /// Health and metrics.
     pub const ADMIN: u16 = 9190;
 }

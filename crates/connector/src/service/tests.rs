@@ -99,9 +99,10 @@ impl Place {
         after: impl Fn(Step) -> Result<(), ConnectorError> + Send + Sync + 'static,
     ) -> Runner {
         let mut options = ConnectorOptions::new();
-        options.batch_messages_max = 5;
+        options.batch.messages_max = 5;
         Runner {
             hop: telemetry.hop("connector"),
+            status: Status::new(READERS_MAX),
             runtime: tokio::runtime::Handle::current(),
             options,
             source: self.source(),

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mq_client::{ClientOptions, GetRequest, Got, Queue, Session, connect_any, open};
+use mq_client::{ClientOptions, GetRequest, Got, Queue, Session, connect_any, open, put};
 use mq_wire::micros_of;
-use queue_manager::MsgId;
+use queue_manager::{MsgId, Properties};
 use telemetry::now_micros;
 
-use super::{Incoming, Reader, Source, SourceError};
+use super::{BatchLimits, Head, Incoming, Reader, Source, SourceError};
 use crate::claim::identity_of_wire;
-use crate::data::{self, Data};
 
 /// The first get waits at least this long: each one that finds nothing is a round trip.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -41,6 +40,7 @@ impl Source for MqSource {
             session,
             queue,
             queue_manager,
+            others: Vec::new(),
         }))
     }
 }
@@ -49,35 +49,33 @@ struct MqReader {
     session: Session,
     queue: Queue,
     queue_manager: String,
+    /// Queues that are open for messages that cannot be converted.
+    others: Vec<Queue>,
 }
 
 #[async_trait]
 impl Reader for MqReader {
-    async fn get_batch(
-        &mut self,
-        wait: Duration,
-        count_max: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<Incoming>, SourceError> {
+    async fn get_batch(&mut self, limits: &BatchLimits) -> Result<Vec<Incoming>, SourceError> {
+        let gather_max = limits.gather_max.unwrap_or(GATHER_MAX);
         let mut request = GetRequest {
-            wait: Some(wait.max(WAIT_MIN)),
+            wait: Some(limits.first_wait.max(WAIT_MIN)),
             syncpoint: true,
             ..GetRequest::default()
         };
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut first_at = Instant::now();
-        while batch.len() < count_max && bytes < bytes_max {
+        while batch.len() < limits.messages_max && bytes < limits.bytes_max {
             let Some(got) = self.session.get(&self.queue, &request).await? else {
                 break;
             };
             if batch.is_empty() {
                 first_at = Instant::now();
-                request.wait = None;
+                request.wait = (!limits.next_wait.is_zero()).then_some(limits.next_wait);
             }
             bytes += got.body.len();
             batch.push(incoming(&self.queue_manager, got));
-            if first_at.elapsed() >= GATHER_MAX {
+            if first_at.elapsed() >= gather_max {
                 break;
             }
         }
@@ -87,23 +85,39 @@ impl Reader for MqReader {
     async fn commit(&mut self) -> Result<(), SourceError> {
         Ok(self.session.commit().await?)
     }
+
+    async fn put(&mut self, queue: &str, message: &Incoming) -> Result<(), SourceError> {
+        let options = open::OUTPUT | open::SET_ALL_CONTEXT;
+        let found = self.others.iter().find(|open| open.name() == queue);
+        let open = match found {
+            Some(open) => open.clone(),
+            None => {
+                let open = self.session.open(queue, options).await?;
+                self.others.push(open.clone());
+                open
+            }
+        };
+        let (descriptor, body) = (message.descriptor(), message.body.clone());
+        // Whose message it is stays on it.
+        let context = put::SET_ALL_CONTEXT;
+        self.session
+            .put_with(&open, descriptor, body, true, context)
+            .await?;
+        Ok(())
+    }
 }
 
 fn incoming(queue_manager: &str, got: Got) -> Incoming {
     let identity = identity_of_wire(queue_manager, &got);
-    let md = &got.descriptor;
-    let opened = data::open(Data {
-        format: md.format.0,
-        encoding: md.encoding,
-        ccsid: md.ccsid,
-        bytes: got.body,
-    });
+    let md = got.descriptor;
     Incoming {
         identity,
         msg_id: MsgId(md.msg_id),
         // Whoever sets the context may leave it blank.
         put_time: micros_of(&md.put_date.0, &md.put_time.0).unwrap_or_else(now_micros),
-        properties: opened.properties.unwrap_or_default(),
-        body: opened.bytes,
+        backout_count: u32::try_from(md.backout_count).unwrap_or(0),
+        descriptor: Head::Wire(Box::new(md)),
+        properties: Properties::default(),
+        body: got.body,
     }
 }

@@ -1,13 +1,12 @@
 //! The queue manager of this process.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use queue_manager::{Message, QueueManager, UnitOfWork};
+use queue_manager::{Message, NewMessage, QueueManager, UnitOfWork};
 
-use super::{Incoming, Reader, Source, SourceError};
+use super::{BatchLimits, Head, Incoming, Reader, Source, SourceError};
 use crate::claim::identity;
-use crate::data::{self, Data};
 
 /// Reads a queue without a socket in between.
 #[derive(Debug, Clone)]
@@ -41,14 +40,16 @@ struct QueueReader {
 
 #[async_trait]
 impl Reader for QueueReader {
-    async fn get_batch(
-        &mut self,
-        wait: Duration,
-        count_max: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<Incoming>, SourceError> {
+    async fn get_batch(&mut self, limits: &BatchLimits) -> Result<Vec<Incoming>, SourceError> {
         let unit = self.unit.get_or_insert_with(|| self.manager.begin());
-        let got = unit.get_batch(&self.queue, wait, count_max, bytes_max);
+        let BatchLimits {
+            messages_max,
+            bytes_max,
+            first_wait,
+            ..
+        } = *limits;
+        // What is there comes at once, so no further ones are waited for.
+        let got = unit.get_batch(&self.queue, first_wait, messages_max, bytes_max);
         Ok(got
             .await?
             .into_iter()
@@ -62,23 +63,44 @@ impl Reader for QueueReader {
         }
         Ok(())
     }
+
+    async fn put(&mut self, queue: &str, message: &Incoming) -> Result<(), SourceError> {
+        let Head::Own {
+            shared,
+            correl_id,
+            priority,
+        } = &message.descriptor
+        else {
+            // It was got from this queue manager.
+            return Ok(());
+        };
+        let unit = self.unit.get_or_insert_with(|| self.manager.begin());
+        let message = NewMessage {
+            msg_id: Some(message.msg_id),
+            correl_id: *correl_id,
+            priority: *priority,
+            put_time: Some(message.put_time),
+            descriptor: Arc::clone(shared),
+            properties: message.properties.clone(),
+            body: message.body.clone(),
+            ..NewMessage::default()
+        };
+        Ok(unit.put(queue, message)?)
+    }
 }
 
 fn incoming(queue_manager: &str, message: Message) -> Incoming {
-    let identity = identity(queue_manager, &message);
-    let descriptor = &message.descriptor;
-    let opened = data::open(Data {
-        format: descriptor.format,
-        encoding: descriptor.encoding,
-        ccsid: descriptor.ccsid,
-        bytes: message.body,
-    });
     Incoming {
-        identity,
+        identity: identity(queue_manager, &message),
         msg_id: message.msg_id,
         put_time: message.put_time,
-        // Those of a client lie in front of the body.
-        properties: opened.properties.unwrap_or(message.properties),
-        body: opened.bytes,
+        backout_count: message.backout_count,
+        descriptor: Head::Own {
+            shared: message.descriptor,
+            correl_id: message.correl_id,
+            priority: message.priority,
+        },
+        properties: message.properties,
+        body: message.body,
     }
 }

@@ -5,14 +5,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline::{Part, Running, StartOptions};
+use pipeline::{ApplyLevels, ConfigFile, Part, Running, StartOptions};
 use sender::demo::{self, DemoOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Global, PartName, UpArgs};
+use crate::WrongConfiguration;
+use crate::cli::{ConnectorArgs, Global, PartName, UpArgs};
 
-pub(crate) async fn run(global: &Global, args: UpArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    global: &Global,
+    args: UpArgs,
+    levels: ApplyLevels,
+) -> anyhow::Result<ExitCode> {
     let parts = match args.only.is_empty() {
         true => vec![
             Part::Gateway,
@@ -35,25 +40,59 @@ pub(crate) async fn run(global: &Global, args: UpArgs) -> anyhow::Result<ExitCod
             })
             .collect(),
     };
-    serve(global, parts, args.demo).await
+    let options = StartOptions {
+        demo: args.demo,
+        levels: Some(levels),
+        ..start_options(global, parts)
+    };
+    serve(global, options).await
+}
+
+fn start_options(global: &Global, parts: Vec<Part>) -> StartOptions {
+    StartOptions {
+        data_dir: global.data_dir.clone(),
+        parts,
+        demo: false,
+        connectors: Vec::new(),
+        levels: None,
+    }
+}
+
+/// The connector alone: of the gateway's queue, or those of files.
+pub(crate) async fn run_connect(
+    global: &Global,
+    args: ConnectorArgs,
+    levels: ApplyLevels,
+) -> anyhow::Result<ExitCode> {
+    let mut connectors = Vec::new();
+    for path in &args.files {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| WrongConfiguration(format!("cannot read {shown}: {error}")))?;
+        let file = ConfigFile::read(&text)
+            .map_err(|error| WrongConfiguration(format!("{shown}: {error}")))?;
+        connectors.push((shown, file));
+    }
+    let options = StartOptions {
+        connectors,
+        levels: Some(levels),
+        ..start_options(global, vec![Part::Connector])
+    };
+    serve(global, options).await
 }
 
 pub(crate) async fn run_part(global: &Global, part: Part) -> anyhow::Result<ExitCode> {
-    serve(global, vec![part], false).await
+    serve(global, start_options(global, vec![part])).await
 }
 
-async fn serve(global: &Global, parts: Vec<Part>, demo: bool) -> anyhow::Result<ExitCode> {
+async fn serve(global: &Global, options: StartOptions) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let plan = global.plan().await?;
     let zone = plan
         .aggregations()
         .next()
         .map(|aggregation| aggregation.zone.clone());
-    let options = StartOptions {
-        data_dir: global.data_dir.clone(),
-        parts,
-        demo,
-    };
+    let demo = options.demo;
     // Before anything listens: a Ctrl-C from now on stops cleanly.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

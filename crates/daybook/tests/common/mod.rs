@@ -22,7 +22,7 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
 
 /// The ports a pipeline listens on, moved.
-pub fn ports(offset: u16) -> [u16; 10] {
+pub fn ports(offset: u16) -> [u16; 16] {
     [
         port::GATEWAY,
         port::MQ,
@@ -35,6 +35,12 @@ pub fn ports(offset: u16) -> [u16; 10] {
         port::ADMIN + 3,
         port::ADMIN + 4,
         port::ADMIN + 5,
+        port::CONNECT,
+        port::CONNECT + 1,
+        port::CONNECT + 2,
+        port::CONNECT + 3,
+        port::CONNECT + 4,
+        port::CONNECT + 5,
     ]
     .map(|port| port + offset)
 }
@@ -122,12 +128,15 @@ impl Place {
     /// their admin ports apart.
     pub fn part(&self, number: u16) -> Self {
         let default = include_str!("../../../../config/daybook.toml");
-        let line = "address = \"127.0.0.1:9190\"";
-        assert!(default.contains(line), "the default is another one");
-        let admin = format!("address = \"127.0.0.1:{}\"", port::ADMIN + number);
+        let moved = |text: &str, port: u16| {
+            let line = format!("address = \"127.0.0.1:{port}\"");
+            assert!(text.contains(&line), "the default is another one");
+            text.replace(&line, &format!("address = \"127.0.0.1:{}\"", port + number))
+        };
+        let config = moved(&moved(default, port::ADMIN), port::CONNECT);
         let temp = tempfile::tempdir().expect("a directory");
         let file = temp.path().join("daybook.toml");
-        std::fs::write(&file, default.replace(line, &admin)).expect("writes");
+        std::fs::write(&file, config).expect("writes");
         Self {
             dir: temp.path().join("data"),
             offset: self.offset,
