@@ -13,9 +13,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kafka_client::{CALL_TIME_MAX, Cluster, LogConsumer, is_passing};
+use kafka_client::{Cluster, LogConsumer, is_passing};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -27,6 +27,8 @@ use crate::service::ConnectorError;
 const POLL: Duration = Duration::from_millis(100);
 /// Records that are taken in before who waits is told.
 const RECORDS_AT_ONCE: usize = 100;
+/// So long the log is read before the first batch is got.
+const BEGIN_MAX: Duration = Duration::from_secs(5);
 /// The id log has one partition.
 const PARTITION: i32 = 0;
 const CLIENT: &str = "daybook-connector";
@@ -93,7 +95,7 @@ impl Tail {
             .into()
     }
 
-    /// Begins at the first record that is left, and reads to the end as it is now.
+    /// Begins at the first record that is left, and reads to about the end as it is now.
     pub(crate) fn begin(&self) -> Result<LogConsumer, ConnectorError> {
         let consumer = self.cluster.tail(CLIENT, CLIENT)?;
         let bounds = self.cluster.offsets(&consumer, &self.topic)?;
@@ -125,13 +127,12 @@ impl Tail {
                 ..State::default()
             };
         }
+        // What is read before the first batch saves it an attempt; what is not, it reads before it commits.
         let began = Instant::now();
-        while !self.read_on(&consumer, Duration::from_millis(50))? {
-            if began.elapsed() > CALL_TIME_MAX {
-                let source = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
-                return Err(self.error("read", source));
-            }
-        }
+        while self.lock().log.position() < end - 1
+            && began.elapsed() < BEGIN_MAX
+            && !self.read_on(&consumer, Duration::from_millis(10))?
+        {}
         Ok(consumer)
     }
 
@@ -301,10 +302,14 @@ impl Tail {
         let stable = stable.first().map_or(0, |(_, end)| *end);
         let mut committed = HashSet::new();
         if stable > from {
-            self.cluster
-                .read_from(&reader, &self.topic, PARTITION, from, |message| {
+            self.cluster.read_between(
+                &reader,
+                (&self.topic, PARTITION),
+                (from, stable),
+                |message| {
                     committed.insert(message.offset());
-                })?;
+                },
+            )?;
         }
         let mut state = self.lock();
         // What the tail has not read yet is not known to it; only claims it knows are decided here.

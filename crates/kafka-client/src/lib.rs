@@ -440,7 +440,7 @@ impl Cluster {
         &self,
         consumer: &LogConsumer,
         topic: &str,
-        each: impl FnMut(&BorrowedMessage<'_>),
+        mut each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), ClientError> {
         let mut assignment = TopicPartitionList::new();
         for (partition, (first, next)) in (0..).zip(self.offsets(consumer, topic)?) {
@@ -449,26 +449,38 @@ impl Cluster {
                 added.map_err(|source| self.error("assign partitions", source))?;
             }
         }
-        self.read_assigned(consumer, topic, &assignment, each)
+        self.read_assigned(consumer, topic, &assignment, |message| {
+            each(message);
+            ControlFlow::Continue(())
+        })
     }
 
-    /// As [`Cluster::read_all`], of one partition from an offset on.
+    /// As [`Cluster::read_all`], of one partition and between two offsets, the second one excluded. It ends also
+    /// while somebody goes on writing behind the second one.
     ///
     /// # Errors
     ///
     /// As [`Cluster::partitions`].
-    pub fn read_from(
+    pub fn read_between(
         &self,
         consumer: &LogConsumer,
-        topic: &str,
-        partition: i32,
-        from: i64,
-        each: impl FnMut(&BorrowedMessage<'_>),
+        (topic, partition): (&str, i32),
+        (from, until): (i64, i64),
+        mut each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), ClientError> {
         let mut assignment = TopicPartitionList::new();
         let added = assignment.add_partition_offset(topic, partition, Offset::Offset(from));
         added.map_err(|source| self.error("assign partitions", source))?;
-        self.read_assigned(consumer, topic, &assignment, each)
+        self.read_assigned(consumer, topic, &assignment, |message| {
+            if message.offset() >= until {
+                return ControlFlow::Break(());
+            }
+            each(message);
+            match message.offset() + 1 < until {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })
     }
 
     fn read_assigned(
@@ -476,7 +488,7 @@ impl Cluster {
         consumer: &LogConsumer,
         topic: &str,
         assignment: &TopicPartitionList,
-        mut each: impl FnMut(&BorrowedMessage<'_>),
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
         let mut open = assignment.count();
         if open == 0 {
@@ -486,7 +498,11 @@ impl Cluster {
         assigned.map_err(|source| self.error("assign partitions", source))?;
         while open > 0 {
             match consumer.poll(CALL_TIME_MAX) {
-                Some(Ok(message)) => each(&message),
+                Some(Ok(message)) => {
+                    if each(&message).is_break() {
+                        break;
+                    }
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
                 Some(Err(source)) => return Err(self.error(format!("read topic {topic}"), source)),
                 None => {
