@@ -205,3 +205,63 @@ fn what_this_process_took_off_the_queue_is_another_message_than_what_it_gets_lat
     assert_eq!(log.judge(&one(7), 9, at(4)), taken(1, 7));
     assert_eq!(log.judge(&one(7), 9, at(6)), Verdict::Free);
 }
+
+#[test]
+fn tmp_twins_after_new_tokens_second_is_free() {
+    let twin = |token| Identity { print: 5, token };
+    let mut log = IdLog::new(0);
+    let twins = Claim { identities: vec![twin(1), twin(2)], ..claim(1, &[]) };
+    log.apply(0, Entry::Claim { claim: twins, done: Vec::new() });
+    log.decide(1, true);
+    // Restart: tokens 3 and 4. The first comes alone, is discarded, DONE at 3.
+    let Verdict::Taken { batch, claimed, .. } = log.judge(&twin(3), 9, since(1)) else { panic!() };
+    log.apply(3, Entry::Done(vec![Done { batch: 2, discarded: vec![(batch, claimed)] }]));
+    // The second, got after that.
+    let verdict = log.judge(&twin(4), 9, since(4));
+    assert!(matches!(verdict, Verdict::Taken { .. }), "{verdict:?}");
+}
+
+#[test]
+fn tmp_twins_discarded_together_are_settled() {
+    let twin = Identity { print: 5, token: 0 };
+    let mut log = IdLog::new(0);
+    let twins = Claim { identities: vec![twin, twin], ..claim(1, &[]) };
+    log.apply(0, Entry::Claim { claim: twins, done: Vec::new() });
+    log.decide(1, true);
+    log.apply(3, Entry::Done(vec![Done { batch: 2, discarded: vec![(1, twin), (1, twin)] }]));
+    assert_eq!((log.uncertain(), log.low_water()), (0, 4));
+}
+
+#[test]
+fn tmp_done_said_twice_of_one_twin() {
+    let twin = Identity { print: 5, token: 0 };
+    let mut log = IdLog::new(0);
+    let twins = Claim { identities: vec![twin, twin], ..claim(1, &[]) };
+    log.apply(0, Entry::Claim { claim: twins, done: Vec::new() });
+    log.decide(1, true);
+    for at in [3, 5] {
+        log.apply(at, Entry::Done(vec![Done { batch: 2, discarded: vec![(1, twin)] }]));
+    }
+    let verdict = log.judge(&twin, 9, since(6));
+    assert!(matches!(verdict, Verdict::Taken { .. }), "{verdict:?}");
+}
+
+#[test]
+fn tmp_another_message_with_the_token_of_an_uncertain_claim() {
+    let mut log = IdLog::new(0);
+    claimed(&mut log, 0, 1, &[7]);
+    log.decide(1, true);
+    let other = Identity { print: 99, token: 1_007 };
+    let verdict = log.judge(&other, 9, since(1));
+    assert_eq!(verdict, Verdict::Free);
+}
+
+#[test]
+fn tmp_carry_of_a_claim_settled_meanwhile_and_forgotten() {
+    let mut log = IdLog::new(0);
+    claimed(&mut log, 0, 1, &[7]);
+    done(&mut log, 2, 1, &[]);
+    log.forget_settled(3);
+    log.apply(3, Entry::Carry(claim(1, &[7])));
+    assert_eq!((log.uncertain(), log.identities()), (0, 0));
+}

@@ -500,3 +500,40 @@ async fn messages_that_look_the_same_are_all_delivered() {
     let delivered = tokio::task::block_in_place(|| rivals.place.delivered());
     assert_eq!(delivered, vec![1; 20]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tmp_outcome_below_the_cut() {
+    use crate::idlog::{Claim, Done, Entry};
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::open(dir.path(), false).await;
+    let cluster = place.cluster.clone();
+    tokio::task::block_in_place(|| {
+        let producer = cluster.transactional_producer("t", "other-0").expect("p");
+        producer.init().expect("init");
+        producer.begin().expect("begin");
+        let claim = Claim { batch: 1, owner: "other-0".into(), at_ms: 1, identities: vec![crate::Identity { print: 1, token: 1 }] };
+        let entry = Entry::Claim { claim, done: Vec::new() }.encode();
+        producer.send(names::TOPIC_DELIVERED, &[], Some(&entry), None).expect("send");
+        std::thread::sleep(Duration::from_millis(300));
+        producer.abort().expect("abort");
+        let plain = cluster.plain_producer("t").expect("p");
+        for _ in 0..5 {
+            plain.send(names::TOPIC_DELIVERED, &[], &Entry::Done(vec![Done::default()]).encode()).expect("send");
+        }
+        // This process has read all of it, and does not know how the claim ended.
+        let tail = Tail::new(&cluster, names::TOPIC_DELIVERED);
+        let _consumer = tail.begin().expect("reads");
+        eprintln!("low {} first {:?}", tail.low_water(), tail.first_undecided(0));
+        assert_eq!(tail.low_water(), 0);
+        // Another process does, and cuts.
+        let admin = cluster.admin().expect("admin");
+        let mut cut = rdkafka::topic_partition_list::TopicPartitionList::new();
+        cut.add_partition_offset(names::TOPIC_DELIVERED, 0, rdkafka::topic_partition_list::Offset::Offset(4)).expect("adds");
+        let options = rdkafka::admin::AdminOptions::new();
+        tokio::runtime::Handle::current().block_on(admin.delete_records(&cut, &options)).expect("cuts");
+        for _ in 0..2 {
+            eprintln!("{:?}", tail.learn_outcomes(0).map_err(|error| report(&error)));
+        }
+        tail.learn_outcomes(0).expect("learns");
+    });
+}
