@@ -3,7 +3,8 @@
 use mq_client::Got;
 use queue_manager::Message;
 
-/// Names one message. Two are equal if their tokens are, or their fingerprints.
+/// Names one message. Two are the same message if their fingerprints are equal, or if their tokens are and their
+/// fingerprints were made in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Of everything that a redelivery leaves as it is, the body included.
@@ -12,6 +13,17 @@ pub struct Identity {
     /// tokens prove that it is the same message. 0 = there is none.
     pub token: u128,
 }
+
+impl Identity {
+    /// Whether both fingerprints were made in the same way, so that they can be compared.
+    pub(crate) fn is_comparable(&self, other: &Self) -> bool {
+        self.print & 1 == other.print & 1
+    }
+}
+
+/// The lowest bit of a fingerprint says how it was made.
+const OWN: u128 = 0;
+const WIRE: u128 = 1;
 
 /// Identity of a message of the queue manager of this process.
 ///
@@ -28,7 +40,7 @@ pub fn identity(queue_manager: &str, message: &Message) -> Identity {
     let mut token = [0; 16];
     token[..8].copy_from_slice(&message.sequence.to_be_bytes());
     Identity {
-        print: finish(&hasher),
+        print: finish(&hasher) & !1 | OWN,
         token: token_of(queue_manager, &token),
     }
 }
@@ -56,7 +68,7 @@ pub fn identity_of_wire(queue_manager: &str, got: &Got) -> Identity {
         hasher.update(part);
     }
     Identity {
-        print: finish(&hasher),
+        print: finish(&hasher) & !1 | WIRE,
         token: match got.token == [0; 16] {
             true => 0,
             false => token_of(queue_manager, &got.token),

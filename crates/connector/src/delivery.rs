@@ -259,7 +259,10 @@ impl<'a> Delivery<'a> {
         let common = self.common;
         let identities = outgoing.iter().map(|one| &one.message.identity);
         let judged = common.tail.judge(identities.enumerate(), None, batch.since);
-        let mut done = Done::default();
+        let mut done = Done {
+            batch: common.batches.make(),
+            discarded: Vec::new(),
+        };
         let mut taken = HashSet::new();
         let mut unproven = Vec::new();
         for found in judged.taken {
@@ -280,7 +283,6 @@ impl<'a> Delivery<'a> {
             self.tell_discarded(taken.len());
             return Ok(Attempt::Committed(done));
         }
-        done.batch = common.batches.make();
         match self.transaction(batch, &new, &unproven, done.batch) {
             Ok(true) => {
                 self.tell_discarded(taken.len());

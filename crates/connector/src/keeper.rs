@@ -168,9 +168,13 @@ impl Keeper {
             );
         }
         let now_ms = now_micros() / 1_000;
-        for claim in self.tail.to_carry(position - CARRY_RECORDS) {
+        for mut claim in self.tail.to_carry(position - CARRY_RECORDS) {
+            if claim.at_ms == 0 {
+                // Of a version that did not say it.
+                claim.at_ms = now_ms;
+            }
             let age_ms = now_ms - claim.at_ms;
-            if claim.at_ms > 0 && age_ms > UNCERTAIN_KEPT_MS {
+            if age_ms > UNCERTAIN_KEPT_MS {
                 warn!(
                     messages = claim.identities.len(),
                     "a claim that was uncertain for 30 days is forgotten"

@@ -461,7 +461,7 @@ impl Runner {
             }
             failed.map_or(Ok(()), Err)
         });
-        // After a failure the next life says it, when the messages come again.
+        // After a failure the next life says it.
         if result.is_ok() {
             keeper.finish();
         }

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kafka_client::{Cluster, LogConsumer, is_passing};
+use kafka_client::{CALL_TIME_MAX, Cluster, LogConsumer, is_passing};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
@@ -240,18 +240,22 @@ impl Tail {
         let state = self.lock();
         let limit = limit.unwrap_or(i64::MAX);
         let mut judged = Judged::default();
+        let mut given = Vec::new();
         for (index, identity) in identities {
-            match state.log.judge(identity, limit, since) {
+            match state.log.judge(identity, limit, since, &given) {
                 Verdict::Free => {}
                 Verdict::Taken {
                     batch,
                     claimed,
                     proven,
-                } => judged.taken.push(Taken {
-                    index,
-                    by: (batch, claimed),
-                    proven,
-                }),
+                } => {
+                    given.push((batch, claimed));
+                    judged.taken.push(Taken {
+                        index,
+                        by: (batch, claimed),
+                        proven,
+                    });
+                }
                 Verdict::Undecided(claims) => {
                     for claim in claims {
                         if !judged.undecided.contains(&claim) {
@@ -298,8 +302,12 @@ impl Tail {
     /// What lies before the last stable offset is decided: committed records are there, others are not.
     pub(crate) fn learn_outcomes(&self, from: i64) -> Result<i64, ConnectorError> {
         let reader = self.cluster.reader(CLIENT)?;
-        let stable = self.cluster.offsets(&reader, &self.topic)?;
-        let stable = stable.first().map_or(0, |(_, end)| *end);
+        let bounds = self.cluster.offsets(&reader, &self.topic)?;
+        let (start, stable) = bounds.first().copied().unwrap_or_default();
+        if from < start {
+            self.learn_from_cut(start)?;
+        }
+        let from = from.max(start);
         let mut committed = HashSet::new();
         if stable > from {
             self.cluster.read_between(
@@ -315,6 +323,34 @@ impl Tail {
         // What the tail has not read yet is not known to it; only claims it knows are decided here.
         state.log.decide_between(from, stable, &committed);
         Ok(stable)
+    }
+
+    /// Somebody else has cut the log at `start`. What it kept of the part before is written behind; when that was
+    /// read too, the rest was aborted.
+    fn learn_from_cut(&self, start: i64) -> Result<(), ConnectorError> {
+        let consumer = self.cluster.tail(CLIENT, CLIENT)?;
+        let bounds = self.cluster.offsets(&consumer, &self.topic)?;
+        let end = bounds.first().map_or(0, |(_, end)| *end);
+        // A record of our own behind the end as it is now: read, it says that everything before was.
+        let producer = self.cluster.plain_producer(CLIENT)?;
+        let nothing = Entry::Done(Vec::new()).encode();
+        let written = producer.send(&self.topic, &[], &nothing);
+        written.map_err(|source| self.error("write to", source))?;
+        let deadline = Instant::now() + CALL_TIME_MAX;
+        let mut state = self.lock();
+        while state.log.position() <= end {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.ended.is_some() {
+                return Err(ConnectorError::ReadBack {
+                    topic: self.topic.clone(),
+                    seconds: CALL_TIME_MAX.as_secs(),
+                });
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.log.abort_below(start);
+        Ok(())
     }
 
     /// Owner of the first undecided claim at or behind `from`.
@@ -349,5 +385,14 @@ impl Tail {
 
     pub(crate) fn was_cut(&self) {
         self.lock().bytes = 0;
+    }
+
+    /// Reads on as long as `until` holds.
+    #[cfg(test)]
+    pub(crate) fn wait_while(&self, consumer: &LogConsumer, holds: impl Fn(&Self) -> bool) {
+        while holds(self) {
+            let read = self.read_on(consumer, Duration::from_millis(10));
+            read.expect("reads");
+        }
     }
 }

@@ -160,7 +160,10 @@ impl ClientError {
             // The channel ended while the answer was awaited.
             Self::Status { .. } => true,
             Self::Call { reason, .. } => {
-                matches!(reason.0, 2009 | 2195 | 2161 | 2162 | 2059 | 2548)
+                matches!(
+                    reason.0,
+                    2009 | 2123 | 2124 | 2195 | 2161 | 2162 | 2059 | 2548
+                )
             }
             _ => false,
         }

@@ -575,7 +575,13 @@ impl Session {
             match self.receive(name, wait).await? {
                 Flow::Api(reply) => {
                     self.in_call = false;
-                    if reply.comp_code == 2 {
+                    // A unit of work that was backed out (2003), or whose end is pending (2124), is told
+                    // with a warning.
+                    let failed = match segment_type {
+                        SegmentType::MQCMIT | SegmentType::MQDISC => reply.comp_code != 0,
+                        _ => reply.comp_code == 2,
+                    };
+                    if failed {
                         return Err(ClientError::Call {
                             call: name,
                             object: object.to_owned(),

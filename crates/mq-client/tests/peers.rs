@@ -469,3 +469,27 @@ async fn the_next_host_is_asked_when_one_does_not_take_us() {
     assert_eq!(session.queue_manager(), MANAGER);
     peer.await.expect("plays");
 }
+
+/// MQCMIT says with a warning that the unit of work was backed out, or that its end is open.
+#[tokio::test]
+async fn a_commit_with_a_warning_is_no_commit() {
+    for (reason, is_unknown) in [(2003, false), (2124, true)] {
+        let (host, _peer) = play(async move |mut peer: Peer| {
+            peer.admit(|_| {}).await;
+            let (header, flow) = peer.expect(SegmentType::MQCMIT).await;
+            let Flow::Api(mut api) = flow else {
+                panic!("{flow:?}")
+            };
+            (api.reply_length, api.comp_code, api.reason) = (0, 1, reason);
+            let reply = SegmentType::MQCMIT.reply();
+            peer.send(reply, header.kind, flags::WHOLE, &Flow::Api(api))
+                .await;
+            peer.next().await;
+        })
+        .await;
+        let (_connection, mut session) = connect(host).await;
+        let error = session.commit().await.expect_err("not committed");
+        assert_eq!(error.reason(), Some(Reason(reason)));
+        assert_eq!(error.outcome_is_unknown(), is_unknown, "{error}");
+    }
+}

@@ -18,6 +18,10 @@ pub(crate) use record::{BatchId, Claim, Done, Entry};
 
 use crate::claim::Identity;
 
+/// Batches that are remembered after they were settled: a repetition of their claim that was on its way counts for
+/// nothing.
+const FORGOTTEN_MAX: usize = 10_000;
+
 /// What a reader should do with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -52,34 +56,85 @@ struct Known {
     settled_at: Option<i64>,
     /// A reader of this process took all of it off the queue at this moment.
     left_at: Option<u64>,
-    /// Single messages of it have left, say records at these offsets. Twins are there twice.
-    parts: Vec<(Identity, i64)>,
+    /// Single messages of it have left.
+    parts: Vec<Part>,
+}
+
+/// A message that came again and was discarded.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    identity: Identity,
+    /// By this batch: the same news may be in the log twice.
+    by: BatchId,
+    /// Says the record at this offset.
+    at: i64,
 }
 
 impl Known {
-    /// Since when a message has left the queue; of twins, since when all have.
-    fn settled(&self, identity: &Identity) -> Option<i64> {
-        if self.settled_at.is_some() || self.parts.is_empty() {
-            return self.settled_at;
-        }
-        let left = self.parts.iter().filter(|(left, _)| left == identity);
-        let twins = self.claim.identities.iter().filter(|one| *one == identity);
-        let (count, last) = left.fold((0, 0), |(count, last), (_, at)| (count + 1, last.max(*at)));
-        (count >= twins.count()).then_some(last)
+    /// How often this identity is in the claim and has not left before `before`, as far as single messages go.
+    fn remaining(&self, identity: &Identity, before: i64) -> usize {
+        let all = self.claim.identities.iter().filter(|one| *one == identity);
+        let left = self
+            .parts
+            .iter()
+            .filter(|part| part.at < before && part.identity == *identity);
+        all.count().saturating_sub(left.count())
+    }
+
+    /// The claim's message that this one is, of those that have not left and are not given away: the very same if
+    /// it is there, else one that cannot be told from it.
+    fn same(
+        &self,
+        identity: &Identity,
+        before: i64,
+        given: &[(BatchId, Identity)],
+    ) -> Option<Identity> {
+        let is_left = |one: &Identity| {
+            let given = given.iter().filter(|of| **of == (self.claim.batch, *one));
+            self.remaining(one, before) > given.count()
+        };
+        let similar = |one: &Identity| {
+            let token = one.token != 0 && one.token == identity.token;
+            one.print == identity.print || token && !one.is_comparable(identity)
+        };
+        let mut all = self.claim.identities.iter();
+        let exact = all.clone().find(|one| *one == identity && is_left(one));
+        exact
+            .or_else(|| all.find(|one| similar(one) && is_left(one)))
+            .copied()
     }
 
     fn all_parts_left(&self) -> bool {
         self.parts.len() >= self.claim.identities.len()
-            && self
-                .claim
-                .identities
-                .iter()
-                .all(|identity| self.settled(identity).is_some())
     }
 }
 
 type Offsets = Vec<i64>;
 type ByNumber<T> = HashMap<u128, T, foldhash::fast::RandomState>;
+
+/// Batches that were settled last.
+#[derive(Debug, Default)]
+struct Forgotten {
+    order: VecDeque<BatchId>,
+    all: HashSet<BatchId>,
+}
+
+impl Forgotten {
+    fn add(&mut self, batch: BatchId) {
+        if self.all.insert(batch) {
+            self.order.push_back(batch);
+        }
+        if self.order.len() > FORGOTTEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    fn contains(&self, batch: BatchId) -> bool {
+        self.all.contains(&batch)
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -92,6 +147,7 @@ pub(crate) struct IdLog {
     by_token: ByNumber<Offsets>,
     /// Claims that are settled, in the order in which they became so: offset of the record that says so, claim.
     settled: VecDeque<(i64, i64)>,
+    forgotten: Forgotten,
     identities: usize,
 }
 
@@ -124,6 +180,8 @@ impl IdLog {
                 self.insert(offset, claim, false);
             }
             Entry::Done(done) => done.into_iter().for_each(|done| self.settle(offset, done)),
+            // It was repeated while somebody else said that it is settled.
+            Entry::Carry(claim) if self.forgotten.contains(claim.batch) => {}
             Entry::Carry(claim) => match self.known_mut(claim.batch) {
                 // Where it stood first still counts: a claim between the two must meet it.
                 Some(known) => {
@@ -174,18 +232,23 @@ impl IdLog {
             known.settled_at = Some(at);
             self.note_settled(at, done.batch);
         }
-        for (batch, identity) in done.discarded {
+        let by = done.batch;
+        let batches: HashSet<BatchId> = done.discarded.iter().map(|(batch, _)| *batch).collect();
+        for batch in batches {
             let Some(known) = self.known_mut(batch) else {
                 continue;
             };
             known.is_committed = true;
-            if known.settled_at.is_some() {
+            // The same news again: it was not sure whether the first one had arrived.
+            if known.settled_at.is_some() || known.parts.iter().any(|part| part.by == by) {
                 continue;
             }
-            // The same news twice (it was not sure whether the first one arrived) are one.
-            if !known.parts.contains(&(identity, at)) {
-                known.parts.push((identity, at));
-            }
+            let parts = done.discarded.iter().filter(|(of, _)| *of == batch);
+            known.parts.extend(parts.map(|(_, identity)| Part {
+                identity: *identity,
+                by,
+                at,
+            }));
             if known.all_parts_left() {
                 known.settled_at = Some(at);
                 self.note_settled(at, batch);
@@ -212,42 +275,44 @@ impl IdLog {
         }
     }
 
-    /// What claims before `limit` say of a message that was got in a unit of work.
-    pub(crate) fn judge(&self, identity: &Identity, limit: i64, since: Since) -> Verdict {
+    /// What claims before `limit` say of a message that was got in a unit of work. `given` are messages of claims that
+    /// others of the same unit of work were found to be: two that look the same are two of a claim, or not both of it.
+    pub(crate) fn judge(
+        &self,
+        identity: &Identity,
+        limit: i64,
+        since: Since,
+        given: &[(BatchId, Identity)],
+    ) -> Verdict {
         let mut undecided = Vec::new();
+        let by_print = self.by_print.get(&identity.print);
         let by_token = match identity.token {
             0 => None,
             token => self.by_token.get(&token),
         };
-        let by_print = self.by_print.get(&identity.print);
-        for (offsets, proven) in [(by_token, true), (by_print, false)] {
-            for offset in offsets.into_iter().flatten().filter(|at| **at < limit) {
-                let Some(known) = self.claims.get(offset) else {
-                    continue;
+        let all = by_print.into_iter().chain(by_token).flatten();
+        for offset in all.filter(|at| **at < limit) {
+            let Some(known) = self.claims.get(offset) else {
+                continue;
+            };
+            let before = known.settled_at.is_some_and(|at| at < since.position)
+                || known.left_at.is_some_and(|at| at < since.moment);
+            if before {
+                // That one had left before this one was got: another message.
+                continue;
+            }
+            let Some(same) = known.same(identity, since.position, given) else {
+                continue;
+            };
+            if known.is_committed {
+                return Verdict::Taken {
+                    batch: known.claim.batch,
+                    claimed: same,
+                    proven: same == *identity && identity.token != 0,
                 };
-                // It may be remembered under its other name: tokens do not outlive every restart.
-                let same = known.claim.identities.iter().find(|other| match proven {
-                    true => other.token == identity.token,
-                    false => other.print == identity.print,
-                });
-                let settled = same.and_then(|same| known.settled(same));
-                let before = settled.is_some_and(|at| at < since.position)
-                    || known.left_at.is_some_and(|at| at < since.moment);
-                if before {
-                    // That one had left before this one was got: another message.
-                    continue;
-                }
-                if let (true, Some(same)) = (known.is_committed, same) {
-                    return Verdict::Taken {
-                        batch: known.claim.batch,
-                        claimed: *same,
-                        // A token alone may have been given anew after a restart.
-                        proven: proven && same.print == identity.print,
-                    };
-                }
-                if !undecided.contains(offset) {
-                    undecided.push(*offset);
-                }
+            }
+            if !undecided.contains(offset) {
+                undecided.push(*offset);
             }
         }
         match undecided.is_empty() {
@@ -295,9 +360,25 @@ impl IdLog {
         }
     }
 
+    /// The log was cut at `start`, and everything that was written before that is read: what is still undecided below is
+    /// aborted, for whoever cut knew how it ended and would have kept it otherwise.
+    pub(crate) fn abort_below(&mut self, start: i64) {
+        let open = self.claims.range(..start);
+        let aborted: Vec<i64> = open
+            .filter(|(_, known)| !known.is_committed)
+            .map(|(offset, _)| *offset)
+            .collect();
+        aborted
+            .into_iter()
+            .for_each(|offset| self.forget_claim(offset));
+    }
+
     /// Forgets what is settled for every unit of work that began at or behind `oldest`.
     pub(crate) fn forget_settled(&mut self, oldest: i64) {
         while let Some((_, offset)) = self.settled.pop_front_if(|(at, _)| *at < oldest) {
+            if let Some(known) = self.claims.get(&offset) {
+                self.forgotten.add(known.claim.batch);
+            }
             self.forget_claim(offset);
         }
     }
@@ -332,9 +413,15 @@ impl IdLog {
         });
         let left = |known: &Known| {
             let mut claim = known.claim.clone();
-            claim
-                .identities
-                .retain(|identity| known.settled(identity).is_none());
+            for part in &known.parts {
+                if let Some(at) = claim
+                    .identities
+                    .iter()
+                    .position(|one| *one == part.identity)
+                {
+                    claim.identities.swap_remove(at);
+                }
+            }
             claim
         };
         old.map(left).collect()

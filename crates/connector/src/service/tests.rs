@@ -14,7 +14,11 @@ use mq_server::{Channel, Server, ServerOptions};
 use queue_manager::{NewMessage, Properties, QueueDefinition, QueueManager, QueueManagerOptions};
 use rdkafka::message::Message as _;
 
+use rdkafka::admin::AdminOptions;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
 use super::*;
+use crate::idlog::{Claim, Entry};
 use crate::source::{MqSource, QueueSource};
 
 const STEPS: [Step; 6] = [
@@ -501,39 +505,52 @@ async fn messages_that_look_the_same_are_all_delivered() {
     assert_eq!(delivered, vec![1; 20]);
 }
 
+/// One process knows that a claim was aborted and cuts the log; another one, which does not, is not stuck.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tmp_outcome_below_the_cut() {
-    use crate::idlog::{Claim, Done, Entry};
+async fn how_a_claim_below_the_cut_ended_is_known_to_be_an_abort() {
     let dir = tempfile::tempdir().expect("a directory");
     let place = Place::open(dir.path(), false).await;
     let cluster = place.cluster.clone();
     tokio::task::block_in_place(|| {
-        let producer = cluster.transactional_producer("t", "other-0").expect("p");
-        producer.init().expect("init");
-        producer.begin().expect("begin");
-        let claim = Claim { batch: 1, owner: "other-0".into(), at_ms: 1, identities: vec![crate::Identity { print: 1, token: 1 }] };
-        let entry = Entry::Claim { claim, done: Vec::new() }.encode();
-        producer.send(names::TOPIC_DELIVERED, &[], Some(&entry), None).expect("send");
-        std::thread::sleep(Duration::from_millis(300));
-        producer.abort().expect("abort");
-        let plain = cluster.plain_producer("t").expect("p");
-        for _ in 0..5 {
-            plain.send(names::TOPIC_DELIVERED, &[], &Entry::Done(vec![Done::default()]).encode()).expect("send");
-        }
-        // This process has read all of it, and does not know how the claim ended.
+        let producer = cluster.transactional_producer("test", "other-0");
+        let producer = producer.expect("a producer");
+        producer.init().expect("begins");
+        producer.begin().expect("begins");
+        let claim = Claim {
+            batch: 1,
+            owner: "other-0".into(),
+            at_ms: 1,
+            identities: vec![crate::Identity { print: 1, token: 1 }],
+        };
+        let done = Vec::new();
+        let entry = Entry::Claim { claim, done }.encode();
+        let sent = producer.send(names::TOPIC_DELIVERED, &[], Some(&entry), None);
+        sent.expect("is sent");
         let tail = Tail::new(&cluster, names::TOPIC_DELIVERED);
-        let _consumer = tail.begin().expect("reads");
-        eprintln!("low {} first {:?}", tail.low_water(), tail.first_undecided(0));
-        assert_eq!(tail.low_water(), 0);
-        // Another process does, and cuts.
-        let admin = cluster.admin().expect("admin");
-        let mut cut = rdkafka::topic_partition_list::TopicPartitionList::new();
-        cut.add_partition_offset(names::TOPIC_DELIVERED, 0, rdkafka::topic_partition_list::Offset::Offset(4)).expect("adds");
-        let options = rdkafka::admin::AdminOptions::new();
-        tokio::runtime::Handle::current().block_on(admin.delete_records(&cut, &options)).expect("cuts");
-        for _ in 0..2 {
-            eprintln!("{:?}", tail.learn_outcomes(0).map_err(|error| report(&error)));
+        let consumer = tail.begin().expect("begins");
+        tail.wait_while(&consumer, |tail| tail.first_undecided(0).is_none());
+        producer.abort().expect("aborts");
+        let plain = cluster.plain_producer("test").expect("a producer");
+        let nothing = Entry::Done(Vec::new()).encode();
+        for _ in 0..5 {
+            let sent = plain.send(names::TOPIC_DELIVERED, &[], &nothing);
+            sent.expect("is sent");
         }
-        tail.learn_outcomes(0).expect("learns");
+        let admin = cluster.admin().expect("an admin client");
+        let mut cut = TopicPartitionList::new();
+        let added = cut.add_partition_offset(names::TOPIC_DELIVERED, 0, Offset::Offset(4));
+        added.expect("adds");
+        let options = AdminOptions::new();
+        let deleted =
+            tokio::runtime::Handle::current().block_on(admin.delete_records(&cut, &options));
+        deleted.expect("cuts");
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| tail.follow(&consumer, || ended.load(Ordering::Relaxed)));
+            let learned = tail.learn_outcomes(0);
+            ended.store(true, Ordering::Relaxed);
+            learned.expect("learns");
+        });
+        assert!(tail.first_undecided(0).is_none());
     });
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mq_client::{ClientOptions, GetRequest, Got, Queue, Session, connect_any, open, put};
+use mq_client::{
+    ClientError, ClientOptions, GetRequest, Got, Queue, Reason, Session, connect_any, open, put,
+};
 use mq_wire::micros_of;
 use queue_manager::{MsgId, Properties};
 use telemetry::now_micros;
@@ -66,8 +68,16 @@ impl Reader for MqReader {
         let mut bytes = 0;
         let mut first_at = Instant::now();
         while batch.len() < limits.messages_max && bytes < limits.bytes_max {
-            let Some(got) = self.session.get(&self.queue, &request).await? else {
-                break;
+            let got = match self.session.get(&self.queue, &request).await {
+                Ok(Some(got)) => got,
+                Ok(None) => break,
+                // The queue manager allows fewer messages in a unit of work: what is in hand is a batch.
+                Err(ClientError::Call { reason, .. })
+                    if reason == Reason::SYNCPOINT_LIMIT_REACHED && !batch.is_empty() =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error.into()),
             };
             if batch.is_empty() {
                 first_at = Instant::now();
