@@ -24,8 +24,10 @@
 //!   `docs/specs/connect.md` lists the differences.
 
 mod body;
+mod engine;
 mod error;
 mod levels;
+mod manage;
 mod registry;
 mod routes;
 mod server;
@@ -33,6 +35,7 @@ mod supervisor;
 mod variables;
 mod worker;
 
+pub use engine::{Engine, Running, StartError, TaskReport};
 pub use error::WorkerError;
 pub use levels::{Level, LogLevels};
 pub use registry::{
@@ -40,9 +43,7 @@ pub use registry::{
 };
 pub use routes::{ApiOptions, router};
 pub use server::{ConnectApi, ListenError, ServerOptions};
-pub use supervisor::{
-    Engine, Identity, Running, StartError, Supervisor, SupervisorOptions, TaskReport,
-};
+pub use supervisor::{Identity, Supervisor, SupervisorOptions};
 pub use variables::Variables;
 pub use worker::{
     ConnectorInfo, ConnectorOffset, ConnectorOffsets, ConnectorPart, ConnectorStatus, Plugin,
