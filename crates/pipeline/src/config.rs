@@ -1,6 +1,6 @@
 //! `daybook.toml`: every key, its default and its range. Unknown keys are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -293,6 +293,11 @@ pub struct ConnectorConfig {
     pub batch_messages_max: usize,
     /// Most bytes of messages in one batch. 8 MiB.
     pub batch_bytes_max: usize,
+    /// Directories whose files variables of connectors' configurations may name, as `${file:path:key}` and
+    /// `${directory:path:file}`. None. Relative to this file.
+    pub variable_directories: Vec<PathBuf>,
+    /// Environment variables that they may name, as `${env:NAME}`. None.
+    pub variable_environment: BTreeSet<String>,
 }
 
 impl Default for ConnectorConfig {
@@ -303,6 +308,8 @@ impl Default for ConnectorConfig {
             address: loopback(port::CONNECT),
             batch_messages_max: 10_000,
             batch_bytes_max: 8 << 20,
+            variable_directories: Vec::new(),
+            variable_environment: BTreeSet::new(),
         }
     }
 }
@@ -533,6 +540,8 @@ impl Config {
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         config.sources_dir.iter_mut().for_each(absolute);
         config.store.path.iter_mut().for_each(absolute);
+        let variables = &mut config.connector.variable_directories;
+        variables.iter_mut().for_each(absolute);
         if let Some(tls) = &mut config.queue.tls {
             absolute(&mut tls.certificate);
             absolute(&mut tls.key);

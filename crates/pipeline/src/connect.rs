@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use connect_api::{
     ConnectApi, ConnectorOffset, Engine, Identity, LogLevels, Registry,
     Running as RunningConnector, ServerInfo, ServerOptions, StartError as CannotStart, State,
-    Supervisor, TaskReport,
+    Supervisor, SupervisorOptions, TaskReport, Variables,
 };
 use connector::ibm::{ConfigFile, IbmConfig, QueueName, Tls, store_error};
 use connector::{BatchLimits, Connector, ConnectorOptions, IbmRecords, MqSource, ReportState};
@@ -314,6 +314,7 @@ pub(crate) async fn serve(
     engine: MqEngine,
     address: SocketAddr,
     directory: &Path,
+    variables: Variables,
     levels: Option<ApplyLevels>,
     stop: &CancellationToken,
 ) -> Result<Connect, StartError> {
@@ -333,7 +334,11 @@ pub(crate) async fn serve(
         Some(apply) => apply(directives),
         None => Err("the levels of this process cannot be changed".to_owned()),
     });
-    let supervisor = Supervisor::new(engine, registry, identity, levels);
+    let options = SupervisorOptions {
+        variables,
+        ..SupervisorOptions::new(identity)
+    };
+    let supervisor = Supervisor::new(engine, registry, options, levels);
     let options = ServerOptions {
         listen: address,
         ..ServerOptions::default()

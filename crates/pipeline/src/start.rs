@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
+use connect_api::Variables;
 use connector::ibm::ConfigFile;
 use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
@@ -405,7 +406,13 @@ impl Running {
         let address = plan.config.connector.address;
         let directory = options.data_dir.join("connect");
         let levels = options.levels.clone();
-        let connect = connect::serve(engine, address, &directory, levels, &self.back).await?;
+        let config = &plan.config.connector;
+        let variables = Variables {
+            directories: config.variable_directories.clone(),
+            environment: config.variable_environment.clone(),
+        };
+        let connect =
+            connect::serve(engine, address, &directory, variables, levels, &self.back).await?;
         let found = format!("http://{} (Kafka Connect's REST API)", connect.address);
         announce("connect", found);
         self.connect = Some(connect);

@@ -127,8 +127,9 @@ fn twins_are_settled_when_both_have_left() {
         let discarded = vec![(1, twin)];
         log.apply(
             at,
+            // Of two units of work.
             Entry::Done(vec![Done {
-                batch: 9,
+                batch: 900 + BatchId::from(at.unsigned_abs()),
                 discarded,
             }]),
         );
