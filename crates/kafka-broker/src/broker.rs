@@ -17,12 +17,14 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::checkpoint;
+use crate::cleanup;
 use crate::config::BrokerConfig;
 use crate::connection;
 use crate::entry::{self, APPEND_HEADER_BYTES, Decoded, Entry};
 use crate::group::{GroupLimits, Groups};
 use crate::shared::{Shared, now_ms};
 use crate::state::State;
+use crate::topic_config::Defaults;
 use crate::topics::{self, NewTopic};
 use crate::transaction;
 
@@ -111,6 +113,8 @@ pub struct BrokerStats {
     pub requests: u64,
     /// Checkpoints taken. Counter.
     pub checkpoints: u64,
+    /// Passes of compaction that have changed a partition. Counter.
+    pub compactions: u64,
     /// Connections open now.
     pub connections: usize,
     /// Bytes between the oldest journal record that is kept and the newest.
@@ -174,6 +178,7 @@ impl Broker {
         tasks.spawn(follow_journal(Arc::clone(&shared)));
         tasks.spawn(keep_groups(Arc::clone(&shared)));
         tasks.spawn(keep_house(Arc::clone(&shared)));
+        tasks.spawn(keep_short(Arc::clone(&shared)));
         let millis = begun.elapsed().as_millis() as u64;
         info!(%local_addr, recovery_ms = millis, "broker started");
         Ok(Broker { shared, tasks })
@@ -244,6 +249,7 @@ impl Broker {
             fetched_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
             requests: counters.requests.load(Ordering::Relaxed),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
+            compactions: counters.compactions.load(Ordering::Relaxed),
             connections: counters.connections.load(Ordering::Relaxed),
             journal_bytes: self.shared.journal.size_bytes(),
             log_bytes: log_bytes.sum(),
@@ -308,7 +314,7 @@ fn recover(config: BrokerConfig) -> Result<Recovered, StartError> {
     std::fs::create_dir_all(checkpoint::journal_dir(dir)).map_err(data_dir)?;
     // Before anything is touched: loading cuts files that a running broker would be writing to.
     let lock = lock(dir)?;
-    let loaded = checkpoint::load(dir, config.segment_bytes);
+    let loaded = checkpoint::load(dir, Defaults::of(&config));
     let (mut state, snapshot) = loaded.map_err(|source| StartError::Snapshot {
         path: dir.clone(),
         source: Box::new(source),
@@ -483,6 +489,19 @@ async fn keep_house(shared: Arc<Shared>) {
         // Records of open transactions, for those who read uncommitted ones.
         shared.journal.flush();
         if checkpoint::is_due(&shared) && checkpoint::take(&shared).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Deletes and compacts what topics need not keep.
+async fn keep_short(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(shared.config.cleanup_interval) => {}
+            () = shared.stop.cancelled() => return,
+        }
+        if cleanup::run(&shared).await.is_err() {
             return;
         }
     }

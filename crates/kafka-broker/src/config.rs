@@ -25,6 +25,10 @@ pub struct BrokerConfig {
     pub journal_unflushed_bytes_max: u64,
     /// Bytes of one file of a partition.
     pub segment_bytes: u64,
+    /// How often topics are looked through for what need not be kept: by time, by size, and by compaction.
+    pub cleanup_interval: Duration,
+    /// Most keys that one pass of compaction remembers, at about 50 bytes each. More takes more passes.
+    pub compaction_keys_max: usize,
     /// Largest request, in bytes. A larger one closes the connection.
     pub request_bytes_max: u32,
     /// Most array elements and tagged fields in one request. Bounds what decoding allocates.
@@ -76,6 +80,8 @@ impl BrokerConfig {
             journal_segment_bytes: 128 << 20,
             journal_unflushed_bytes_max: 64 << 20,
             segment_bytes: 1 << 30,
+            cleanup_interval: Duration::from_secs(15),
+            compaction_keys_max: 1_000_000,
             request_bytes_max: 100 << 20,
             request_elements_max: 200_000,
             batch_bytes_max: 8 << 20,

@@ -27,15 +27,20 @@ mod api;
 mod batch;
 mod broker;
 mod checkpoint;
+mod cleanup;
 mod codec;
 mod config;
 mod connection;
 mod entry;
 mod group;
 mod partition_log;
+mod records;
 mod shape;
 mod shared;
+#[cfg(test)]
+mod spec;
 mod state;
+mod topic_config;
 mod topics;
 mod transaction;
 

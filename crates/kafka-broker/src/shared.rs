@@ -62,6 +62,7 @@ pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
     pub(crate) connections: AtomicUsize,
     pub(crate) checkpoints: AtomicU64,
+    pub(crate) compactions: AtomicU64,
 }
 
 /// See the module.

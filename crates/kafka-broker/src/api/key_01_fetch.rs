@@ -157,6 +157,9 @@ fn look(
     let Some(partition) = id.and_then(|id| core.state.partition_mut(id)) else {
         return refuse(answer, ResponseError::UnknownTopicOrPartition);
     };
+    if let Err(error) = super::check_leader_epoch(wish.current_leader_epoch) {
+        return refuse(answer, error);
+    }
     let bound = partition.visible_end(read_committed);
     let mut answer = answer
         .with_high_watermark(partition.hw)

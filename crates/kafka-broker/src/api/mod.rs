@@ -25,14 +25,22 @@ mod key_19_create_topics;
 mod key_20_delete_topics;
 mod key_21_delete_records;
 mod key_22_init_producer_id;
+mod key_23_offset_for_leader_epoch;
 mod key_24_add_partitions_to_txn;
 mod key_25_add_offsets_to_txn;
 mod key_26_end_txn;
 mod key_28_txn_offset_commit;
 mod key_32_describe_configs;
+mod key_33_alter_configs;
+mod key_35_describe_log_dirs;
 mod key_37_create_partitions;
 mod key_42_delete_groups;
+mod key_44_incremental_alter_configs;
+mod key_47_offset_delete;
 mod key_60_describe_cluster;
+mod key_61_describe_producers;
+mod key_65_describe_transactions;
+mod key_66_list_transactions;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -43,6 +51,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 
+use crate::batch::LEADER_EPOCH;
 use crate::shape::{self, Field, ShapeError};
 use crate::shared::Shared;
 
@@ -167,14 +176,22 @@ apis! {
     DeleteTopics 1..=6 DELETE_TOPICS key_20_delete_topics;
     DeleteRecords 0..=2 DELETE_RECORDS key_21_delete_records;
     InitProducerId 0..=4 INIT_PRODUCER_ID key_22_init_producer_id;
+    OffsetForLeaderEpoch 2..=4 OFFSET_FOR_LEADER_EPOCH key_23_offset_for_leader_epoch;
     AddPartitionsToTxn 0..=3 ADD_PARTITIONS_TO_TXN key_24_add_partitions_to_txn;
     AddOffsetsToTxn 0..=3 ADD_OFFSETS_TO_TXN key_25_add_offsets_to_txn;
     EndTxn 0..=3 END_TXN key_26_end_txn;
     TxnOffsetCommit 0..=3 TXN_OFFSET_COMMIT key_28_txn_offset_commit;
     DescribeConfigs 1..=4 DESCRIBE_CONFIGS key_32_describe_configs;
+    AlterConfigs 0..=2 ALTER_CONFIGS key_33_alter_configs;
+    DescribeLogDirs 1..=4 DESCRIBE_LOG_DIRS key_35_describe_log_dirs;
     CreatePartitions 0..=3 CREATE_PARTITIONS key_37_create_partitions;
     DeleteGroups 0..=2 DELETE_GROUPS key_42_delete_groups;
+    IncrementalAlterConfigs 0..=1 INCREMENTAL_ALTER_CONFIGS key_44_incremental_alter_configs;
+    OffsetDelete 0..=0 OFFSET_DELETE key_47_offset_delete;
     DescribeCluster 0..=1 DESCRIBE_CLUSTER key_60_describe_cluster;
+    DescribeProducers 0..=0 DESCRIBE_PRODUCERS key_61_describe_producers;
+    DescribeTransactions 0..=0 DESCRIBE_TRANSACTIONS key_65_describe_transactions;
+    ListTransactions 0..=1 LIST_TRANSACTIONS key_66_list_transactions;
 }
 
 impl Context<'_> {
@@ -194,6 +211,17 @@ impl Context<'_> {
 
     pub(crate) fn client_host(&self) -> String {
         format!("/{}", self.connection.peer.ip())
+    }
+}
+
+/// A client that knows of another leader than this one, in its only epoch, has old news, or news of a cluster that
+/// is not this one. -1: it does not say.
+pub(crate) fn check_leader_epoch(current: i32) -> Result<(), ResponseError> {
+    match current.cmp(&LEADER_EPOCH) {
+        _ if current == -1 => Ok(()),
+        std::cmp::Ordering::Less => Err(ResponseError::FencedLeaderEpoch),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(ResponseError::UnknownLeaderEpoch),
     }
 }
 
