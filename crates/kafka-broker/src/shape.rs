@@ -226,6 +226,8 @@ pub(crate) const DESCRIBE_PRODUCERS: &[Field] = &[all(Array(&[all(Text), all(Fix
 pub(crate) const DESCRIBE_TRANSACTIONS: &[Field] = &[all(TextArray)];
 pub(crate) const LIST_TRANSACTIONS: &[Field] =
     &[all(TextArray), all(FixedArray(8)), since(1, Fixed(8))];
+pub(crate) const SASL_HANDSHAKE: &[Field] = &[all(Text)];
+pub(crate) const SASL_AUTHENTICATE: &[Field] = &[all(Bytes)];
 pub(crate) const CREATE_PARTITIONS: &[Field] = &[
     all(Array(&[
         all(Text),

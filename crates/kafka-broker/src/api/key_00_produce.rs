@@ -13,6 +13,7 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use super::{Context, Reply};
 use crate::batch::{self, Batch, BatchError};
 use crate::records;
+use crate::security::Access;
 use crate::shared::{Core, Shared, now_ms};
 use crate::state::partition::Sequence;
 use crate::topic_config::TopicConfig;
@@ -21,6 +22,8 @@ use crate::transaction;
 pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Reply<ProduceResponse> {
     let shared = context.shared;
     let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
+    let grants = &context.grants;
+    let owner = transactional_id.map_or(Ok(()), |id| grants.transactional_id(id));
     let legal_acks = (-1..=1).contains(&request.acks);
     // CRCs are computed before the lock is taken.
     let checked: Vec<Vec<_>> = request
@@ -44,7 +47,8 @@ pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Reply<Pr
     for (topic, batches) in request.topic_data.iter().zip(checked) {
         let mut answers = Vec::with_capacity(batches.len());
         for (data, batch) in topic.partition_data.iter().zip(batches) {
-            let result = match (batch, &data.records) {
+            let allowed = owner.and_then(|()| grants.topic(&topic.name, Access::Write));
+            let result = match (allowed.and(batch), &data.records) {
                 (Ok(batch), Some(bytes)) => {
                     let target = (topic.name.as_str(), data.index);
                     append(shared, &mut core, transactional_id, target, &batch, bytes)

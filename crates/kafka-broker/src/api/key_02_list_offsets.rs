@@ -37,12 +37,16 @@ pub(super) fn handle(
     request: ListOffsetsRequest,
 ) -> Reply<ListOffsetsResponse> {
     let shared = Arc::clone(context.shared);
+    let grants = Arc::clone(&context.grants);
     Reply::later(async move {
         let read_committed = request.isolation_level == 1;
         let looks: Vec<Vec<Look>> = {
             let core = shared.core();
-            let look_at =
-                |name: &str, wish: &ListOffsetsPartition| look(&core, name, wish, read_committed);
+            let look_at = |name: &str, wish: &ListOffsetsPartition| match grants.look_at_topic(name)
+            {
+                Ok(()) => look(&core, name, wish, read_committed),
+                Err(error) => Look::Refused(error),
+            };
             let each = request.topics.iter().map(|topic| {
                 let wishes = topic.partitions.iter();
                 wishes.map(|wish| look_at(&topic.name, wish)).collect()

@@ -19,7 +19,12 @@ pub(super) fn handle(
     let core = context.shared.core();
     let topics = request.topics.into_iter().map(|topic| {
         let wishes = topic.partitions.iter();
-        let ends = wishes.map(|wish| end(&core, &topic.topic, wish)).collect();
+        let seen = context.grants.look_at_topic(&topic.topic);
+        let ends = wishes.map(|wish| match seen {
+            Ok(()) => end(&core, &topic.topic, wish),
+            Err(error) => unknown(wish.partition).with_error_code(error.code()),
+        });
+        let ends = ends.collect();
         OffsetForLeaderTopicResult::default()
             .with_topic(topic.topic)
             .with_partitions(ends)
@@ -27,11 +32,15 @@ pub(super) fn handle(
     Reply::Now(OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
 }
 
-fn end(core: &Core, topic: &str, wish: &OffsetForLeaderPartition) -> EpochEndOffset {
-    let answer = EpochEndOffset::default()
-        .with_partition(wish.partition)
+fn unknown(partition: i32) -> EpochEndOffset {
+    EpochEndOffset::default()
+        .with_partition(partition)
         .with_leader_epoch(-1)
-        .with_end_offset(-1);
+        .with_end_offset(-1)
+}
+
+fn end(core: &Core, topic: &str, wish: &OffsetForLeaderPartition) -> EpochEndOffset {
+    let answer = unknown(wish.partition);
     let id = core.state.partition_id(topic, wish.partition);
     let Some(partition) = id.and_then(|id| core.state.partition(id)) else {
         return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use super::key_44_incremental_alter_configs::RESOURCE_TOPIC;
 use super::{Context, Reply, text};
+use crate::security::Access;
 use crate::shared::Core;
 use crate::topic_config::{self, Shown};
 
@@ -23,7 +24,11 @@ pub(super) fn handle(
     let core = context.shared.core();
     let synonyms = request.include_synonyms;
     let results = request.resources.into_iter().map(|resource| {
-        let result = configs(&core, &resource, synonyms);
+        let allowed = match resource.resource_type {
+            RESOURCE_TOPIC => context.grants.look_at_topic(&resource.resource_name),
+            _ => context.grants.cluster(Access::Read),
+        };
+        let result = allowed.and_then(|()| configs(&core, &resource, synonyms));
         let code = super::code(&result);
         DescribeConfigsResult::default()
             .with_error_code(code)

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
 use super::key_44_incremental_alter_configs::{Refused, store, topic};
 use super::{Context, Reply, text};
-use crate::shared::{Core, Shared};
+use crate::shared::Core;
 
 pub(super) fn handle(
     context: &Context<'_>,
@@ -17,7 +17,7 @@ pub(super) fn handle(
     let shared = context.shared;
     let mut core = shared.core();
     let responses = request.resources.iter().map(|resource| {
-        let result = alter(shared, &mut core, resource, request.validate_only);
+        let result = alter(context, &mut core, resource, request.validate_only);
         let refused = result.as_ref().err();
         AlterConfigsResourceResponse::default()
             .with_error_code(refused.map_or(0, Refused::code))
@@ -40,15 +40,20 @@ pub(super) fn handle(
 }
 
 fn alter(
-    shared: &Shared,
+    context: &Context<'_>,
     core: &mut Core,
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let (id, _) = topic(core, resource.resource_type, &resource.resource_name)?;
+    let (id, _) = topic(
+        context,
+        core,
+        resource.resource_type,
+        &resource.resource_name,
+    )?;
     let configs = resource.configs.iter().filter_map(|config| {
         let value = config.value.as_ref()?;
         Some((config.name.to_string(), value.to_string()))
     });
-    store(shared, core, id, configs.collect(), validate_only)
+    store(context.shared, core, id, configs.collect(), validate_only)
 }

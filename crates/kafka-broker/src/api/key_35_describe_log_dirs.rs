@@ -9,12 +9,16 @@ use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, 
 
 use super::{Context, Reply, text};
 use crate::checkpoint;
+use crate::security::Access;
 use crate::shared::Core;
 
 pub(super) fn handle(
     context: &Context<'_>,
     request: DescribeLogDirsRequest,
 ) -> Reply<DescribeLogDirsResponse> {
+    if let Err(error) = context.grants.cluster(Access::Read) {
+        return Reply::Now(DescribeLogDirsResponse::default().with_error_code(error.code()));
+    }
     let dir = checkpoint::logs_dir(&context.shared.config.data_dir);
     let core = context.shared.core();
     let mut wanted: BTreeMap<String, Option<Vec<i32>>> = BTreeMap::new();

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use super::{Context, Reply};
 use crate::entry::Entry;
 use crate::group::Groups;
+use crate::security::Access;
 use crate::shared::{Core, Shared};
 
 pub(super) fn handle(
@@ -19,7 +20,8 @@ pub(super) fn handle(
     let mut groups = shared.groups();
     let mut core = shared.core();
     let results = request.groups_names.into_iter().map(|group| {
-        let result = delete(shared, &mut core, &mut groups, &group);
+        let allowed = context.grants.group(&group, Access::Admin);
+        let result = allowed.and_then(|()| delete(shared, &mut core, &mut groups, &group));
         DeletableGroupResult::default()
             .with_group_id(group)
             .with_error_code(super::code(&result))

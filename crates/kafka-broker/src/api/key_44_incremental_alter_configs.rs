@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Context, Reply, text};
 use crate::entry::Entry;
+use crate::security::Access;
 use crate::shared::{Core, Shared};
 use crate::topic_config;
 use crate::topics;
@@ -52,7 +53,7 @@ pub(super) fn handle(
     let shared = context.shared;
     let mut core = shared.core();
     let responses = request.resources.iter().map(|resource| {
-        let result = alter(shared, &mut core, resource, request.validate_only);
+        let result = alter(context, &mut core, resource, request.validate_only);
         let refused = result.as_ref().err();
         AlterConfigsResourceResponse::default()
             .with_error_code(refused.map_or(0, Refused::code))
@@ -76,6 +77,7 @@ pub(super) fn handle(
 
 /// The topic that is meant, with the settings of its own.
 pub(super) fn topic(
+    context: &Context<'_>,
     core: &Core,
     resource_type: i8,
     name: &str,
@@ -84,6 +86,8 @@ pub(super) fn topic(
         let reason = format!("resources of type {resource_type} are not altered here, only topics");
         return Err(Refused::new(ResponseError::InvalidRequest, reason));
     }
+    let allowed = context.grants.topic(name, Access::Admin);
+    allowed.map_err(|error| Refused::new(error, error))?;
     let unknown = || {
         let reason = format!("there is no topic `{name}`");
         Refused::new(ResponseError::UnknownTopicOrPartition, reason)
@@ -113,12 +117,17 @@ pub(super) fn store(
 }
 
 fn alter(
-    shared: &Shared,
+    context: &Context<'_>,
     core: &mut Core,
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let (id, mut configs) = topic(core, resource.resource_type, &resource.resource_name)?;
+    let (id, mut configs) = topic(
+        context,
+        core,
+        resource.resource_type,
+        &resource.resource_name,
+    )?;
     let mut seen = HashSet::new();
     for change in &resource.configs {
         if !seen.insert(change.name.as_str()) {
@@ -127,7 +136,7 @@ fn alter(
         }
         apply(&mut configs, change)?;
     }
-    store(shared, core, id, configs, validate_only)
+    store(context.shared, core, id, configs, validate_only)
 }
 
 fn apply(configs: &mut Vec<(String, String)>, change: &AlterableConfig) -> Result<(), Refused> {

@@ -12,6 +12,7 @@ use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 use super::{Context, Reply};
 use crate::entry::Entry;
 use crate::group::Subscribed;
+use crate::security::Access;
 
 pub(super) fn handle(
     context: &Context<'_>,
@@ -26,6 +27,9 @@ pub(super) fn handle(
     let refused = |error: ResponseError| {
         Reply::Now(OffsetDeleteResponse::default().with_error_code(error.code()))
     };
+    if let Err(error) = context.grants.group(group, Access::Admin) {
+        return refused(error);
+    }
     if group.is_empty() {
         return refused(ResponseError::InvalidGroupId);
     }
@@ -37,6 +41,7 @@ pub(super) fn handle(
     }
     let mut gone = Vec::new();
     let topics = request.topics.iter().map(|topic| {
+        let allowed = context.grants.topic(&topic.name, Access::Read);
         let busy = subscribed.has(&topic.name);
         let partitions = topic.partitions.iter().map(|wish| {
             let known = core
@@ -44,6 +49,7 @@ pub(super) fn handle(
                 .partition_id(&topic.name, wish.partition_index)
                 .is_some();
             let error = match (busy, known) {
+                _ if allowed.is_err() => super::code(&allowed),
                 (true, _) => ResponseError::GroupSubscribedToTopic.code(),
                 (false, false) => ResponseError::UnknownTopicOrPartition.code(),
                 (false, true) => {

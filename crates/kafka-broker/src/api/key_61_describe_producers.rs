@@ -7,6 +7,7 @@ use kafka_protocol::messages::describe_producers_response::{
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 
 use super::{Context, Reply};
+use crate::security::Access;
 use crate::shared::Core;
 
 pub(super) fn handle(
@@ -16,9 +17,14 @@ pub(super) fn handle(
     let core = context.shared.core();
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partition_indexes.iter();
-        let partitions = partitions
-            .map(|index| describe(&core, &topic.name, *index))
-            .collect();
+        let allowed = context.grants.topic(&topic.name, Access::Read);
+        let partitions = partitions.map(|index| match allowed {
+            Ok(()) => describe(&core, &topic.name, *index),
+            Err(error) => PartitionResponse::default()
+                .with_partition_index(*index)
+                .with_error_code(error.code()),
+        });
+        let partitions = partitions.collect();
         TopicResponse::default()
             .with_name(topic.name)
             .with_partitions(partitions)

@@ -18,7 +18,16 @@ pub(super) fn handle(
 ) -> Reply<DescribeTransactionsResponse> {
     let core = context.shared.core();
     let ids = request.transactional_ids.into_iter();
-    let states = ids.map(|id| describe(&core, id)).collect();
+    let states = ids.map(|id| {
+        if context.grants.sees_transactional_id(&id) {
+            return describe(&core, id);
+        }
+        let code = ResponseError::TransactionalIdAuthorizationFailed.code();
+        TransactionState::default()
+            .with_transactional_id(id)
+            .with_error_code(code)
+    });
+    let states = states.collect();
     Reply::Now(DescribeTransactionsResponse::default().with_transaction_states(states))
 }
 

@@ -30,7 +30,9 @@ pub(super) fn handle(
         .partition(|filter| STATES.contains(&filter.as_str()));
     let now = now_ms();
     let core = context.shared.core();
-    let states = core.state.transactions.iter().filter(|(_, transaction)| {
+    let states = core.state.transactions.iter();
+    let states = states.filter(|(id, _)| context.grants.sees_transactional_id(id));
+    let states = states.filter(|(_, transaction)| {
         let by_state = request.state_filters.is_empty()
             || known
                 .iter()

@@ -416,6 +416,14 @@ impl Groups {
         Subscribed::Topics(topics)
     }
 
+    /// Groups with members, and their members.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let members = self.groups.values().map(|group| group.members.len());
+        members
+            .filter(|members| *members > 0)
+            .fold((0, 0), |(groups, all), members| (groups + 1, all + members))
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.groups.keys()
     }

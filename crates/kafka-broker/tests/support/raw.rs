@@ -24,7 +24,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub fn text(value: &str) -> StrBytes {
@@ -215,8 +215,8 @@ async fn is_busy(code: i16) -> bool {
     busy
 }
 
-pub struct Raw {
-    pub stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
     next: i32,
 }
 
@@ -231,6 +231,13 @@ impl Raw {
             next: 0,
         }
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// Over a connection that is there already.
+    pub fn over(stream: S) -> Raw<S> {
+        Raw { stream, next: 0 }
+    }
 
     /// One answer without its length; `None` when the broker closes.
     pub async fn answer(&mut self) -> Option<Bytes> {
@@ -244,6 +251,7 @@ impl Raw {
         self.next += 1;
         let bytes = frame(version, self.next, &request);
         self.stream.write_all(&bytes).await.expect("sent");
+        self.stream.flush().await.expect("sent");
         let answer = tokio::time::timeout(super::PATIENCE, self.answer()).await;
         let mut answer = answer.expect("in time").expect("an answer");
         let header = ResponseHeader::decode(&mut answer, Q::Response::header_version(version));
