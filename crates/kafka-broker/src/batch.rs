@@ -25,8 +25,11 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 pub(crate) const MARKER_BYTES: usize = BATCH_HEADER_BYTES + 17;
 
 const ATTRIBUTE_COMPRESSION: i16 = 0x07;
+const ATTRIBUTE_LOG_APPEND_TIME: i16 = 0x08;
 const ATTRIBUTE_TRANSACTIONAL: i16 = 0x10;
 const ATTRIBUTE_CONTROL: i16 = 0x20;
+/// The base timestamp is the time at which compaction may drop tombstones and markers (KIP-534).
+pub(crate) const ATTRIBUTE_DELETE_HORIZON: i16 = 0x40;
 
 /// Why a batch from a producer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,7 @@ pub(crate) struct Batch {
     pub(crate) bytes: usize,
     pub(crate) attributes: i16,
     pub(crate) last_offset_delta: i32,
+    pub(crate) base_timestamp: i64,
     pub(crate) max_timestamp: i64,
     pub(crate) producer_id: i64,
     pub(crate) producer_epoch: i16,
@@ -103,6 +107,7 @@ impl Batch {
             bytes: BATCH_PREFIX_BYTES + length,
             attributes: be_i16(bytes, 21),
             last_offset_delta: be_i32(bytes, 23),
+            base_timestamp: be_i64(bytes, 27),
             max_timestamp: be_i64(bytes, 35),
             producer_id: be_i64(bytes, 43),
             producer_epoch: be_i16(bytes, 51),
@@ -137,9 +142,9 @@ impl Batch {
         if crc32c::crc32c(&bytes[CRC_FROM..]) != be_i32(bytes, 17).cast_unsigned() {
             return Err(BatchError::Corrupt);
         }
-        if batch.is_control() {
+        if batch.is_control() || batch.delete_horizon().is_some() {
             return Err(BatchError::Invalid(
-                "a producer may not write control batches",
+                "a producer may not write control batches nor horizons",
             ));
         }
         if batch.records < 1 || batch.last_offset_delta.checked_add(1) != Some(batch.records) {
@@ -153,7 +158,7 @@ impl Batch {
         if batch.is_transactional() && batch.producer_id < 0 {
             return Err(BatchError::Invalid("transactional without producer id"));
         }
-        match batch.attributes & ATTRIBUTE_COMPRESSION {
+        match batch.codec() {
             0 => check_records(&bytes[BATCH_HEADER_BYTES..], batch.records)?,
             1..=4 => {}
             _ => return Err(BatchError::Invalid("unknown compression")),
@@ -164,6 +169,20 @@ impl Batch {
     /// Offset of the last record once the first is at `base_offset`.
     pub(crate) fn last_offset(&self) -> i64 {
         self.base_offset + i64::from(self.last_offset_delta)
+    }
+
+    /// 0: none, 1: gzip, 2: snappy, 3: lz4, 4: zstd.
+    pub(crate) fn codec(&self) -> i16 {
+        self.attributes & ATTRIBUTE_COMPRESSION
+    }
+
+    pub(crate) fn is_log_append_time(&self) -> bool {
+        self.attributes & ATTRIBUTE_LOG_APPEND_TIME != 0
+    }
+
+    /// When compaction may drop what the batch holds only for a while, in milliseconds since 1970.
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & ATTRIBUTE_DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     pub(crate) fn is_transactional(&self) -> bool {
@@ -206,7 +225,7 @@ fn check_records(mut bytes: &[u8], records: i32) -> Result<(), BatchError> {
 }
 
 /// A zig-zag varint of at most 5 bytes.
-fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
     let mut value: u32 = 0;
     for index in 0..5 {
         let (&byte, rest) = bytes.split_first()?;
@@ -264,37 +283,33 @@ pub(crate) fn marker(
     out.put_i32(0); // coordinator epoch
     out.put_u8(0); // headers
     debug_assert_eq!(out.len(), MARKER_BYTES);
-    let crc = crc32c::crc32c(&out[CRC_FROM..]);
-    out[17..21].copy_from_slice(&crc.to_be_bytes());
+    seal(&mut out);
     out.freeze()
 }
 
-/// Offset and timestamp of the first record with at least `timestamp` in an uncompressed batch.
-pub(crate) fn find_record(bytes: &[u8], timestamp: i64) -> Option<(i64, i64)> {
-    let batch = Batch::parse(bytes)?;
-    if batch.attributes & ATTRIBUTE_COMPRESSION != 0 {
-        return None;
-    }
-    let base_timestamp = be_i64(bytes, 27);
-    let mut rest = bytes.get(BATCH_HEADER_BYTES..)?;
-    for _ in 0..batch.records {
-        let length = usize::try_from(take_varint(&mut rest)?).ok()?;
-        let (record, behind) = rest.split_at_checked(length)?;
-        rest = behind;
-        let mut fields = record.get(1..)?;
-        let time = base_timestamp.checked_add(take_varlong(&mut fields)?)?;
-        if time >= timestamp {
-            return Some((
-                batch.base_offset + i64::from(take_varint(&mut fields)?),
-                time,
-            ));
-        }
-    }
-    None
+/// Writes the CRC of a whole batch into it.
+pub(crate) fn seal(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// The same batch with the time of the log instead of the producer's.
+pub(crate) fn with_append_time(batch: &Batch, bytes: &[u8], time_ms: i64) -> (Batch, Bytes) {
+    let attributes = batch.attributes | ATTRIBUTE_LOG_APPEND_TIME;
+    let mut out = BytesMut::from(bytes);
+    out[21..23].copy_from_slice(&attributes.to_be_bytes());
+    out[35..43].copy_from_slice(&time_ms.to_be_bytes());
+    seal(&mut out);
+    let batch = Batch {
+        attributes,
+        max_timestamp: time_ms,
+        ..*batch
+    };
+    (batch, out.freeze())
 }
 
 /// A zig-zag varint of at most 10 bytes.
-fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
+pub(crate) fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
     let mut value: u64 = 0;
     for index in 0..10 {
         let (&byte, rest) = bytes.split_first()?;
@@ -320,7 +335,7 @@ mod tests {
         assert_eq!((batch.producer_id, batch.producer_epoch), (7, 3));
         assert!(batch.is_control() && batch.is_transactional());
         // It passes every check but the one that keeps clients from sending it.
-        let refused = BatchError::Invalid("a producer may not write control batches");
+        let refused = BatchError::Invalid("a producer may not write control batches nor horizons");
         assert_eq!(Batch::check(&bytes, 1_000), Err(refused));
         assert_eq!(check_records(&bytes[BATCH_HEADER_BYTES..], 1), Ok(()));
         assert_ne!(bytes, marker(42, 7, 3, false, 1_000));
@@ -352,7 +367,6 @@ mod tests {
             bytes[8..12].copy_from_slice(&length.to_be_bytes());
             bytes[16] = 2;
             let _ = Batch::parse(&bytes);
-            let _ = find_record(&bytes, 0);
             let _ = check_records(&bytes, length);
         }
     }

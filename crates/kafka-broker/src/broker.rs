@@ -1,6 +1,5 @@
 //! The broker as its owner sees it: start, create a topic, look at numbers, stop.
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +16,16 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::checkpoint;
+use crate::cleanup;
 use crate::config::BrokerConfig;
 use crate::connection;
 use crate::entry::{self, APPEND_HEADER_BYTES, Decoded, Entry};
 use crate::group::{GroupLimits, Groups};
+use crate::security::{self, Directory, TlsError};
 use crate::shared::{Shared, now_ms};
 use crate::state::State;
+use crate::stats::{self, BrokerStats};
+use crate::topic_config::Defaults;
 use crate::topics::{self, NewTopic};
 use crate::transaction;
 
@@ -79,7 +82,13 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// A limit contradicts another.
+    /// TLS cannot be spoken with what is configured.
+    #[error("certificates of the broker cannot be used")]
+    Tls(#[source] Box<TlsError>),
+    /// No random bytes for the users' keys.
+    #[error("passwords of users cannot be prepared")]
+    Users(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A setting contradicts another.
     #[error("{0}")]
     Config(&'static str),
 }
@@ -94,33 +103,6 @@ pub struct CreateTopicError {
     pub partitions: i32,
     /// What a client would be told.
     pub error: ResponseError,
-}
-
-/// Numbers of a running broker. Counters begin at 0 when it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BrokerStats {
-    /// Records appended by producers. Counter.
-    pub produced_records: u64,
-    /// Bytes of the batches appended by producers. Counter.
-    pub produced_bytes: u64,
-    /// Records in fetch answers, control records included. Counter.
-    pub fetched_records: u64,
-    /// Bytes of the batches in fetch answers. Counter.
-    pub fetched_bytes: u64,
-    /// Requests begun. Counter.
-    pub requests: u64,
-    /// Checkpoints taken. Counter.
-    pub checkpoints: u64,
-    /// Connections open now.
-    pub connections: usize,
-    /// Bytes between the oldest journal record that is kept and the newest.
-    pub journal_bytes: u64,
-    /// Bytes of all partition files.
-    pub log_bytes: u64,
-    /// Whether the disk has failed, so that nothing is acknowledged any more.
-    pub storage_failed: bool,
-    /// By topic, the visible end (high watermark) of each partition.
-    pub end_offsets: BTreeMap<String, Vec<i64>>,
 }
 
 /// A running broker. Dropping it without [`Broker::shutdown`] is like a crash: nothing acknowledged is lost, but the
@@ -140,13 +122,29 @@ impl Broker {
     pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
         check(&config)?;
         let begun = Instant::now();
-        let (config, state, journal, checkpointed, lock) =
+        let optional = !config.users.is_empty();
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|files| security::load(files, optional));
+        let tls = tls
+            .transpose()
+            .map_err(|error| StartError::Tls(Box::new(error)))?;
+        let (mut config, state, journal, checkpointed, lock) =
             tokio::task::spawn_blocking(move || recover(config))
                 .await
                 .map_err(|error| StartError::DataDir {
                     path: PathBuf::new(),
                     source: io::Error::other(error),
                 })??;
+        let users = std::mem::take(&mut config.users);
+        let permissions = config.permissions.clone();
+        let certificates = wants_certificates(&config);
+        let directory = move || Directory::new(&users, &permissions, certificates);
+        let directory = tokio::task::spawn_blocking(directory).await;
+        let directory = directory
+            .map_err(|error| StartError::Users(Box::new(error)))?
+            .map_err(|error| StartError::Users(Box::new(error)))?;
         let address = config.listen;
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -161,6 +159,8 @@ impl Broker {
         let shared = Arc::new(Shared::new(
             config,
             local_addr,
+            tls,
+            directory,
             journal,
             state,
             groups,
@@ -174,6 +174,7 @@ impl Broker {
         tasks.spawn(follow_journal(Arc::clone(&shared)));
         tasks.spawn(keep_groups(Arc::clone(&shared)));
         tasks.spawn(keep_house(Arc::clone(&shared)));
+        tasks.spawn(keep_short(Arc::clone(&shared)));
         let millis = begun.elapsed().as_millis() as u64;
         info!(%local_addr, recovery_ms = millis, "broker started");
         Ok(Broker { shared, tasks })
@@ -222,34 +223,7 @@ impl Broker {
 
     /// Numbers for health and metrics. Takes the state's lock for a moment.
     pub fn stats(&self) -> BrokerStats {
-        let counters = &self.shared.counters;
-        let core = self.shared.core();
-        let topics = core.state.topics.values();
-        let log_bytes = topics
-            .clone()
-            .flat_map(|topic| &topic.partitions)
-            .map(|p| p.log.bytes());
-        let end_offsets = topics.clone().map(|topic| {
-            let ends = topic
-                .partitions
-                .iter()
-                .map(|partition| partition.hw)
-                .collect();
-            (topic.name.clone(), ends)
-        });
-        BrokerStats {
-            produced_records: counters.produced_records.load(Ordering::Relaxed),
-            produced_bytes: counters.produced_bytes.load(Ordering::Relaxed),
-            fetched_records: counters.fetched_records.load(Ordering::Relaxed),
-            fetched_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
-            requests: counters.requests.load(Ordering::Relaxed),
-            checkpoints: counters.checkpoints.load(Ordering::Relaxed),
-            connections: counters.connections.load(Ordering::Relaxed),
-            journal_bytes: self.shared.journal.size_bytes(),
-            log_bytes: log_bytes.sum(),
-            storage_failed: self.shared.has_failed(),
-            end_offsets: end_offsets.collect(),
-        }
+        stats::collect(&self.shared)
     }
 
     /// Takes a checkpoint now, so that the next start has little to replay.
@@ -279,10 +253,22 @@ impl Drop for Broker {
     }
 }
 
+fn wants_certificates(config: &BrokerConfig) -> bool {
+    config
+        .tls
+        .as_ref()
+        .is_some_and(|files| files.client_roots.is_some())
+}
+
 fn check(config: &BrokerConfig) -> Result<(), StartError> {
     if config.batch_bytes_max + APPEND_HEADER_BYTES >= config.journal_segment_bytes as usize {
         return Err(StartError::Config(
             "batch_bytes_max must be below journal_segment_bytes",
+        ));
+    }
+    if config.users.is_empty() && !wants_certificates(config) && !config.listen.ip().is_loopback() {
+        return Err(StartError::Config(
+            "without users and certificates of clients the broker listens on loopback only: everybody may do everything",
         ));
     }
     if config.partitions_default < 1 {
@@ -308,7 +294,7 @@ fn recover(config: BrokerConfig) -> Result<Recovered, StartError> {
     std::fs::create_dir_all(checkpoint::journal_dir(dir)).map_err(data_dir)?;
     // Before anything is touched: loading cuts files that a running broker would be writing to.
     let lock = lock(dir)?;
-    let loaded = checkpoint::load(dir, config.segment_bytes);
+    let loaded = checkpoint::load(dir, Defaults::of(&config));
     let (mut state, snapshot) = loaded.map_err(|source| StartError::Snapshot {
         path: dir.clone(),
         source: Box::new(source),
@@ -424,6 +410,10 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) 
                 let shared = Arc::clone(&shared);
                 if open >= shared.config.connections_max {
                     shared.counters.connections.fetch_sub(1, Ordering::AcqRel);
+                    shared
+                        .counters
+                        .connections_refused
+                        .fetch_add(1, Ordering::Relaxed);
                     warn!(%peer, connections_max = shared.config.connections_max, "connection refused");
                     continue;
                 }
@@ -483,6 +473,19 @@ async fn keep_house(shared: Arc<Shared>) {
         // Records of open transactions, for those who read uncommitted ones.
         shared.journal.flush();
         if checkpoint::is_due(&shared) && checkpoint::take(&shared).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Deletes and compacts what topics need not keep.
+async fn keep_short(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(shared.config.cleanup_interval) => {}
+            () = shared.stop.cancelled() => return,
+        }
+        if cleanup::run(&shared).await.is_err() {
             return;
         }
     }

@@ -21,6 +21,7 @@ use crate::partition_log::DirtyFiles;
 use crate::shared::{Shared, now_ms};
 use crate::state::State;
 use crate::state::snapshot::{self, SnapshotError};
+use crate::topic_config::Defaults;
 
 const SNAPSHOT: &str = "snapshot";
 const SNAPSHOT_NEW: &str = "snapshot.new";
@@ -40,7 +41,7 @@ pub(crate) fn journal_dir(data_dir: &Path) -> PathBuf {
 /// The state as of the last snapshot, and up to which journal position it holds.
 pub(crate) fn load(
     data_dir: &Path,
-    segment_bytes: u64,
+    defaults: Defaults,
 ) -> Result<(State, Position), SnapshotError> {
     let io = |source| SnapshotError::Io {
         path: data_dir.to_owned(),
@@ -49,9 +50,9 @@ pub(crate) fn load(
     let logs = logs_dir(data_dir);
     std::fs::create_dir_all(&logs).map_err(io)?;
     let (state, position) = match std::fs::read(data_dir.join(SNAPSHOT)) {
-        Ok(bytes) => snapshot::decode(&bytes, logs.clone(), segment_bytes)?,
+        Ok(bytes) => snapshot::decode(&bytes, logs.clone(), defaults)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            (State::new(logs.clone(), segment_bytes), 0)
+            (State::new(logs.clone(), defaults), 0)
         }
         Err(error) => return Err(io(error)),
     };
@@ -132,7 +133,7 @@ fn write(data_dir: &Path, snapshot: &[u8], dirty: &DirtyFiles) -> io::Result<()>
     Ok(())
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir) {
         Ok(dir) => dir.sync_all(),
         // Deleted with its topic since the list was made.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::security::{Permission, TlsFiles, User};
+
 /// Settings of a broker. [`BrokerConfig::new`] gives defaults that suit a laptop.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -11,6 +13,15 @@ pub struct BrokerConfig {
     pub listen: SocketAddr,
     /// Host and port that clients are told. `None`: the address that each of them came to.
     pub advertised: Option<(String, u16)>,
+    /// Speak TLS, with these certificates.
+    pub tls: Option<TlsFiles>,
+    /// Who may connect with a password. Empty, and no certificates of clients: everybody, who may then do
+    /// everything, and only where `listen` is on loopback.
+    pub users: Vec<User>,
+    /// What users and owners of certificates may do. What is not here they may not.
+    pub permissions: Vec<Permission>,
+    /// How long a connection may take to say who it is, TLS included.
+    pub authentication_timeout: Duration,
     /// Directory of everything that is kept. Created if missing.
     pub data_dir: PathBuf,
     /// Partitions of a topic that is created without a number.
@@ -25,6 +36,10 @@ pub struct BrokerConfig {
     pub journal_unflushed_bytes_max: u64,
     /// Bytes of one file of a partition.
     pub segment_bytes: u64,
+    /// How often topics are looked through for what need not be kept: by time, by size, and by compaction.
+    pub cleanup_interval: Duration,
+    /// Most keys that one pass of compaction remembers, at about 50 bytes each. More takes more passes.
+    pub compaction_keys_max: usize,
     /// Largest request, in bytes. A larger one closes the connection.
     pub request_bytes_max: u32,
     /// Most array elements and tagged fields in one request. Bounds what decoding allocates.
@@ -69,6 +84,10 @@ impl BrokerConfig {
         Self {
             listen,
             advertised: None,
+            tls: None,
+            users: Vec::new(),
+            permissions: Vec::new(),
+            authentication_timeout: Duration::from_secs(10),
             data_dir: data_dir.into(),
             partitions_default: 1,
             auto_create_topics: true,
@@ -76,6 +95,8 @@ impl BrokerConfig {
             journal_segment_bytes: 128 << 20,
             journal_unflushed_bytes_max: 64 << 20,
             segment_bytes: 1 << 30,
+            cleanup_interval: Duration::from_secs(15),
+            compaction_keys_max: 1_000_000,
             request_bytes_max: 100 << 20,
             request_elements_max: 200_000,
             batch_bytes_max: 8 << 20,

@@ -28,6 +28,8 @@ const KIND_COMMIT_OFFSETS: u8 = 8;
 const KIND_DELETE_RECORDS: u8 = 9;
 const KIND_DELETE_GROUP: u8 = 10;
 const KIND_ADD_PARTITIONS: u8 = 11;
+const KIND_SET_CONFIGS: u8 = 12;
+const KIND_DELETE_OFFSETS: u8 = 13;
 
 /// A partition by the id of its topic, which is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +104,16 @@ pub(crate) enum Entry {
     },
     DeleteGroup {
         group: String,
+    },
+    /// Committed offsets of these topics' partitions are gone.
+    DeleteOffsets {
+        group: String,
+        partitions: Vec<(String, i32)>,
+    },
+    /// These are all settings of the topic from now on.
+    SetConfigs {
+        id: Uuid,
+        configs: Vec<(String, String)>,
     },
 }
 
@@ -210,6 +222,20 @@ impl Entry {
             Entry::DeleteGroup { group } => {
                 out.u8(KIND_DELETE_GROUP);
                 out.str(group);
+            }
+            Entry::DeleteOffsets { group, partitions } => {
+                out.u8(KIND_DELETE_OFFSETS);
+                out.str(group);
+                out.count(partitions.len());
+                for (topic, partition) in partitions {
+                    out.str(topic);
+                    out.i32(*partition);
+                }
+            }
+            Entry::SetConfigs { id, configs } => {
+                out.u8(KIND_SET_CONFIGS);
+                out.uuid(*id);
+                write_configs(&mut out, configs);
             }
             transactional => transactional.encode_transactional(&mut out),
         }
@@ -372,6 +398,16 @@ fn decode_entry(kind: u8, input: &mut Reader<'_>) -> Result<Entry, CodecError> {
         KIND_DELETE_GROUP => Entry::DeleteGroup {
             group: input.str()?,
         },
+        KIND_DELETE_OFFSETS => Entry::DeleteOffsets {
+            group: input.str()?,
+            partitions: (0..input.count()?)
+                .map(|_| Ok((input.str()?, input.i32()?)))
+                .collect::<Result<_, CodecError>>()?,
+        },
+        KIND_SET_CONFIGS => Entry::SetConfigs {
+            id: input.uuid()?,
+            configs: read_configs(input)?,
+        },
         _ => {
             return Err(CodecError::Invalid {
                 what: "entry kind",
@@ -445,6 +481,14 @@ mod tests {
             Entry::DeleteGroup {
                 group: "g".to_owned(),
             },
+            Entry::DeleteOffsets {
+                group: "g".to_owned(),
+                partitions: vec![("t".to_owned(), 1)],
+            },
+            Entry::SetConfigs {
+                id,
+                configs: vec![("a".to_owned(), "b".to_owned())],
+            },
         ]
     }
 
@@ -481,7 +525,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>, kind in 0_u8..14) {
+        fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>, kind in 0_u8..16) {
             let _ = decode(&bytes);
             let _ = decode(&[&[ENTRY_VERSION, kind], &bytes[..]].concat());
         }

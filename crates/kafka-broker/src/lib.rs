@@ -21,24 +21,34 @@
 //! - **Visible is durable.** The high watermark follows the journal; nobody reads what a crash could take back.
 //! - **A transaction ends in one journal record**, so that no crash shows half of it.
 //! - **One way to change.** Live requests and recovery apply the same entries to the same state.
+//! - **Nobody unknown.** Beyond loopback a connection must say who it is, and may do what it was granted.
 //! - **No trust in peers.** Every length and count is checked against a limit before anything is allocated for it.
 
 mod api;
 mod batch;
 mod broker;
 mod checkpoint;
+mod cleanup;
 mod codec;
 mod config;
 mod connection;
 mod entry;
 mod group;
 mod partition_log;
+mod records;
+mod security;
 mod shape;
 mod shared;
+#[cfg(test)]
+mod spec;
 mod state;
+mod stats;
+mod topic_config;
 mod topics;
 mod transaction;
 
-pub use broker::{Broker, BrokerStats, CreateTopicError, StartError};
+pub use broker::{Broker, CreateTopicError, StartError};
 pub use config::BrokerConfig;
 pub use kafka_protocol::ResponseError;
+pub use security::{Access, Permission, Resource, TlsError, TlsFiles, User};
+pub use stats::BrokerStats;

@@ -10,18 +10,22 @@
 //! - **Not the truth.** The files are written without fsync. What the last snapshot counts is on disk; what is
 //!   behind it is written again from the journal, to the same place, when the broker opens.
 //! - **Append only.** Bytes below a segment's length never change, so that they are read without a lock.
-//! - **Never unlinked here.** Segments that fall behind the log start are listed, and unlinked once a snapshot
-//!   without them is on disk.
+//! - **Replaced as a whole.** Compaction writes other files and puts them in the place of several segments at once;
+//!   a file that takes over a base offset has a generation in its name, so that no name is ever used for two things.
+//! - **Never unlinked here.** Segments that fall behind the log start or were replaced are listed, and unlinked once
+//!   a snapshot without them is on disk. Until then a crash finds them, as the snapshot before says.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use crate::batch::{BATCH_HEADER_BYTES, Batch};
+use crate::shared::now_ms;
 
 /// Bytes between two entries of the sparse index. Higher saves memory, lower saves skipping at the front of a read.
 const INDEX_INTERVAL_BYTES: u64 = 16 * 1024;
@@ -64,14 +68,28 @@ struct IndexEntry {
 }
 
 #[derive(Debug)]
-struct Segment {
-    base_offset: i64,
-    file: Arc<File>,
-    bytes: u64,
+pub(crate) struct Segment {
+    pub(crate) base_offset: i64,
+    /// 0 as it was appended; above, a result of compaction.
+    pub(crate) generation: u32,
+    pub(crate) file: Arc<File>,
+    pub(crate) bytes: u64,
+    /// Behind the last record. Compaction leaves gaps, so that the next segment may begin above it.
+    pub(crate) end_offset: i64,
     index: Vec<IndexEntry>,
-    max_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    /// When it was begun, by the wall clock, in milliseconds since 1970.
+    pub(crate) created_ms: i64,
     /// Written since the last checkpoint.
     dirty: bool,
+}
+
+/// How a snapshot names a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentName {
+    pub(crate) base_offset: i64,
+    pub(crate) generation: u32,
+    pub(crate) bytes: u64,
 }
 
 /// One partition's segments, oldest first, and the directory they are in.
@@ -80,6 +98,8 @@ pub(crate) struct PartitionLog {
     dir: PathBuf,
     segment_bytes: u64,
     segments: Vec<Segment>,
+    /// The last segment is full, whatever its size.
+    roll: bool,
     /// Files to unlink when a snapshot without them is on disk.
     dropped: Vec<PathBuf>,
 }
@@ -102,12 +122,18 @@ pub(crate) struct DirtyFiles {
     pub(crate) dropped: Vec<PathBuf>,
 }
 
-fn segment_path(dir: &Path, base_offset: i64) -> PathBuf {
-    dir.join(format!("{base_offset:020}.log"))
+/// The file of a segment.
+pub(crate) fn segment_path(dir: &Path, base_offset: i64, generation: u32) -> PathBuf {
+    dir.join(match generation {
+        0 => format!("{base_offset:020}.log"),
+        generation => format!("{base_offset:020}.{generation}.log"),
+    })
 }
 
 impl Segment {
-    fn note(&mut self, batch: &Batch) {
+    /// Counts a batch that was written at the end.
+    pub(crate) fn note(&mut self, batch: &Batch) {
+        self.end_offset = batch.last_offset() + 1;
         self.max_timestamp = self.max_timestamp.max(batch.max_timestamp);
         match self.index.last_mut() {
             Some(last) if self.bytes - last.position < INDEX_INTERVAL_BYTES => {
@@ -122,9 +148,9 @@ impl Segment {
         self.bytes += batch.bytes as u64;
     }
 
-    fn create(dir: &Path, base_offset: i64) -> io::Result<Segment> {
+    pub(crate) fn create(dir: &Path, base_offset: i64, generation: u32) -> io::Result<Segment> {
         std::fs::create_dir_all(dir)?;
-        let path = segment_path(dir, base_offset);
+        let path = segment_path(dir, base_offset, generation);
         // Whatever a crash left there is not in the snapshot, and the journal writes it again.
         let file = OpenOptions::new()
             .read(true)
@@ -134,17 +160,31 @@ impl Segment {
             .open(path)?;
         Ok(Segment {
             base_offset,
+            generation,
             file: Arc::new(file),
             bytes: 0,
+            end_offset: base_offset,
             index: Vec::new(),
             max_timestamp: -1,
+            created_ms: now_ms(),
             dirty: true,
         })
     }
 
-    /// Opens a segment of the snapshot, cuts what is behind `bytes` and builds its index.
-    fn open(dir: &Path, base_offset: i64, bytes: u64) -> Result<Segment, SegmentError> {
-        let path = segment_path(dir, base_offset);
+    /// What was written to it is on disk already.
+    pub(crate) fn synced(mut self) -> Segment {
+        self.dirty = false;
+        self
+    }
+
+    /// Opens a segment of the snapshot, cuts what is behind its length there and builds its index.
+    fn open(dir: &Path, name: SegmentName) -> Result<Segment, SegmentError> {
+        let SegmentName {
+            base_offset,
+            generation,
+            bytes,
+        } = name;
+        let path = segment_path(dir, base_offset, generation);
         let io = |source| SegmentError::Io {
             path: path.clone(),
             source,
@@ -154,7 +194,9 @@ impl Segment {
             .write(true)
             .open(&path)
             .map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
+        let metadata = file.metadata().map_err(io)?;
+        let length = metadata.len();
+        let created = metadata.created().or_else(|_| metadata.modified());
         if length < bytes {
             return Err(SegmentError::Short {
                 path,
@@ -168,10 +210,13 @@ impl Segment {
         file.seek(SeekFrom::Start(bytes)).map_err(io)?;
         let mut segment = Segment {
             base_offset,
+            generation,
             file: Arc::new(file),
             bytes: 0,
+            end_offset: base_offset,
             index: Vec::new(),
             max_timestamp: -1,
+            created_ms: created.map_or_else(|_| now_ms(), millis_since_1970),
             // The cut itself is not synced.
             dirty: length > bytes,
         };
@@ -196,9 +241,14 @@ impl Segment {
     }
 }
 
+fn millis_since_1970(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Calls `each` with the header of every batch in `position..end` and the position it begins at, until it answers
 /// `false`. Returns where it stopped: `end`, or the batch that was refused, cut short or no batch.
-fn scan(
+pub(crate) fn scan(
     file: &File,
     mut position: u64,
     end: u64,
@@ -242,33 +292,77 @@ impl PartitionLog {
             dir,
             segment_bytes,
             segments: Vec::new(),
+            roll: false,
             dropped: Vec::new(),
         }
     }
 
-    /// Opens the segments (base offset, bytes) that a snapshot lists, oldest first.
+    /// Opens the segments that a snapshot lists, oldest first.
     pub(crate) fn open(
         dir: PathBuf,
         segment_bytes: u64,
-        segments: &[(i64, u64)],
+        segments: &[SegmentName],
     ) -> Result<Self, SegmentError> {
         let segments = segments
             .iter()
-            .map(|(base_offset, bytes)| Segment::open(&dir, *base_offset, *bytes))
+            .map(|name| Segment::open(&dir, *name))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             dir,
             segment_bytes,
             segments,
+            roll: false,
             dropped: Vec::new(),
         })
     }
 
     /// The list that [`PartitionLog::open`] takes.
-    pub(crate) fn segments(&self) -> impl ExactSizeIterator<Item = (i64, u64)> {
-        self.segments
-            .iter()
-            .map(|segment| (segment.base_offset, segment.bytes))
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = SegmentName> {
+        self.segments.iter().map(|segment| SegmentName {
+            base_offset: segment.base_offset,
+            generation: segment.generation,
+            bytes: segment.bytes,
+        })
+    }
+
+    /// Oldest first. The last one is written to.
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// From now on segments are of so many bytes.
+    pub(crate) fn set_segment_bytes(&mut self, bytes: u64) {
+        self.segment_bytes = bytes;
+    }
+
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Lets the next append begin a new segment.
+    pub(crate) fn roll(&mut self) {
+        self.roll = true;
+    }
+
+    /// Puts other segments in the place of `old`, which must be the first ones. `false`: they are not, because the
+    /// log has moved on meanwhile; nothing is changed then.
+    pub(crate) fn replace(&mut self, old: &[SegmentName], new: Vec<Segment>) -> bool {
+        let unchanged = self.names().take(old.len()).eq(old.iter().copied());
+        // The one that is written to is never replaced.
+        if !unchanged || self.segments.len() <= old.len() {
+            return false;
+        }
+        for segment in self.segments.splice(..old.len(), new) {
+            let path = segment_path(&self.dir, segment.base_offset, segment.generation);
+            self.dropped.push(path);
+        }
+        true
+    }
+
+    /// Above the generation of every segment.
+    pub(crate) fn next_generation(&self) -> u32 {
+        let highest = self.segments.iter().map(|segment| segment.generation).max();
+        highest.unwrap_or(0).saturating_add(1)
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -285,11 +379,13 @@ impl PartitionLog {
     /// On an error the log must not be used again: part of the batch may be in the file.
     pub(crate) fn append(&mut self, batch: &Batch, front: &[u8], rest: &[u8]) -> io::Result<()> {
         let full = self.segments.last().is_none_or(|segment| {
-            segment.bytes > 0 && segment.bytes + batch.bytes as u64 > self.segment_bytes
+            let fits = segment.bytes + batch.bytes as u64 <= self.segment_bytes;
+            segment.bytes > 0 && (self.roll || !fits)
         });
         if full {
+            self.roll = false;
             self.segments
-                .push(Segment::create(&self.dir, batch.base_offset)?);
+                .push(Segment::create(&self.dir, batch.base_offset, 0)?);
         }
         let Some(segment) = self.segments.last_mut() else {
             return Err(io::Error::other("no segment to write to"));
@@ -307,33 +403,35 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Where to look for `offset`. `None`: the log is empty or begins behind it.
+    /// Where to look for `offset`, or for the first record behind it that compaction has left. `None`: there is
+    /// none.
     pub(crate) fn plan(&self, offset: i64) -> Option<ReadPlan> {
-        let after = self
+        let at = self
             .segments
-            .partition_point(|segment| segment.base_offset <= offset);
-        let segment = self.segments.get(after.checked_sub(1)?)?;
+            .partition_point(|segment| segment.end_offset <= offset);
+        let segment = self.segments.get(at)?;
         let entry = segment
             .index
             .partition_point(|entry| entry.offset <= offset)
-            .checked_sub(1)?;
+            .saturating_sub(1);
         Some(segment.plan_at(
             segment.index.get(entry)?.position,
-            after < self.segments.len(),
+            at + 1 < self.segments.len(),
         ))
     }
 
-    /// Where to look for the first batch with a timestamp of at least `timestamp`.
-    pub(crate) fn plan_timestamp(&self, timestamp: i64) -> Option<ReadPlan> {
-        let segment = self
-            .segments
-            .iter()
-            .find(|segment| segment.max_timestamp >= timestamp)?;
-        let entry = segment
-            .index
-            .iter()
-            .find(|entry| entry.max_timestamp >= timestamp)?;
-        Some(segment.plan_at(entry.position, true))
+    /// Where to look for the first batch from `from` on with a timestamp of at least `timestamp`, one place after
+    /// the other.
+    pub(crate) fn plans_timestamp(&self, timestamp: i64, from: i64) -> Vec<ReadPlan> {
+        let segments = self.segments.iter();
+        let plans = segments
+            .filter(|segment| segment.end_offset > from && segment.max_timestamp >= timestamp)
+            .filter_map(|segment| {
+                let mut entries = segment.index.iter();
+                let entry = entries.find(|entry| entry.max_timestamp >= timestamp)?;
+                Some(segment.plan_at(entry.position, true))
+            });
+        plans.collect()
     }
 
     /// Largest timestamp in the log, -1 when it is empty.
@@ -345,15 +443,26 @@ impl PartitionLog {
             .unwrap_or(-1)
     }
 
-    /// Gives up whole segments below `start`. The last one stays, it is written to.
-    pub(crate) fn drop_before(&mut self, start: i64) {
-        let keep = self
-            .segments
-            .partition_point(|segment| segment.base_offset <= start);
-        for segment in self.segments.drain(..keep.saturating_sub(1)) {
-            self.dropped
-                .push(segment_path(&self.dir, segment.base_offset));
+    /// Gives up whole segments below `start`. The last one stays, because it is written to, unless `start` is the
+    /// `end` of the log.
+    pub(crate) fn drop_before(&mut self, start: i64, end: i64) {
+        let gone = if start >= end {
+            self.segments.len()
+        } else {
+            let below = self
+                .segments
+                .partition_point(|segment| segment.base_offset <= start);
+            below.saturating_sub(1)
+        };
+        for segment in self.segments.drain(..gone) {
+            let path = segment_path(&self.dir, segment.base_offset, segment.generation);
+            self.dropped.push(path);
         }
+    }
+
+    /// Whether files wait for a checkpoint that lets them go.
+    pub(crate) fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
     }
 
     /// Moves what a checkpoint must sync or unlink to `out`.
@@ -382,44 +491,53 @@ impl Segment {
 }
 
 impl ReadPlan {
-    /// Whole batches from the one that holds `offset` on, all below `bound`, not more than `bytes_max` bytes unless
-    /// the first alone is larger.
+    /// Whole batches from the one that holds `offset` on, or from the first behind it where compaction has left a
+    /// gap; all below `bound`, not more than `bytes_max` bytes unless the first alone is larger.
     pub(crate) fn read_batches(
         &self,
         offset: i64,
         bound: i64,
         bytes_max: usize,
     ) -> io::Result<Bytes> {
-        let available = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let bytes_max = bytes_max.max(BATCH_HEADER_BYTES);
-        let wanted = bytes_max
-            .saturating_add(INDEX_INTERVAL_BYTES as usize)
-            .min(available);
-        let mut buffer = vec![0; wanted];
-        self.file.read_exact_at(&mut buffer, self.position)?;
-        let mut from = None;
-        let mut at = 0;
-        while let Some(batch) = Batch::parse(&buffer[at..]) {
-            if batch.base_offset >= bound {
-                break;
-            }
-            let end = at.saturating_add(batch.bytes);
-            if from.is_none() && batch.last_offset() >= offset {
-                if end > buffer.len() {
-                    return self.read_one(self.position + at as u64, batch.bytes);
+        let window = bytes_max.saturating_add(INDEX_INTERVAL_BYTES as usize);
+        let mut position = self.position;
+        while position < self.end {
+            let available = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+            let mut buffer = vec![0; window.min(available)];
+            self.file.read_exact_at(&mut buffer, position)?;
+            let mut from = None;
+            let mut at = 0;
+            while let Some(batch) = buffer.get(at..).and_then(Batch::parse) {
+                if batch.base_offset >= bound {
+                    return Ok(
+                        from.map_or_else(Bytes::new, |from| Bytes::from(buffer).slice(from..at))
+                    );
                 }
-                from = Some(at);
-            } else if from.is_some_and(|from| end - from > bytes_max) {
-                break;
+                let end = at.saturating_add(batch.bytes);
+                if from.is_none() && batch.last_offset() >= offset {
+                    if end > buffer.len() {
+                        return self.read_one(position + at as u64, batch.bytes);
+                    }
+                    from = Some(at);
+                } else if from.is_some_and(|from| end - from > bytes_max || end > buffer.len()) {
+                    break;
+                }
+                at = end;
             }
-            if end > buffer.len() {
-                break;
+            if let Some(from) = from {
+                return Ok(Bytes::from(buffer).slice(from..at));
             }
-            at = end;
+            if at == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "no batch where one must be",
+                ));
+            }
+            // Batches below `offset` only: the index stands in front of a large one, or of a gap.
+            position += at as u64;
         }
-        // An index entry is at most INDEX_INTERVAL_BYTES in front of any batch of its block, so the wanted one was
-        // seen unless it is at or above `bound`.
-        Ok(from.map_or_else(Bytes::new, |from| Bytes::from(buffer).slice(from..at)))
+        Ok(Bytes::new())
     }
 
     fn read_one(&self, position: u64, bytes: usize) -> io::Result<Bytes> {
@@ -434,14 +552,20 @@ impl ReadPlan {
         Ok(Bytes::from(buffer))
     }
 
-    /// The first batch below `bound` with a timestamp of at least `timestamp`, whole.
-    pub(crate) fn find_timestamp(&self, timestamp: i64, bound: i64) -> io::Result<Option<Bytes>> {
+    /// The first batch that reaches from `from` on, below `bound`, with a timestamp of at least `timestamp`, whole.
+    pub(crate) fn find_timestamp(
+        &self,
+        timestamp: i64,
+        from: i64,
+        bound: i64,
+    ) -> io::Result<Option<Bytes>> {
         let mut found = None;
         scan(&self.file, self.position, self.end, |batch, position| {
             if batch.base_offset >= bound {
                 return Ok(false);
             }
-            if batch.max_timestamp >= timestamp && !batch.is_control() {
+            let reaches = batch.last_offset() >= from && batch.max_timestamp >= timestamp;
+            if reaches && !batch.is_control() {
                 found = Some((position, batch.bytes));
                 return Ok(false);
             }

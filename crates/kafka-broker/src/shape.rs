@@ -197,6 +197,37 @@ pub(crate) const DESCRIBE_CONFIGS: &[Field] = &[
     all(Fixed(1)),
     since(3, Fixed(1)),
 ];
+pub(crate) const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
+    since(3, Fixed(4)),
+    all(Array(&[all(Text), all(Array(&[all(Fixed(12))]))])),
+];
+pub(crate) const ALTER_CONFIGS: &[Field] = &[
+    all(Array(&[
+        all(Fixed(1)),
+        all(Text),
+        all(Array(&[all(Text), all(Text)])),
+    ])),
+    all(Fixed(1)),
+];
+pub(crate) const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
+    all(Array(&[
+        all(Fixed(1)),
+        all(Text),
+        all(Array(&[all(Text), all(Fixed(1)), all(Text)])),
+    ])),
+    all(Fixed(1)),
+];
+pub(crate) const DESCRIBE_LOG_DIRS: &[Field] = &[all(Array(&[all(Text), all(FixedArray(4))]))];
+pub(crate) const OFFSET_DELETE: &[Field] = &[
+    all(Text),
+    all(Array(&[all(Text), all(Array(&[all(Fixed(4))]))])),
+];
+pub(crate) const DESCRIBE_PRODUCERS: &[Field] = &[all(Array(&[all(Text), all(FixedArray(4))]))];
+pub(crate) const DESCRIBE_TRANSACTIONS: &[Field] = &[all(TextArray)];
+pub(crate) const LIST_TRANSACTIONS: &[Field] =
+    &[all(TextArray), all(FixedArray(8)), since(1, Fixed(8))];
+pub(crate) const SASL_HANDSHAKE: &[Field] = &[all(Text)];
+pub(crate) const SASL_AUTHENTICATE: &[Field] = &[all(Bytes)];
 pub(crate) const CREATE_PARTITIONS: &[Field] = &[
     all(Array(&[
         all(Text),

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -27,10 +27,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use crate::api::APIS;
 use crate::batch::{self, Batch, PATCHED_BYTES};
 use crate::config::BrokerConfig;
 use crate::entry::{self, Entry, PartitionId};
 use crate::group::Groups;
+use crate::security::{Directory, Tls};
 use crate::state::State;
 
 /// The one node there is.
@@ -52,6 +54,16 @@ pub(crate) struct Core {
     pending: VecDeque<Pending>,
 }
 
+/// A counter an API.
+#[derive(Debug)]
+pub(crate) struct ByApi(pub(crate) [AtomicU64; APIS.len()]);
+
+impl Default for ByApi {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
 /// Counters of [`crate::BrokerStats`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -62,6 +74,11 @@ pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
     pub(crate) connections: AtomicUsize,
     pub(crate) checkpoints: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    /// In the order of [`APIS`].
+    pub(crate) by_api: ByApi,
+    pub(crate) connections_refused: AtomicU64,
+    pub(crate) authentications_refused: AtomicU64,
 }
 
 /// See the module.
@@ -69,6 +86,8 @@ pub(crate) struct Counters {
 pub(crate) struct Shared {
     pub(crate) config: BrokerConfig,
     pub(crate) local_addr: SocketAddr,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) journal: Log,
     core: Mutex<Core>,
     groups: Mutex<Groups>,
@@ -96,9 +115,12 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the start")]
     pub(crate) fn new(
         config: BrokerConfig,
         local_addr: SocketAddr,
+        tls: Option<Tls>,
+        directory: Directory,
         journal: Log,
         state: State,
         groups: Groups,
@@ -108,6 +130,8 @@ impl Shared {
         Self {
             config,
             local_addr,
+            tls,
+            directory: Arc::new(directory),
             journal,
             core: Mutex::new(Core {
                 state,

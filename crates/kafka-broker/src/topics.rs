@@ -5,13 +5,10 @@ use uuid::Uuid;
 
 use crate::entry::Entry;
 use crate::shared::{Core, Shared};
+use crate::topic_config::{self, ConfigError};
 
 /// Longest name of a topic, in bytes. Kafka's limit.
 pub(crate) const TOPIC_NAME_BYTES_MAX: usize = 249;
-
-/// Most settings of one topic, and bytes of a setting's name or value.
-const CONFIGS_MAX: usize = 100;
-const CONFIG_BYTES_MAX: usize = 4_096;
 
 /// What a topic is to be.
 #[derive(Debug, Clone)]
@@ -43,12 +40,15 @@ pub(crate) fn check(shared: &Shared, core: &Core, topic: &NewTopic) -> Result<i3
         partitions => partitions,
     };
     check_partitions(shared, core, partitions)?;
-    let long = |text: &String| text.len() > CONFIG_BYTES_MAX;
-    let configs = &topic.configs;
-    if configs.len() > CONFIGS_MAX || configs.iter().any(|(k, v)| long(k) || long(v)) {
-        return Err(ResponseError::InvalidConfig);
-    }
+    check_configs(&topic.configs).map_err(|_| ResponseError::InvalidConfig)?;
     Ok(partitions)
+}
+
+/// May a topic have these settings? They come from outside: nothing is stored that is not known.
+pub(crate) fn check_configs(configs: &[(String, String)]) -> Result<(), ConfigError> {
+    configs
+        .iter()
+        .try_for_each(|(name, value)| topic_config::check(name, value))
 }
 
 /// May there be so many partitions more?

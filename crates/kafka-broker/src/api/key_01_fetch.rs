@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Context, Reply};
 use crate::batch::Batch;
 use crate::partition_log::ReadPlan;
+use crate::security::{Access, Grants};
 use crate::shared::{Core, Shared};
 
 /// The client has no session and wants none, or asks for a new one.
@@ -30,11 +31,12 @@ pub(super) fn handle(context: &Context<'_>, request: FetchRequest) -> Reply<Fetc
         return Reply::Now(FetchResponse::default().with_error_code(code));
     }
     let shared = Arc::clone(context.shared);
-    Reply::later(async move { fetch(&shared, request).await })
+    let grants = Arc::clone(&context.grants);
+    Reply::later(async move { fetch(&shared, &grants, request).await })
 }
 
 /// Waits until there is enough to answer, or the client's patience ends.
-async fn fetch(shared: &Shared, request: FetchRequest) -> FetchResponse {
+async fn fetch(shared: &Shared, grants: &Grants, request: FetchRequest) -> FetchResponse {
     let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
     let wait_ms = wait_ms.min(u64::from(shared.config.fetch_wait_ms_max));
     let deadline = Instant::now() + Duration::from_millis(wait_ms);
@@ -42,7 +44,7 @@ async fn fetch(shared: &Shared, request: FetchRequest) -> FetchResponse {
     let waiter = Arc::new(Notify::new());
     loop {
         let last = wait_ms == 0 || Instant::now() >= deadline;
-        let found = collect(shared, &request, (!last).then_some(&waiter)).await;
+        let found = collect(shared, grants, &request, (!last).then_some(&waiter)).await;
         if last || found.urgent || found.bytes >= wanted {
             shared
                 .counters
@@ -78,17 +80,23 @@ struct Look {
 }
 
 /// One look at all partitions. With a waiter, it is left where records are missing.
-async fn collect(shared: &Shared, request: &FetchRequest, waiter: Option<&Arc<Notify>>) -> Found {
+async fn collect(
+    shared: &Shared,
+    grants: &Grants,
+    request: &FetchRequest,
+    waiter: Option<&Arc<Notify>>,
+) -> Found {
     let read_committed = request.isolation_level == 1;
     let looks: Vec<Vec<Look>> = {
         let mut core = shared.core();
         let mut look_at = |topic: &FetchTopic| {
+            let allowed = grants.topic(&topic.topic, Access::Read);
             let each = topic.partitions.iter();
             each.map(|wish| {
                 look(
                     shared,
                     &mut core,
-                    topic.topic.as_str(),
+                    allowed.map(|()| topic.topic.as_str()),
                     wish,
                     read_committed,
                     waiter,
@@ -134,7 +142,7 @@ async fn collect(shared: &Shared, request: &FetchRequest, waiter: Option<&Arc<No
 fn look(
     shared: &Shared,
     core: &mut Core,
-    topic: &str,
+    topic: Result<&str, ResponseError>,
     wish: &FetchPartition,
     read_committed: bool,
     waiter: Option<&Arc<Notify>>,
@@ -155,10 +163,17 @@ fn look(
         bound: from,
         bytes_max: 0,
     };
+    let topic = match topic {
+        Ok(topic) => topic,
+        Err(error) => return refuse(answer, error),
+    };
     let id = core.state.partition_id(topic, wish.partition);
     let Some(partition) = id.and_then(|id| core.state.partition_mut(id)) else {
         return refuse(answer, ResponseError::UnknownTopicOrPartition);
     };
+    if let Err(error) = super::check_leader_epoch(wish.current_leader_epoch) {
+        return refuse(answer, error);
+    }
     let bound = partition.visible_end(read_committed);
     let mut answer = answer
         .with_high_watermark(partition.hw)

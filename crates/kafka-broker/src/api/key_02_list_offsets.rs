@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::{Context, Reply};
-use crate::batch::{self, Batch, LEADER_EPOCH};
+use crate::batch::{Batch, LEADER_EPOCH};
 use crate::partition_log::ReadPlan;
+use crate::records;
 use crate::shared::Core;
 
 const LATEST: i64 = -1;
@@ -22,12 +24,11 @@ const MAX_TIMESTAMP: i64 = -3;
 enum Look {
     Offset(i64),
     Time {
-        plan: ReadPlan,
+        plans: Vec<ReadPlan>,
         timestamp: i64,
+        from: i64,
         bound: i64,
-        last: bool,
     },
-    Nothing,
     Refused(ResponseError),
 }
 
@@ -36,18 +37,19 @@ pub(super) fn handle(
     request: ListOffsetsRequest,
 ) -> Reply<ListOffsetsResponse> {
     let shared = Arc::clone(context.shared);
+    let grants = Arc::clone(&context.grants);
     Reply::later(async move {
         let read_committed = request.isolation_level == 1;
         let looks: Vec<Vec<Look>> = {
             let core = shared.core();
-            let look_at = |name: &str, partition, timestamp| {
-                look(&core, name, partition, timestamp, read_committed)
+            let look_at = |name: &str, wish: &ListOffsetsPartition| match grants.look_at_topic(name)
+            {
+                Ok(()) => look(&core, name, wish, read_committed),
+                Err(error) => Look::Refused(error),
             };
             let each = request.topics.iter().map(|topic| {
                 let wishes = topic.partitions.iter();
-                wishes
-                    .map(|wish| look_at(&topic.name, wish.partition_index, wish.timestamp))
-                    .collect()
+                wishes.map(|wish| look_at(&topic.name, wish)).collect()
             });
             each.collect()
         };
@@ -64,27 +66,27 @@ pub(super) fn handle(
     })
 }
 
-fn look(core: &Core, topic: &str, partition: i32, timestamp: i64, read_committed: bool) -> Look {
-    let id = core.state.partition_id(topic, partition);
+fn look(core: &Core, topic: &str, wish: &ListOffsetsPartition, read_committed: bool) -> Look {
+    let id = core.state.partition_id(topic, wish.partition_index);
     let Some(partition) = id.and_then(|id| core.state.partition(id)) else {
         return Look::Refused(ResponseError::UnknownTopicOrPartition);
     };
+    if let Err(error) = super::check_leader_epoch(wish.current_leader_epoch) {
+        return Look::Refused(error);
+    }
     let bound = partition.visible_end(read_committed);
-    let (timestamp, last) = match timestamp {
+    let timestamp = match wish.timestamp {
         LATEST => return Look::Offset(bound),
         EARLIEST => return Look::Offset(partition.start),
-        MAX_TIMESTAMP => (partition.log.max_timestamp(), true),
-        timestamp if timestamp >= 0 => (timestamp, false),
-        _ => return Look::Refused(ResponseError::InvalidRequest),
+        MAX_TIMESTAMP => partition.log.max_timestamp(),
+        timestamp if timestamp >= 0 => timestamp,
+        _ => return Look::Refused(ResponseError::UnsupportedVersion),
     };
-    match partition.log.plan_timestamp(timestamp) {
-        Some(plan) => Look::Time {
-            plan,
-            timestamp,
-            bound,
-            last,
-        },
-        None => Look::Nothing,
+    Look::Time {
+        plans: partition.log.plans_timestamp(timestamp, partition.start),
+        timestamp,
+        from: partition.start,
+        bound,
     }
 }
 
@@ -93,43 +95,50 @@ async fn answer(partition: i32, look: Look) -> ListOffsetsPartitionResponse {
         .with_partition_index(partition)
         .with_timestamp(-1)
         .with_offset(-1)
-        .with_leader_epoch(LEADER_EPOCH);
+        .with_leader_epoch(-1);
     match look {
-        Look::Offset(offset) => answer.with_offset(offset),
-        Look::Nothing => answer,
+        Look::Offset(offset) => answer.with_offset(offset).with_leader_epoch(LEADER_EPOCH),
         Look::Refused(error) => answer.with_error_code(error.code()),
         Look::Time {
-            plan,
+            plans,
             timestamp,
+            from,
             bound,
-            last,
         } => {
-            let search = move || plan.find_timestamp(timestamp, bound);
+            let search = move || first(&plans, timestamp, from, bound);
             match tokio::task::spawn_blocking(search).await {
                 Ok(Ok(None)) => answer,
-                Ok(Ok(Some(bytes))) => {
-                    let (offset, timestamp) = record_at(&bytes, timestamp, last);
-                    answer.with_offset(offset).with_timestamp(timestamp)
-                }
+                Ok(Ok(Some((offset, timestamp)))) => answer
+                    .with_offset(offset)
+                    .with_timestamp(timestamp)
+                    .with_leader_epoch(LEADER_EPOCH),
                 _ => answer.with_error_code(ResponseError::KafkaStorageError.code()),
             }
         }
     }
 }
 
-/// The first record of a batch with at least `timestamp`. Inside a compressed batch nobody looks: its first record
-/// stands for all, or its last one if the largest timestamp was asked for.
-fn record_at(bytes: &Bytes, timestamp: i64, last: bool) -> (i64, i64) {
-    let Some(batch) = Batch::parse(bytes) else {
-        return (-1, -1);
-    };
-    if let Some(found) = batch::find_record(bytes, timestamp) {
-        return found;
+/// Offset and timestamp of the first record of a time.
+fn first(
+    plans: &[ReadPlan],
+    timestamp: i64,
+    from: i64,
+    bound: i64,
+) -> std::io::Result<Option<(i64, i64)>> {
+    for plan in plans {
+        if let Some(bytes) = plan.find_timestamp(timestamp, from, bound)? {
+            return Ok(Some(record_at(&bytes, timestamp, from)));
+        }
     }
-    let offset = if last {
-        batch.last_offset()
-    } else {
-        batch.base_offset
-    };
-    (offset, batch.max_timestamp)
+    Ok(None)
+}
+
+/// The first record of a batch with at least `timestamp`. Where nobody can look inside, the batch's first record
+/// stands for all of them: whoever begins there misses nothing.
+fn record_at(bytes: &Bytes, timestamp: i64, from: i64) -> (i64, i64) {
+    let first =
+        || Batch::parse(bytes).map(|batch| (batch.base_offset.max(from), batch.max_timestamp));
+    records::find(bytes, timestamp, from)
+        .or_else(first)
+        .unwrap_or((-1, -1))
 }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{Context, NO_OPERATIONS, Reply, text};
 use crate::batch::LEADER_EPOCH;
-use crate::shared::{Core, NODE_ID, Shared};
+use crate::security::Access;
+use crate::shared::{Core, NODE_ID};
 use crate::topics::{self, NewTopic};
 
 pub(super) fn handle(context: &Context<'_>, request: MetadataRequest) -> Reply<MetadataResponse> {
@@ -27,12 +28,14 @@ pub(super) fn handle(context: &Context<'_>, request: MetadataRequest) -> Reply<M
     let before = shared.journal.end();
     let answers = match wanted {
         None => {
-            let all: Vec<Uuid> = core.state.names().map(|(_, id)| id).collect();
+            let all = core.state.names();
+            let all = all.filter(|(name, _)| context.grants.sees_topic(name));
+            let all: Vec<Uuid> = all.map(|(_, id)| id).collect();
             all.into_iter().map(|id| describe(&core, id)).collect()
         }
         Some(topics) => topics
             .iter()
-            .map(|topic| look_up(shared, &mut core, topic, create))
+            .map(|topic| look_up(context, &mut core, topic, create))
             .collect(),
     };
     let cluster = StrCluster(core.state.cluster).text();
@@ -74,28 +77,30 @@ impl StrCluster {
 }
 
 fn look_up(
-    shared: &Shared,
+    context: &Context<'_>,
     core: &mut Core,
     wish: &MetadataRequestTopic,
     create: bool,
 ) -> MetadataResponseTopic {
     let Some(name) = &wish.name else {
-        if core.state.topics.contains_key(&wish.topic_id) {
+        let known = core.state.topics.get(&wish.topic_id);
+        if known.is_some_and(|topic| context.grants.sees_topic(&topic.name)) {
             return describe(core, wish.topic_id);
         }
         let answer = MetadataResponseTopic::default().with_topic_id(wish.topic_id);
         return answer.with_error_code(ResponseError::UnknownTopicId.code());
     };
     let found = match core.state.topic_id(name) {
+        _ if !context.grants.sees_topic(name) => Err(ResponseError::TopicAuthorizationFailed),
         Some(id) => Ok(id),
         None if !topics::is_valid_name(name) => Err(ResponseError::InvalidTopicException),
-        None if create => {
+        None if create && context.grants.topic(name, Access::Admin).is_ok() => {
             let new = NewTopic {
                 name: name.to_string(),
                 partitions: -1,
                 configs: Vec::new(),
             };
-            topics::create(shared, core, &new).map(|(id, _)| id)
+            topics::create(context.shared, core, &new).map(|(id, _)| id)
         }
         None => Err(ResponseError::UnknownTopicOrPartition),
     };

@@ -12,7 +12,8 @@ use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use super::{Context, Reply};
 use crate::entry::{CommittedOffset, Entry};
 use crate::group::Speaker;
-use crate::shared::{Core, Shared, now_ms};
+use crate::security::Access;
+use crate::shared::{Core, now_ms};
 
 /// An offset as it comes in a request.
 pub(super) struct Wish<'a> {
@@ -44,10 +45,12 @@ pub(super) fn handle(
     });
     // The groups stay locked until the commit has its place in the journal: no rebalance comes in between.
     let mut groups = shared.groups();
-    let allowed = groups.may_commit(&request.group_id, speaker, false, Instant::now());
+    let allowed = context.grants.group(&request.group_id, Access::Read);
+    let allowed =
+        allowed.and_then(|()| groups.may_commit(&request.group_id, speaker, false, Instant::now()));
     let mut core = shared.core();
     let codes = match allowed {
-        Ok(()) => submit(shared, &mut core, &request.group_id, None, wishes),
+        Ok(()) => submit(context, &mut core, &request.group_id, None, wishes),
         Err(error) => wishes.map(|_| error.code()).collect(),
     };
     let position = shared.journal.end();
@@ -77,12 +80,13 @@ pub(super) fn handle(
 
 /// Writes the legal ones among the wishes as one entry. Returns an error code for each.
 pub(super) fn submit<'a>(
-    shared: &Shared,
+    context: &Context<'_>,
     core: &mut Core,
     group: &str,
     producer_id: Option<i64>,
     wishes: impl Iterator<Item = Wish<'a>>,
 ) -> Vec<i16> {
+    let shared = context.shared;
     let time_ms = now_ms();
     let mut offsets = Vec::new();
     let mut codes = Vec::new();
@@ -94,7 +98,10 @@ pub(super) fn submit<'a>(
             .state
             .partition_id(wish.topic, wish.partition)
             .is_some();
-        let error = if metadata.len() > shared.config.offset_metadata_bytes_max {
+        let allowed = context.grants.topic(wish.topic, Access::Read);
+        let error = if let Err(error) = allowed {
+            Some(error)
+        } else if metadata.len() > shared.config.offset_metadata_bytes_max {
             Some(ResponseError::OffsetMetadataTooLarge)
         } else if !known {
             Some(ResponseError::UnknownTopicOrPartition)

@@ -10,6 +10,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
 
 use super::{Context, Reply, text};
+use crate::security::{Access, Grants};
 use crate::shared::Core;
 use crate::state::GroupOffsets;
 
@@ -30,7 +31,7 @@ pub(super) fn handle(
     let (response, position) = {
         let core = shared.core();
         (
-            collect(&core, context.version, request),
+            collect(&core, &context.grants, context.version, request),
             shared.journal.end(),
         )
     };
@@ -44,7 +45,12 @@ pub(super) fn handle(
     })
 }
 
-fn collect(core: &Core, version: i16, request: OffsetFetchRequest) -> OffsetFetchResponse {
+fn collect(
+    core: &Core,
+    grants: &Grants,
+    version: i16,
+    request: OffsetFetchRequest,
+) -> OffsetFetchResponse {
     let stable = request.require_stable;
     if version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
@@ -54,7 +60,12 @@ fn collect(core: &Core, version: i16, request: OffsetFetchRequest) -> OffsetFetc
                     .map(|topic| (topic.name, topic.partition_indexes))
                     .collect()
             });
-            let topics = look(core, &group.group_id, wanted, stable).into_iter();
+            if let Err(error) = grants.group(&group.group_id, Access::Read) {
+                return OffsetFetchResponseGroup::default()
+                    .with_group_id(group.group_id)
+                    .with_error_code(error.code());
+            }
+            let topics = look(core, grants, &group.group_id, wanted, stable).into_iter();
             let topics = topics.map(|(name, found)| {
                 let found = found.into_iter().map(newer).collect();
                 OffsetFetchResponseTopics::default()
@@ -74,7 +85,10 @@ fn collect(core: &Core, version: i16, request: OffsetFetchRequest) -> OffsetFetc
             .map(|topic| (topic.name, topic.partition_indexes))
             .collect()
     });
-    let topics = look(core, &request.group_id, wanted, stable).into_iter();
+    if let Err(error) = grants.group(&request.group_id, Access::Read) {
+        return OffsetFetchResponse::default().with_error_code(error.code());
+    }
+    let topics = look(core, grants, &request.group_id, wanted, stable).into_iter();
     let topics = topics.map(|(name, found)| {
         let found = found.into_iter().map(older).collect();
         OffsetFetchResponseTopic::default()
@@ -105,17 +119,24 @@ fn newer(found: Found) -> OffsetFetchResponsePartitions {
 /// `None` asks for everything the group has committed.
 fn look(
     core: &Core,
+    grants: &Grants,
     group: &str,
     wanted: Option<Vec<(TopicName, Vec<i32>)>>,
     stable: bool,
 ) -> Vec<(TopicName, Vec<Found>)> {
     let none = GroupOffsets::default();
     let offsets = core.state.groups.get(group).unwrap_or(&none);
-    let wanted = wanted.unwrap_or_else(|| everything(offsets));
+    let wanted = wanted.unwrap_or_else(|| {
+        let mut all = everything(offsets);
+        all.retain(|(name, _)| grants.sees_topic(name));
+        all
+    });
     let answer = |(name, partitions): (TopicName, Vec<i32>)| {
-        let found = partitions
-            .into_iter()
-            .map(|partition| find(offsets, &name, partition, stable));
+        let seen = grants.look_at_topic(&name);
+        let found = partitions.into_iter().map(|partition| match seen {
+            Ok(()) => find(offsets, &name, partition, stable),
+            Err(error) => missing(partition, error.code()),
+        });
         let found = found.collect();
         (name, found)
     };
@@ -133,15 +154,19 @@ fn everything(offsets: &GroupOffsets) -> Vec<(TopicName, Vec<i32>)> {
     topics
 }
 
-fn find(offsets: &GroupOffsets, topic: &str, partition: i32, stable: bool) -> Found {
-    let key = (topic.to_owned(), partition);
-    let missing = Found {
+fn missing(partition: i32, error_code: i16) -> Found {
+    Found {
         partition,
         offset: -1,
         leader_epoch: -1,
         metadata: String::new(),
-        error_code: 0,
-    };
+        error_code,
+    }
+}
+
+fn find(offsets: &GroupOffsets, topic: &str, partition: i32, stable: bool) -> Found {
+    let key = (topic.to_owned(), partition);
+    let missing = missing(partition, 0);
     if stable
         && offsets
             .pending

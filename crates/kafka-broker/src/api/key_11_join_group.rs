@@ -7,10 +7,14 @@ use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
 use super::{Context, Reply, text};
 use crate::group::{Join, Joined};
+use crate::security::Access;
 
 pub(super) fn handle(context: &Context<'_>, request: JoinGroupRequest) -> Reply<JoinGroupResponse> {
     let shared = context.shared;
     let version = context.version;
+    if let Err(error) = context.grants.group(&request.group_id, Access::Read) {
+        return Reply::Now(JoinGroupResponse::default().with_error_code(error.code()));
+    }
     let protocols = request.protocols.iter();
     let join = Join {
         group: request.group_id.to_string(),

@@ -6,11 +6,15 @@ use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
 use super::{Context, Reply, code};
+use crate::security::Access;
 
 pub(super) fn handle(
     context: &Context<'_>,
     request: LeaveGroupRequest,
 ) -> Reply<LeaveGroupResponse> {
+    if let Err(error) = context.grants.group(&request.group_id, Access::Read) {
+        return Reply::Now(LeaveGroupResponse::default().with_error_code(error.code()));
+    }
     let now = Instant::now();
     let mut groups = context.shared.groups();
     let response = LeaveGroupResponse::default();

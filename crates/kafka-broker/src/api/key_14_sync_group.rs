@@ -8,8 +8,12 @@ use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use super::{Context, Reply, text};
 use crate::group::Speaker;
+use crate::security::Access;
 
 pub(super) fn handle(context: &Context<'_>, request: SyncGroupRequest) -> Reply<SyncGroupResponse> {
+    if let Err(error) = context.grants.group(&request.group_id, Access::Read) {
+        return Reply::Now(SyncGroupResponse::default().with_error_code(error.code()));
+    }
     let speaker = Speaker {
         generation: request.generation_id,
         member_id: &request.member_id,

@@ -1,5 +1,6 @@
 //! DescribeGroups: a group's state and members.
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
@@ -14,6 +15,10 @@ pub(super) fn handle(
     let core = context.shared.core();
     let answers = request.groups.into_iter().map(|id| {
         let answer = DescribedGroup::default().with_authorized_operations(NO_OPERATIONS);
+        if !context.grants.sees_group(&id) {
+            let code = ResponseError::GroupAuthorizationFailed.code();
+            return answer.with_group_id(id).with_error_code(code);
+        }
         let answer = match groups.describe(&id) {
             Some(group) => answer
                 .with_group_state(text(group.state))

@@ -13,7 +13,10 @@ pub(super) fn handle(
 ) -> Reply<ListGroupsResponse> {
     let groups = context.shared.groups();
     let core = context.shared.core();
-    let names: BTreeSet<&String> = groups.names().chain(core.state.groups.keys()).collect();
+    let names = groups.names().chain(core.state.groups.keys());
+    let names: BTreeSet<&String> = names
+        .filter(|name| context.grants.sees_group(name))
+        .collect();
     let listed = names.into_iter().filter_map(|name| {
         let known = groups.describe(name);
         let state = known.as_ref().map_or("Empty", |group| group.state);

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use uuid::Uuid;
 
 use super::{Context, Reply, text};
+use crate::security::Access;
 use crate::shared::{Core, Shared};
 use crate::topics::{self, NewTopic};
 
@@ -24,7 +25,10 @@ pub(super) fn handle(
     let shared = context.shared;
     let mut core = shared.core();
     let results = request.topics.iter().map(|topic| {
-        let result = create(shared, &mut core, topic, request.validate_only);
+        let result = context
+            .grants
+            .topic(&topic.name, Access::Admin)
+            .and_then(|()| create(shared, &mut core, topic, request.validate_only));
         let (id, partitions) = *result.as_ref().unwrap_or(&(Uuid::nil(), -1));
         let reason = result
             .as_ref()

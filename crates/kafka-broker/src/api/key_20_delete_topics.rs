@@ -9,7 +9,8 @@ use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicN
 
 use super::{Context, Reply, text};
 use crate::entry::Entry;
-use crate::shared::{Core, Shared};
+use crate::security::Access;
+use crate::shared::Core;
 
 pub(super) fn handle(
     context: &Context<'_>,
@@ -23,7 +24,7 @@ pub(super) fn handle(
         .into_iter()
         .chain(request.topic_names.into_iter().map(named));
     let results = wishes.map(|wish| {
-        let result = delete(shared, &mut core, &wish);
+        let result = delete(context, &mut core, &wish);
         let name = result
             .as_ref()
             .ok()
@@ -52,15 +53,16 @@ pub(super) fn handle(
 
 /// The name of the topic that is gone.
 fn delete(
-    shared: &Shared,
+    context: &Context<'_>,
     core: &mut Core,
     wish: &DeleteTopicState,
 ) -> Result<String, ResponseError> {
     let id = match &wish.name {
-        Some(name) => core
-            .state
-            .topic_id(name)
-            .ok_or(ResponseError::UnknownTopicOrPartition)?,
+        Some(name) => {
+            context.grants.topic(name, Access::Admin)?;
+            let id = core.state.topic_id(name);
+            id.ok_or(ResponseError::UnknownTopicOrPartition)?
+        }
         None => wish.topic_id,
     };
     let topic = core
@@ -69,6 +71,7 @@ fn delete(
         .get(&id)
         .ok_or(ResponseError::UnknownTopicId)?;
     let name = topic.name.clone();
-    shared.submit(core, &Entry::DeleteTopic { id })?;
+    context.grants.topic(&name, Access::Admin)?;
+    context.shared.submit(core, &Entry::DeleteTopic { id })?;
     Ok(name)
 }

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::{Context, Reply};
 use crate::entry::Entry;
+use crate::security::Access;
 use crate::shared::{Core, Shared};
 
 /// Everything that is visible now.
@@ -24,13 +25,10 @@ pub(super) fn handle(
     let mut response = DeleteRecordsResponse::default();
     for topic in &request.topics {
         let results = topic.partitions.iter().map(|wish| {
-            let result = delete(
-                shared,
-                &mut core,
-                &topic.name,
-                wish.partition_index,
-                wish.offset,
-            );
+            let allowed = context.grants.topic(&topic.name, Access::Admin);
+            let (partition, offset) = (wish.partition_index, wish.offset);
+            let result =
+                allowed.and_then(|()| delete(shared, &mut core, &topic.name, partition, offset));
             DeleteRecordsPartitionResult::default()
                 .with_partition_index(wish.partition_index)
                 .with_low_watermark(*result.as_ref().unwrap_or(&-1))

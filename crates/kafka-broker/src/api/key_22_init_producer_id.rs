@@ -26,9 +26,14 @@ pub(super) fn handle(
         producer_id: request.producer_id.0,
         epoch: request.producer_epoch,
     };
+    let allowed = match id {
+        Some(id) => context.grants.transactional_id(id),
+        None => context.grants.idempotent_write(),
+    };
     let mut core = shared.core();
     let timeout_ms = request.transaction_timeout_ms;
-    let result = transaction::init_producer_id(shared, &mut core, identity, timeout_ms);
+    let result = allowed
+        .and_then(|()| transaction::init_producer_id(shared, &mut core, identity, timeout_ms));
     let position = shared.journal.end();
     drop(core);
     let version = context.version;

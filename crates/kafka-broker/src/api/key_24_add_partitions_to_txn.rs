@@ -9,6 +9,7 @@ use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResp
 
 use super::key_22_init_producer_id::fenced;
 use super::{Context, Reply};
+use crate::security::Access;
 use crate::transaction::{self, Identity};
 
 /// Since this version clients know PRODUCER_FENCED.
@@ -26,14 +27,17 @@ pub(super) fn handle(
         epoch: request.v3_and_below_producer_epoch,
     };
     let mut core = shared.core();
+    let owner = context.grants.transactional_id(identity.transactional_id);
     let wishes = topics.iter().flat_map(|topic| {
-        topic
-            .partitions
-            .iter()
-            .map(|partition| core.state.partition_id(&topic.name, *partition))
+        let allowed = owner.and_then(|()| context.grants.topic(&topic.name, Access::Write));
+        let core = &core;
+        topic.partitions.iter().map(move |partition| {
+            let id = allowed.map(|()| core.state.partition_id(&topic.name, *partition));
+            id.and_then(|id| id.ok_or(ResponseError::UnknownTopicOrPartition))
+        })
     });
-    let known: Vec<_> = wishes.collect();
-    let all: Option<Vec<_>> = known.iter().copied().collect();
+    let known: Vec<Result<_, ResponseError>> = wishes.collect();
+    let all: Option<Vec<_>> = known.iter().map(|known| known.ok()).collect();
     let result = all.map(|partitions| {
         transaction::add(shared, &mut core, identity, partitions, Vec::new())
             .map_err(|error| fenced(error, context.version, FENCED_SINCE))
@@ -42,8 +46,8 @@ pub(super) fn handle(
     let mut codes = known.iter().map(|known| match (&result, known) {
         (Some(result), _) => super::code(result),
         // All or nothing: an unknown partition stops the others too.
-        (None, None) => ResponseError::UnknownTopicOrPartition.code(),
-        (None, Some(_)) => ResponseError::OperationNotAttempted.code(),
+        (None, Err(error)) => error.code(),
+        (None, Ok(_)) => ResponseError::OperationNotAttempted.code(),
     });
     let answers = topics.iter().map(|topic| {
         let answers = topic.partitions.iter().map(|partition| {

@@ -6,6 +6,7 @@ use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use super::key_22_init_producer_id::fenced;
 use super::{Context, Reply, code};
+use crate::security::Access;
 use crate::transaction::{self, Identity};
 
 /// Since this version clients know PRODUCER_FENCED.
@@ -21,7 +22,13 @@ pub(super) fn handle(
         producer_id: request.producer_id.0,
         epoch: request.producer_epoch,
     };
-    let result = if request.group_id.is_empty() {
+    let grants = &context.grants;
+    let allowed = grants
+        .transactional_id(identity.transactional_id)
+        .and_then(|()| grants.group(&request.group_id, Access::Read));
+    let result = if let Err(error) = allowed {
+        Err(error)
+    } else if request.group_id.is_empty() {
         Err(ResponseError::InvalidGroupId)
     } else {
         let mut core = shared.core();

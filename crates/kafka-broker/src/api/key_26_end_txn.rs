@@ -19,7 +19,9 @@ pub(super) fn handle(context: &Context<'_>, request: EndTxnRequest) -> Reply<End
         epoch: request.producer_epoch,
     };
     let mut core = shared.core();
-    let result = transaction::end(shared, &mut core, identity, request.committed);
+    let allowed = context.grants.transactional_id(identity.transactional_id);
+    let result =
+        allowed.and_then(|()| transaction::end(shared, &mut core, identity, request.committed));
     // Also when it had ended before: that end may not be durable yet.
     let position = shared.journal.end();
     drop(core);

@@ -11,6 +11,7 @@ use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use super::key_08_offset_commit::{Wish, submit};
 use super::{Context, Reply};
 use crate::group::Speaker;
+use crate::security::Access;
 use crate::shared::Core;
 use crate::state::TransactionState;
 use crate::transaction::{self, Identity};
@@ -36,12 +37,16 @@ pub(super) fn handle(
     });
     let mut groups = shared.groups();
     let mut core = shared.core();
-    let allowed = groups
-        .may_commit(&request.group_id, speaker, true, Instant::now())
-        .and_then(|()| check(&core, &request));
+    let grants = &context.grants;
+    let allowed = grants
+        .transactional_id(&request.transactional_id)
+        .and_then(|()| grants.group(&request.group_id, Access::Read));
+    let allowed =
+        allowed.and_then(|()| groups.may_commit(&request.group_id, speaker, true, Instant::now()));
+    let allowed = allowed.and_then(|()| check(&core, &request));
     let producer_id = Some(request.producer_id.0);
     let codes = match allowed {
-        Ok(()) => submit(shared, &mut core, &request.group_id, producer_id, wishes),
+        Ok(()) => submit(context, &mut core, &request.group_id, producer_id, wishes),
         Err(error) => wishes.map(|_| error.code()).collect(),
     };
     drop(core);

@@ -1,16 +1,18 @@
-//! DescribeConfigs: the settings a topic was created with, and what the broker does where it has none.
+//! DescribeConfigs: the settings of a topic, its own and those by default.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
-    DescribeConfigsResourceResult, DescribeConfigsResult,
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
+use super::key_44_incremental_alter_configs::RESOURCE_TOPIC;
 use super::{Context, Reply, text};
-use crate::shared::{Core, Shared};
+use crate::security::Access;
+use crate::shared::Core;
+use crate::topic_config::{self, Shown};
 
-const RESOURCE_TOPIC: i8 = 2;
 const RESOURCE_BROKER: i8 = 4;
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_DEFAULT: i8 = 5;
@@ -20,8 +22,13 @@ pub(super) fn handle(
     request: DescribeConfigsRequest,
 ) -> Reply<DescribeConfigsResponse> {
     let core = context.shared.core();
+    let synonyms = request.include_synonyms;
     let results = request.resources.into_iter().map(|resource| {
-        let result = configs(context.shared, &core, &resource);
+        let allowed = match resource.resource_type {
+            RESOURCE_TOPIC => context.grants.look_at_topic(&resource.resource_name),
+            _ => context.grants.cluster(Access::Read),
+        };
+        let result = allowed.and_then(|()| configs(&core, &resource, synonyms));
         let code = super::code(&result);
         DescribeConfigsResult::default()
             .with_error_code(code)
@@ -33,9 +40,9 @@ pub(super) fn handle(
 }
 
 fn configs(
-    shared: &Shared,
     core: &Core,
     resource: &DescribeConfigsResource,
+    synonyms: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, ResponseError> {
     let own = match resource.resource_type {
         RESOURCE_TOPIC => {
@@ -45,41 +52,36 @@ fn configs(
         RESOURCE_BROKER => &[],
         _ => return Err(ResponseError::InvalidRequest),
     };
-    let defaults = defaults(shared);
-    let unset = defaults
-        .iter()
-        .filter(|(key, _)| own.iter().all(|(name, _)| name != key));
     let wanted = |name: &str| match &resource.configuration_keys {
         Some(keys) => keys.iter().any(|key| key.as_str() == name),
         None => true,
     };
-    let own = own
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str(), SOURCE_TOPIC));
-    let unset = unset.map(|(name, value)| (*name, value.as_str(), SOURCE_DEFAULT));
-    let all = own.chain(unset).filter(|(name, _, _)| wanted(name));
-    Ok(all
-        .map(|(name, value, source)| {
-            DescribeConfigsResourceResult::default()
-                .with_name(text(name))
-                .with_value(Some(text(value)))
-                .with_config_source(source)
-        })
-        .collect())
+    let all = topic_config::shown(own, &core.state.defaults).into_iter();
+    let wanted = all.filter(|shown| wanted(shown.name));
+    Ok(wanted.map(|shown| show(&shown, synonyms)).collect())
 }
 
-fn defaults(shared: &Shared) -> Vec<(&'static str, String)> {
-    vec![
-        ("cleanup.policy", "delete".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        (
-            "max.message.bytes",
-            shared.config.batch_bytes_max.to_string(),
-        ),
-        ("message.timestamp.type", "CreateTime".to_owned()),
-        ("min.insync.replicas", "1".to_owned()),
-        ("retention.bytes", "-1".to_owned()),
-        ("retention.ms", "-1".to_owned()),
-        ("segment.bytes", shared.config.segment_bytes.to_string()),
-    ]
+fn show(shown: &Shown, synonyms: bool) -> DescribeConfigsResourceResult {
+    let synonym = |value: &str, source| {
+        DescribeConfigsSynonym::default()
+            .with_name(text(shown.name))
+            .with_value(Some(text(value)))
+            .with_source(source)
+    };
+    let mut all = Vec::new();
+    if synonyms {
+        all.extend(shown.own.then(|| synonym(&shown.value, SOURCE_TOPIC)));
+        all.push(synonym(&shown.default, SOURCE_DEFAULT));
+    }
+    DescribeConfigsResourceResult::default()
+        .with_name(text(shown.name))
+        .with_value(Some(text(&shown.value)))
+        .with_config_source(if shown.own {
+            SOURCE_TOPIC
+        } else {
+            SOURCE_DEFAULT
+        })
+        .with_read_only(shown.fixed)
+        .with_config_type(shown.kind)
+        .with_synonyms(all)
 }

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse
 
 use super::{Context, Reply};
 use crate::entry::Entry;
+use crate::security::Access;
 use crate::shared::{Core, Shared};
 use crate::topics;
 
@@ -19,7 +20,8 @@ pub(super) fn handle(
     let shared = context.shared;
     let mut core = shared.core();
     let results = request.topics.iter().map(|topic| {
-        let result = grow(shared, &mut core, topic, request.validate_only);
+        let allowed = context.grants.topic(&topic.name, Access::Admin);
+        let result = allowed.and_then(|()| grow(shared, &mut core, topic, request.validate_only));
         CreatePartitionsTopicResult::default()
             .with_name(topic.name.clone())
             .with_error_code(super::code(&result))

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use super::{Context, Reply};
 use crate::entry::Entry;
 use crate::group::Groups;
+use crate::security::Access;
 use crate::shared::{Core, Shared};
 
 pub(super) fn handle(
@@ -16,10 +17,11 @@ pub(super) fn handle(
     request: DeleteGroupsRequest,
 ) -> Reply<DeleteGroupsResponse> {
     let shared = context.shared;
-    let groups = shared.groups();
+    let mut groups = shared.groups();
     let mut core = shared.core();
     let results = request.groups_names.into_iter().map(|group| {
-        let result = delete(shared, &mut core, &groups, &group);
+        let allowed = context.grants.group(&group, Access::Admin);
+        let result = allowed.and_then(|()| delete(shared, &mut core, &mut groups, &group));
         DeletableGroupResult::default()
             .with_group_id(group)
             .with_error_code(super::code(&result))
@@ -44,26 +46,25 @@ pub(super) fn handle(
 fn delete(
     shared: &Shared,
     core: &mut Core,
-    groups: &Groups,
+    groups: &mut Groups,
     group: &str,
 ) -> Result<(), ResponseError> {
     if !groups.is_empty(group) {
         return Err(ResponseError::NonEmptyGroup);
     }
-    let offsets = core
-        .state
-        .groups
-        .get(group)
-        .ok_or(ResponseError::GroupIdNotFound)?;
+    let Some(offsets) = core.state.groups.get(group) else {
+        if !groups.is_known(group) {
+            return Err(ResponseError::GroupIdNotFound);
+        }
+        groups.forget(group);
+        return Ok(());
+    };
     if !offsets.pending.is_empty() {
         return Err(ResponseError::NonEmptyGroup);
     }
+    groups.forget(group);
+    let group = group.to_owned();
     shared
-        .submit(
-            core,
-            &Entry::DeleteGroup {
-                group: group.to_owned(),
-            },
-        )
+        .submit(core, &Entry::DeleteGroup { group })
         .map(|_| ())
 }

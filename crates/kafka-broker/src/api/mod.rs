@@ -20,29 +20,42 @@ mod key_13_leave_group;
 mod key_14_sync_group;
 mod key_15_describe_groups;
 mod key_16_list_groups;
+mod key_17_sasl_handshake;
 mod key_18_api_versions;
 mod key_19_create_topics;
 mod key_20_delete_topics;
 mod key_21_delete_records;
 mod key_22_init_producer_id;
+mod key_23_offset_for_leader_epoch;
 mod key_24_add_partitions_to_txn;
 mod key_25_add_offsets_to_txn;
 mod key_26_end_txn;
 mod key_28_txn_offset_commit;
 mod key_32_describe_configs;
+mod key_33_alter_configs;
+mod key_35_describe_log_dirs;
+mod key_36_sasl_authenticate;
 mod key_37_create_partitions;
 mod key_42_delete_groups;
+mod key_44_incremental_alter_configs;
+mod key_47_offset_delete;
 mod key_60_describe_cluster;
+mod key_61_describe_producers;
+mod key_65_describe_transactions;
+mod key_66_list_transactions;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 
+use crate::batch::LEADER_EPOCH;
+use crate::security::{ANYBODY, Grants, Session};
 use crate::shape::{self, Field, ShapeError};
 use crate::shared::Shared;
 
@@ -55,6 +68,9 @@ pub(crate) enum RequestError {
     /// No such API, or not in this version.
     #[error("api key {key} version {version} is not supported")]
     Unsupported { key: i16, version: i16 },
+    /// Whoever asks has not said who they are.
+    #[error("api key {key} is not for clients that have not authenticated")]
+    Unknown { key: i16 },
     /// Not even a header.
     #[error("request has no header")]
     Header,
@@ -83,13 +99,38 @@ pub(crate) enum RequestError {
 }
 
 /// Who asks, and through which connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) peer: SocketAddr,
     /// The address the client came to.
     pub(crate) local: SocketAddr,
+    /// Requests of a connection are begun one after the other: nobody ever waits for it.
+    pub(crate) session: Mutex<Session>,
 }
+
+impl Connection {
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has said who it is, or need not.
+    pub(crate) fn is_known(&self) -> bool {
+        self.session().grants().is_some()
+    }
+
+    /// Whether it has tried to say so, in vain.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.session().has_failed()
+    }
+}
+
+/// What may be asked by somebody who has not said who they are.
+const FOR_ANYBODY: [ApiKey; 3] = [
+    ApiKey::ApiVersions,
+    ApiKey::SaslHandshake,
+    ApiKey::SaslAuthenticate,
+];
 
 /// A request's header beside its connection.
 #[derive(Debug)]
@@ -100,6 +141,8 @@ pub(crate) struct Context<'a> {
     pub(crate) version: i16,
     correlation_id: i32,
     pub(crate) client_id: String,
+    /// What the client may do.
+    pub(crate) grants: Arc<Grants>,
 }
 
 pub(crate) type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -162,19 +205,29 @@ apis! {
     SyncGroup 0..=5 SYNC_GROUP key_14_sync_group;
     DescribeGroups 0..=5 DESCRIBE_GROUPS key_15_describe_groups;
     ListGroups 0..=4 LIST_GROUPS key_16_list_groups;
+    SaslHandshake 1..=1 SASL_HANDSHAKE key_17_sasl_handshake;
     ApiVersions 0..=3 API_VERSIONS key_18_api_versions;
     CreateTopics 2..=7 CREATE_TOPICS key_19_create_topics;
     DeleteTopics 1..=6 DELETE_TOPICS key_20_delete_topics;
     DeleteRecords 0..=2 DELETE_RECORDS key_21_delete_records;
     InitProducerId 0..=4 INIT_PRODUCER_ID key_22_init_producer_id;
+    OffsetForLeaderEpoch 2..=4 OFFSET_FOR_LEADER_EPOCH key_23_offset_for_leader_epoch;
     AddPartitionsToTxn 0..=3 ADD_PARTITIONS_TO_TXN key_24_add_partitions_to_txn;
     AddOffsetsToTxn 0..=3 ADD_OFFSETS_TO_TXN key_25_add_offsets_to_txn;
     EndTxn 0..=3 END_TXN key_26_end_txn;
     TxnOffsetCommit 0..=3 TXN_OFFSET_COMMIT key_28_txn_offset_commit;
     DescribeConfigs 1..=4 DESCRIBE_CONFIGS key_32_describe_configs;
+    AlterConfigs 0..=2 ALTER_CONFIGS key_33_alter_configs;
+    DescribeLogDirs 1..=4 DESCRIBE_LOG_DIRS key_35_describe_log_dirs;
+    SaslAuthenticate 0..=2 SASL_AUTHENTICATE key_36_sasl_authenticate;
     CreatePartitions 0..=3 CREATE_PARTITIONS key_37_create_partitions;
     DeleteGroups 0..=2 DELETE_GROUPS key_42_delete_groups;
+    IncrementalAlterConfigs 0..=1 INCREMENTAL_ALTER_CONFIGS key_44_incremental_alter_configs;
+    OffsetDelete 0..=0 OFFSET_DELETE key_47_offset_delete;
     DescribeCluster 0..=1 DESCRIBE_CLUSTER key_60_describe_cluster;
+    DescribeProducers 0..=0 DESCRIBE_PRODUCERS key_61_describe_producers;
+    DescribeTransactions 0..=0 DESCRIBE_TRANSACTIONS key_65_describe_transactions;
+    ListTransactions 0..=1 LIST_TRANSACTIONS key_66_list_transactions;
 }
 
 impl Context<'_> {
@@ -197,6 +250,17 @@ impl Context<'_> {
     }
 }
 
+/// A client that knows of another leader than this one, in its only epoch, has old news, or news of a cluster that
+/// is not this one. -1: it does not say.
+pub(crate) fn check_leader_epoch(current: i32) -> Result<(), ResponseError> {
+    match current.cmp(&LEADER_EPOCH) {
+        _ if current == -1 => Ok(()),
+        std::cmp::Ordering::Less => Err(ResponseError::FencedLeaderEpoch),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(ResponseError::UnknownLeaderEpoch),
+    }
+}
+
 /// A string of the protocol.
 pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
@@ -214,9 +278,16 @@ pub(crate) fn start(connection: &Connection, mut frame: Bytes) -> Result<Answer,
     }
     let (key, version) = (frame.get_i16(), frame.get_i16());
     let correlation_id = frame.get_i32();
-    let api = APIS.iter().find(|api| api.key as i16 == key);
-    let api = api.ok_or(RequestError::Unsupported { key, version })?;
+    let mut apis = APIS.iter().zip(&connection.shared.counters.by_api.0);
+    let api = apis.find(|(api, _)| api.key as i16 == key);
+    let (api, counter) = api.ok_or(RequestError::Unsupported { key, version })?;
+    counter.fetch_add(1, Ordering::Relaxed);
     let shared = &connection.shared;
+    let grants = match connection.session().grants() {
+        Some(grants) => grants,
+        None if FOR_ANYBODY.contains(&api.key) => Arc::new(Grants::of(ANYBODY, &[])),
+        None => return Err(RequestError::Unknown { key }),
+    };
     let mut context = Context {
         shared,
         connection,
@@ -224,6 +295,7 @@ pub(crate) fn start(connection: &Connection, mut frame: Bytes) -> Result<Answer,
         version,
         correlation_id,
         client_id: String::new(),
+        grants,
     };
     if !(api.min..=api.max).contains(&version) {
         if api.key == ApiKey::ApiVersions {

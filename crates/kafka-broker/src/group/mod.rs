@@ -18,12 +18,15 @@ mod tests;
 
 mod rebalance;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
+
+/// How long a group without members is shown. Kafka's interval of looking for such groups.
+const EMPTY_KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// What a group allows.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +124,8 @@ struct Group {
     not_before: Instant,
     /// The phase completes at this time without those who are missing.
     deadline: Instant,
+    /// Without members it is remembered until then.
+    kept_until: Instant,
 }
 
 /// What `ListGroups` and `DescribeGroups` show.
@@ -141,6 +146,42 @@ pub(crate) struct MemberDescription {
     pub(crate) client_host: String,
     pub(crate) metadata: Bytes,
     pub(crate) assignment: Bytes,
+}
+
+/// What a group's members read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subscribed {
+    /// There are no members.
+    Nobody,
+    Topics(BTreeSet<String>),
+    /// They are no consumers, or say it in a way that is not known here.
+    Unknown,
+}
+
+impl Subscribed {
+    pub(crate) fn has(&self, topic: &str) -> bool {
+        match self {
+            Subscribed::Nobody => false,
+            Subscribed::Topics(topics) => topics.contains(topic),
+            Subscribed::Unknown => true,
+        }
+    }
+}
+
+/// The topics in a consumer's metadata: version, then an array of names (Kafka's `ConsumerProtocolSubscription`; what
+/// later versions have is behind it).
+fn subscription(mut metadata: &[u8]) -> Option<Vec<String>> {
+    let (_version, rest) = metadata.split_first_chunk::<2>()?;
+    let (count, rest) = rest.split_first_chunk::<4>()?;
+    metadata = rest;
+    let mut topics = Vec::new();
+    for _ in 0..u32::from_be_bytes(*count) {
+        let (length, rest) = metadata.split_first_chunk::<2>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        topics.push(std::str::from_utf8(name).ok()?.to_owned());
+        metadata = rest;
+    }
+    Some(topics)
 }
 
 /// All groups of the broker.
@@ -191,7 +232,7 @@ impl Groups {
         receiver
     }
 
-    fn check_join(&self, join: &Join) -> Result<(), ResponseError> {
+    fn check_join(&mut self, join: &Join) -> Result<(), ResponseError> {
         if join.group.is_empty() {
             return Err(ResponseError::InvalidGroupId);
         }
@@ -201,6 +242,11 @@ impl Groups {
         }
         if join.protocols.is_empty() || join.protocol_type.is_empty() {
             return Err(ResponseError::InconsistentGroupProtocol);
+        }
+        if self.groups.len() >= self.limits.groups_max && !self.groups.contains_key(&join.group) {
+            // Those that are only remembered make room.
+            self.groups
+                .retain(|_, group| !group.members.is_empty() || !group.promised.is_empty());
         }
         match self.groups.get(&join.group) {
             None if !join.member_id.is_empty() => Err(ResponseError::UnknownMemberId),
@@ -317,7 +363,13 @@ impl Groups {
         self.groups.retain(|_, group| {
             let at = group.tick(now);
             next = [next, at].into_iter().flatten().min();
-            !(group.members.is_empty() && group.promised.is_empty())
+            let alive = !group.members.is_empty() || !group.promised.is_empty();
+            if alive {
+                group.kept_until = now + EMPTY_KEPT;
+            } else if group.kept_until > now {
+                next = [next, Some(group.kept_until)].into_iter().flatten().min();
+            }
+            group.kept_until > now
         });
         next
     }
@@ -327,6 +379,49 @@ impl Groups {
         self.groups
             .get(group)
             .is_none_or(|group| group.members.is_empty())
+    }
+
+    /// Forgets a group without members.
+    pub(crate) fn forget(&mut self, group: &str) {
+        self.groups.remove(group);
+    }
+
+    /// Whether it has members, or had some a while ago.
+    pub(crate) fn is_known(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
+    }
+
+    /// Which topics the members of a group say that they read.
+    pub(crate) fn subscribed(&self, group: &str) -> Subscribed {
+        let Some(group) = self
+            .groups
+            .get(group)
+            .filter(|group| !group.members.is_empty())
+        else {
+            return Subscribed::Nobody;
+        };
+        if group.protocol_type != "consumer" {
+            return Subscribed::Unknown;
+        }
+        let mut topics = BTreeSet::new();
+        for member in group.members.values() {
+            // Before the group has agreed on one protocol, any of them tells.
+            for (_, metadata) in &member.protocols {
+                let Some(more) = subscription(metadata) else {
+                    return Subscribed::Unknown;
+                };
+                topics.extend(more);
+            }
+        }
+        Subscribed::Topics(topics)
+    }
+
+    /// Groups with members, and their members.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let members = self.groups.values().map(|group| group.members.len());
+        members
+            .filter(|members| *members > 0)
+            .fold((0, 0), |(groups, all), members| (groups + 1, all + members))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {

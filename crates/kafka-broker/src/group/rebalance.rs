@@ -8,7 +8,7 @@ use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Group, Join, Joined, Member, Phase, SyncResult, Synced, millis, refused};
+use super::{EMPTY_KEPT, Group, Join, Joined, Member, Phase, SyncResult, Synced, millis, refused};
 
 /// Longest wait for a member that was given an id and has not come back with it.
 const PROMISED_WAIT: Duration = Duration::from_millis(100);
@@ -32,6 +32,7 @@ impl Group {
             promised: HashMap::new(),
             not_before: now,
             deadline: now,
+            kept_until: now + EMPTY_KEPT,
         }
     }
 

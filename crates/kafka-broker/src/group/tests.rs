@@ -120,10 +120,15 @@ fn a_silent_member_is_removed() {
         Some(now + Duration::from_secs(1))
     );
     assert_eq!(groups.heartbeat("g", speaker(&id, 1), now), Ok(()));
-    assert_eq!(groups.tick(now + Duration::from_secs(2)), None);
-    assert!(groups.is_empty("g"));
+    let forgotten = groups.tick(now + Duration::from_secs(2));
+    assert!(groups.is_empty("g") && groups.is_known("g"));
     let heard = groups.heartbeat("g", speaker(&id, 1), now);
     assert_eq!(heard, Err(ResponseError::UnknownMemberId));
+    // The group itself is remembered for a while.
+    let forgotten = forgotten.expect("a time");
+    assert!(forgotten > now + Duration::from_secs(60));
+    assert_eq!(groups.tick(forgotten), None);
+    assert!(!groups.is_known("g"));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::batch::{Batch, PATCHED_BYTES};
 use crate::entry::{CommittedOffset, Entry, PartitionId};
 use crate::partition_log::{DirtyFiles, PartitionLog};
+use crate::topic_config::{Defaults, TopicConfig};
 use partition::Partition;
 
 /// A topic. Its id is new each time it is created.
@@ -30,6 +31,8 @@ use partition::Partition;
 pub(crate) struct Topic {
     pub(crate) name: String,
     pub(crate) configs: Vec<(String, String)>,
+    /// What `configs` come to.
+    pub(crate) config: TopicConfig,
     pub(crate) partitions: Vec<Partition>,
 }
 
@@ -72,7 +75,7 @@ pub(crate) struct GroupOffsets {
 #[derive(Debug)]
 pub(crate) struct State {
     root: PathBuf,
-    segment_bytes: u64,
+    pub(crate) defaults: Defaults,
     pub(crate) cluster: Uuid,
     pub(crate) next_producer_id: i64,
     pub(crate) topics: HashMap<Uuid, Topic>,
@@ -87,10 +90,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(root: PathBuf, segment_bytes: u64) -> Self {
+    pub(crate) fn new(root: PathBuf, defaults: Defaults) -> Self {
         Self {
             root,
-            segment_bytes,
+            defaults,
             cluster: Uuid::nil(),
             next_producer_id: 0,
             topics: HashMap::new(),
@@ -145,7 +148,11 @@ impl State {
     }
 
     fn log(&self, id: PartitionId) -> PartitionLog {
-        PartitionLog::new(self.partition_dir(id), self.segment_bytes)
+        let topic = self.topics.get(&id.topic);
+        let segment_bytes = topic.map_or(self.defaults.segment_bytes, |topic| {
+            topic.config.segment_bytes
+        });
+        PartitionLog::new(self.partition_dir(id), segment_bytes)
     }
 
     fn partition_dir(&self, id: PartitionId) -> PathBuf {
@@ -248,6 +255,8 @@ impl State {
             Entry::DeleteGroup { group } => {
                 self.groups.remove(group);
             }
+            Entry::DeleteOffsets { group, partitions } => self.delete_offsets(group, partitions),
+            Entry::SetConfigs { id, configs } => self.set_configs(*id, configs),
         }
         Ok(())
     }
@@ -307,11 +316,35 @@ impl State {
         let topic = Topic {
             name: name.to_owned(),
             configs: configs.to_vec(),
+            config: TopicConfig::of(configs, &self.defaults),
             partitions: Vec::new(),
         };
         self.topics.insert(id, topic);
         self.names.insert(name.to_owned(), id);
         self.add_partitions(id, partitions);
+    }
+
+    fn set_configs(&mut self, id: Uuid, configs: &[(String, String)]) {
+        let Some(topic) = self.topics.get_mut(&id) else {
+            return;
+        };
+        topic.configs = configs.to_vec();
+        topic.config = TopicConfig::of(configs, &self.defaults);
+        for partition in &mut topic.partitions {
+            partition.log.set_segment_bytes(topic.config.segment_bytes);
+        }
+    }
+
+    fn delete_offsets(&mut self, group: &str, partitions: &[TopicPartition]) {
+        let Some(offsets) = self.groups.get_mut(group) else {
+            return;
+        };
+        for partition in partitions {
+            offsets.committed.remove(partition);
+        }
+        if offsets.committed.is_empty() && offsets.pending.is_empty() {
+            self.groups.remove(group);
+        }
     }
 
     fn add_partitions(&mut self, id: Uuid, partitions: i32) {

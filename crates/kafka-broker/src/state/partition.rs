@@ -68,6 +68,8 @@ pub(crate) struct Partition {
     ending: VecDeque<(i64, i64)>,
     /// By `last_offset`.
     pub(crate) aborted: Vec<Aborted>,
+    /// Below it compaction has left at most one record a key.
+    pub(crate) cleaned_to: i64,
     /// Fetches that wait for `hw` or the last stable offset to move.
     waiters: Vec<Waiter>,
 }
@@ -89,6 +91,7 @@ impl Partition {
             open: BTreeMap::new(),
             ending: VecDeque::new(),
             aborted: Vec::new(),
+            cleaned_to: 0,
             waiters: Vec::new(),
         }
     }
@@ -100,6 +103,7 @@ impl Partition {
         end: i64,
         producers: HashMap<i64, Producer>,
         aborted: Vec<Aborted>,
+        cleaned_to: i64,
     ) -> Self {
         let open = producers
             .iter()
@@ -112,6 +116,7 @@ impl Partition {
             producers,
             open,
             aborted,
+            cleaned_to,
             ..Self::new(log)
         }
     }
@@ -304,7 +309,7 @@ impl Partition {
     pub(crate) fn delete_before(&mut self, offset: i64) {
         self.start = self.start.max(offset);
         let start = self.start;
-        self.log.drop_before(start);
+        self.log.drop_before(start, self.end);
         self.aborted.retain(|aborted| aborted.last_offset >= start);
     }
 

@@ -11,10 +11,12 @@ use super::partition::{Aborted, Partition, Producer, RememberedBatch};
 use super::{GroupOffsets, State, Topic, TopicPartition, Transaction, TransactionState};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::entry::{CommittedOffset, PartitionId, read_configs, write_configs};
-use crate::partition_log::{PartitionLog, SegmentError};
+use crate::partition_log::{PartitionLog, SegmentError, SegmentName, segment_path};
+use crate::topic_config::{Defaults, TopicConfig};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DBKS");
-const LAYOUT_VERSION: u8 = 1;
+/// Since 2: generations of segments, and how far a partition is compacted.
+const LAYOUT_VERSION: u8 = 2;
 const CRC_BYTES: usize = 4;
 
 /// The snapshot, or what it names, cannot be loaded.
@@ -84,11 +86,13 @@ pub(crate) fn encode(state: &State, position: u64) -> Vec<u8> {
 fn write_partition(out: &mut Writer, partition: &Partition) {
     out.i64(partition.start);
     out.i64(partition.end);
-    let segments = partition.log.segments();
+    out.i64(partition.cleaned_to);
+    let segments = partition.log.names();
     out.count(segments.len());
-    for (base_offset, bytes) in segments {
-        out.i64(base_offset);
-        out.u64(bytes);
+    for segment in segments {
+        out.i64(segment.base_offset);
+        out.u32(segment.generation);
+        out.u64(segment.bytes);
     }
     out.count(partition.producers.len());
     for (id, producer) in &partition.producers {
@@ -148,7 +152,7 @@ fn write_offsets(out: &mut Writer, offsets: &BTreeMap<TopicPartition, CommittedO
 pub(crate) fn decode(
     bytes: &[u8],
     root: PathBuf,
-    segment_bytes: u64,
+    defaults: Defaults,
 ) -> Result<(State, u64), SnapshotError> {
     let Some((body, crc)) = bytes.split_last_chunk::<CRC_BYTES>() else {
         return Err(SnapshotError::Checksum);
@@ -157,17 +161,22 @@ pub(crate) fn decode(
         return Err(SnapshotError::Checksum);
     }
     let mut input = Reader::new(body);
-    if input.u32()? != MAGIC || input.u8()? != LAYOUT_VERSION {
+    if input.u32()? != MAGIC {
+        return Err(SnapshotError::Layout);
+    }
+    let layout = input.u8()?;
+    if !(1..=LAYOUT_VERSION).contains(&layout) {
         return Err(SnapshotError::Layout);
     }
     let position = input.u64()?;
-    let mut state = State::new(root, segment_bytes);
+    let mut state = State::new(root, defaults);
     state.cluster = input.uuid()?;
     state.next_producer_id = input.i64()?;
     for _ in 0..input.count()? {
         let id = input.uuid()?;
         let name = input.str()?;
         let configs = read_configs(&mut input)?;
+        let config = TopicConfig::of(&configs, &defaults);
         let count = input.count()?;
         let mut partitions = Vec::with_capacity(count);
         for index in 0..count {
@@ -178,7 +187,8 @@ pub(crate) fn decode(
             partitions.push(read_partition(
                 &mut input,
                 state.partition_dir(partition),
-                segment_bytes,
+                config.segment_bytes,
+                layout,
             )?);
         }
         state.partitions += partitions.len();
@@ -188,6 +198,7 @@ pub(crate) fn decode(
             Topic {
                 name,
                 configs,
+                config,
                 partitions,
             },
         );
@@ -215,12 +226,18 @@ fn read_partition(
     input: &mut Reader<'_>,
     dir: PathBuf,
     segment_bytes: u64,
+    layout: u8,
 ) -> Result<Partition, SnapshotError> {
     let start = input.i64()?;
     let end = input.i64()?;
+    let cleaned_to = if layout >= 2 { input.i64()? } else { 0 };
     let mut segments = Vec::new();
     for _ in 0..input.count()? {
-        segments.push((input.i64()?, input.u64()?));
+        segments.push(SegmentName {
+            base_offset: input.i64()?,
+            generation: if layout >= 2 { input.u32()? } else { 0 },
+            bytes: input.u64()?,
+        });
     }
     let mut producers = HashMap::new();
     for _ in 0..input.count()? {
@@ -255,7 +272,9 @@ fn read_partition(
         });
     }
     let log = PartitionLog::open(dir, segment_bytes, &segments)?;
-    Ok(Partition::restored(log, start, end, producers, aborted))
+    Ok(Partition::restored(
+        log, start, end, producers, aborted, cleaned_to,
+    ))
 }
 
 fn read_transaction(input: &mut Reader<'_>) -> Result<Transaction, SnapshotError> {
@@ -321,8 +340,8 @@ pub(crate) fn remove_strangers(state: &State, root: &Path) -> std::io::Result<()
             known.extend(
                 partition
                     .log
-                    .segments()
-                    .map(|(base, _)| dir.join(format!("{base:020}.log"))),
+                    .names()
+                    .map(|name| segment_path(dir, name.base_offset, name.generation)),
             );
         }
     }
