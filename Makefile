@@ -35,6 +35,7 @@ soak: build
 	KILLS=200 cargo test --release --locked -p daybook --test kill -- --nocapture
 	TRIALS=full cargo test --release --locked --workspace --test mq_trials -- --nocapture
 	TRIALS=full cargo test --release --locked --workspace --test delivery_model -- --nocapture
+	TRIALS=full cargo test --release --locked --workspace --test delivery -- --nocapture
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build

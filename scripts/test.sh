@@ -82,6 +82,14 @@ foreign_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/foreign-clients.sh
 }
 
+# One suite against the embedded broker and a real Apache Kafka: the same answers from both. Built with clippy's driver, as the
+# tests before, so that nothing is compiled again.
+kafka_conformance() {
+  local driver
+  driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
+  RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" scripts/kafka-conformance.sh
+}
+
 # IBM's own clients: every check, then transacted JMS traffic while the queue manager is killed.
 mq_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/mq-clients.sh conformance \
@@ -95,6 +103,7 @@ if [ "$failed" -eq 0 ]; then
   step "lints and tests" lints_and_tests
   step "browser" browser
   step "foreign clients" foreign_clients
+  step "kafka conformance" kafka_conformance
   step "mq clients" mq_clients
   step "docs" docs
 fi
