@@ -258,12 +258,11 @@ impl Global {
         });
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_filter_reloading();
+            .with_writer(std::io::stderr);
         // Two types, one behaviour.
         macro_rules! begin {
             ($builder:expr) => {{
-                let builder = $builder;
+                let builder = $builder.with_filter_reloading();
                 let handle = builder.reload_handle();
                 builder.init();
                 std::sync::Arc::new(move |directives: &str| {
