@@ -513,7 +513,7 @@ user = ""
               |
             2 | partitoins = 3
               | ^^^^^^^^^^
-            unknown field `partitoins`, expected one of `use`, `address`, `bootstrap_servers`, `partitions`, `properties`
+            unknown field `partitoins`, expected one of `use`, `address`, `bootstrap_servers`, `partitions`, `replicas`, `in_sync_replicas_min`, `properties`
         "#]],
         );
     }
