@@ -157,7 +157,8 @@ async fn run(arguments: &Arguments) -> Result<bool, Failure> {
         let (cluster, topic) = (cluster.clone(), topic.clone());
         let began = Arc::new(AtomicBool::new(false));
         let ready = Arc::clone(&began);
-        let task = tokio::task::spawn_blocking(move || consume(&cluster, &topic, messages, &ready));
+        let task =
+            tokio::task::spawn_blocking(move || consume(&cluster, &topic, messages, rate, &ready));
         while !began.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -303,6 +304,7 @@ fn consume(
     cluster: &Cluster,
     topic: &str,
     messages: u64,
+    warm_up: u64,
     ready: &AtomicBool,
 ) -> Result<(u64, Histogram<u64>, Instant), Failure> {
     let consumer = cluster.consumer("bench", "bench", true)?;
@@ -325,7 +327,10 @@ fn consume(
         let due = i64::from_le_bytes(part(0..8));
         let number = u64::from_le_bytes(part(8..16));
         let micros = now_micros().saturating_sub(due);
-        latency.saturating_record(u64::try_from(micros).unwrap_or(1).max(1));
+        // In the first second clients are still getting to know each other.
+        if number >= warm_up {
+            latency.saturating_record(u64::try_from(micros).unwrap_or(1).max(1));
+        }
         sum.fetch_add(mix(number), Ordering::Relaxed);
         count.fetch_add(1, Ordering::Relaxed);
     }
