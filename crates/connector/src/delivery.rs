@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use kafka_client::{CALL_TIME_MAX, Cluster, TransactionalProducer, is_fenced};
@@ -53,7 +53,7 @@ pub(crate) struct Common {
 #[derive(Debug)]
 pub(crate) struct Batches {
     process: u128,
-    next: std::sync::atomic::AtomicU64,
+    next: AtomicU64,
 }
 
 impl Batches {
@@ -61,12 +61,12 @@ impl Batches {
     pub(crate) fn new(process: u64) -> Self {
         Self {
             process: u128::from(process) << 64,
-            next: std::sync::atomic::AtomicU64::new(1),
+            next: AtomicU64::new(1),
         }
     }
 
     fn make(&self) -> BatchId {
-        let next = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
         self.process | u128::from(next)
     }
 
@@ -152,36 +152,32 @@ impl<'a> Delivery<'a> {
         Ok(producer)
     }
 
-    /// One unit of work. Whether there was something to do.
-    pub(crate) fn step(&mut self) -> Result<bool, ConnectorError> {
-        let common = self.common;
-        let since = common.tail.begin_unit(self.number);
-        let got = self.get();
-        let result = match got {
-            Ok(messages) if messages.is_empty() => Ok(false),
-            Ok(messages) => {
-                let began = Instant::now();
-                let batch = Batch {
-                    messages,
-                    since,
-                    began,
-                };
-                let several = batch.messages.len() > 1;
-                let result = self.deliver(&batch);
-                if result.is_ok() && several {
-                    std::thread::sleep(BUSY_INTERVAL.saturating_sub(began.elapsed()));
-                }
-                result.map(|()| true)
-            }
-            Err(error) => Err(error),
-        };
-        common.tail.end_unit(self.number);
+    /// One unit of work, if there is something to do.
+    pub(crate) fn step(&mut self) -> Result<(), ConnectorError> {
+        let tail = &self.common.tail;
+        let since = tail.begin_unit(self.number);
+        let result = self.unit(since);
+        tail.end_unit(self.number);
         result
     }
 
-    fn get(&mut self) -> Result<Vec<Incoming>, ConnectorError> {
+    fn unit(&mut self, since: Since) -> Result<(), ConnectorError> {
         let got = self.reader.get_batch(&self.common.options.batch);
-        Ok(self.common.runtime.block_on(got)?)
+        let messages = self.common.runtime.block_on(got)?;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let batch = Batch {
+            messages,
+            since,
+            began,
+        };
+        self.deliver(&batch)?;
+        if batch.messages.len() > 1 {
+            std::thread::sleep(BUSY_INTERVAL.saturating_sub(began.elapsed()));
+        }
+        Ok(())
     }
 
     /// Until Kafka has it and the queue has not.
@@ -283,15 +279,12 @@ impl<'a> Delivery<'a> {
             self.tell_discarded(taken.len());
             return Ok(Attempt::Committed(done));
         }
-        match self.transaction(batch, &new, &unproven, done.batch) {
-            Ok(true) => {
-                self.tell_discarded(taken.len());
-                self.observe(&new);
-                Ok(Attempt::Committed(done))
-            }
-            Ok(false) => Ok(Attempt::Again),
-            Err(error) => Err(error),
+        if !self.transaction(batch, &new, &unproven, done.batch)? {
+            return Ok(Attempt::Again);
         }
+        self.tell_discarded(taken.len());
+        self.observe(&new);
+        Ok(Attempt::Committed(done))
     }
 
     fn tell_discarded(&self, discarded: usize) {
@@ -331,9 +324,8 @@ impl<'a> Delivery<'a> {
                 Ok(is_first)
             }),
         };
-        if common.tail.knows(number) || new.is_empty() {
-            // The claim is in the log, and with it what rode along.
-        } else {
+        // What rode along is in the log with the claim; where that is not sure, it is said again.
+        if !common.tail.knows(number) {
             common.dones.put_back(riding);
         }
         match (produced, judged) {

@@ -132,10 +132,9 @@ impl Keeper {
             self.dones.put_back(done);
             return Err(error);
         }
-        let (_, bytes, ..) = self.tail.size();
-        if bytes >= CUT_BYTES || self.cut_at.elapsed() >= CUT_INTERVAL {
-            self.cut_at = Instant::now();
+        if self.tail.bytes() >= CUT_BYTES || self.cut_at.elapsed() >= CUT_INTERVAL {
             self.cut()?;
+            self.cut_at = Instant::now();
             after(Step::IdLogCut)?;
         }
         Ok(())
@@ -155,7 +154,7 @@ impl Keeper {
     }
 
     fn cut(&self) -> Result<(), ConnectorError> {
-        let (position, _, identities, uncertain) = self.tail.size();
+        let (position, identities, uncertain) = self.tail.size();
         // Claims of readers that have gone are decided, but nobody has asked how.
         let low = self.tail.low_water();
         if low < position - CARRY_RECORDS {

@@ -371,7 +371,7 @@ impl Runner {
         let options = &self.options;
         let tail = Tail::new(&self.cluster, &options.id_log);
         let consumer = tail.begin()?;
-        let (_, _, identities, uncertain) = tail.size();
+        let (_, identities, uncertain) = tail.size();
         info!(
             queue = options.queue,
             topic = options.topic,

@@ -20,7 +20,7 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::claim::Identity;
-use crate::idlog::{BatchId, Claim, Entry, IdLog, Since, Verdict};
+use crate::idlog::{BatchId, Claim, Entry, Given, IdLog, Since, Verdict};
 use crate::service::ConnectorError;
 
 /// How soon the tail's thread sees that it shall end.
@@ -240,7 +240,7 @@ impl Tail {
         let state = self.lock();
         let limit = limit.unwrap_or(i64::MAX);
         let mut judged = Judged::default();
-        let mut given = Vec::new();
+        let mut given = Given::new();
         for (index, identity) in identities {
             match state.log.judge(identity, limit, since, &given) {
                 Verdict::Free => {}
@@ -249,7 +249,7 @@ impl Tail {
                     claimed,
                     proven,
                 } => {
-                    given.push((batch, claimed));
+                    *given.entry((batch, claimed)).or_default() += 1;
                     judged.taken.push(Taken {
                         index,
                         by: (batch, claimed),
@@ -270,11 +270,20 @@ impl Tail {
 
     /// Waits until the claim of a batch was read; its offset.
     pub(crate) fn wait_for(&self, batch: BatchId, limit: Duration) -> Result<i64, ConnectorError> {
+        self.wait(limit, |log| log.offset_of(batch))
+    }
+
+    /// Waits until enough of the log was read for `look` to find something.
+    fn wait<T>(
+        &self,
+        limit: Duration,
+        look: impl Fn(&IdLog) -> Option<T>,
+    ) -> Result<T, ConnectorError> {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
         loop {
-            if let Some(offset) = state.log.offset_of(batch) {
-                return Ok(offset);
+            if let Some(found) = look(&state.log) {
+                return Ok(found);
             }
             if let Some(why) = &state.ended {
                 return Err(ConnectorError::Tail { why: why.clone() });
@@ -336,20 +345,8 @@ impl Tail {
         let nothing = Entry::Done(Vec::new()).encode();
         let written = producer.send(&self.topic, &[], &nothing);
         written.map_err(|source| self.error("write to", source))?;
-        let deadline = Instant::now() + CALL_TIME_MAX;
-        let mut state = self.lock();
-        while state.log.position() <= end {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.ended.is_some() {
-                return Err(ConnectorError::ReadBack {
-                    topic: self.topic.clone(),
-                    seconds: CALL_TIME_MAX.as_secs(),
-                });
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.log.abort_below(start);
+        self.wait(CALL_TIME_MAX, |log| (log.position() > end).then_some(()))?;
+        self.lock().log.abort_below(start);
         Ok(())
     }
 
@@ -363,16 +360,15 @@ impl Tail {
         self.lock().log.offset_of(batch).is_some()
     }
 
-    /// For the keeper: position, bytes read since the last cut, identities, uncertain messages.
-    pub(crate) fn size(&self) -> (i64, u64, usize, usize) {
-        let state = self.lock();
-        let log = &state.log;
-        (
-            log.position(),
-            state.bytes,
-            log.identities(),
-            log.uncertain(),
-        )
+    /// Bytes that were read since the log was cut.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
+    /// For the keeper: position, identities, uncertain messages. Looks at every claim.
+    pub(crate) fn size(&self) -> (i64, usize, usize) {
+        let log = &self.lock().log;
+        (log.position(), log.identities(), log.uncertain())
     }
 
     pub(crate) fn to_carry(&self, before: i64) -> Vec<Claim> {
@@ -387,7 +383,7 @@ impl Tail {
         self.lock().bytes = 0;
     }
 
-    /// Reads on as long as `until` holds.
+    /// Reads on as long as something holds.
     #[cfg(test)]
     pub(crate) fn wait_while(&self, consumer: &LogConsumer, holds: impl Fn(&Self) -> bool) {
         while holds(self) {

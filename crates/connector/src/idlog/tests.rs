@@ -51,19 +51,22 @@ fn an_earlier_claim_counts_when_it_is_committed_and_is_waited_for_until_it_is_de
     claimed(&mut log, 0, 1, &[7, 8]);
     claimed(&mut log, 1, 2, &[7]);
     assert_eq!(
-        log.judge(&one(7), 1, since(0), &[]),
+        log.judge(&one(7), 1, since(0), &Given::new()),
         Verdict::Undecided(vec![0])
     );
     assert_eq!(
-        log.judge(&one(7), 0, since(0), &[]),
+        log.judge(&one(7), 0, since(0), &Given::new()),
         Verdict::Free,
         "its own is not below it"
     );
-    assert_eq!(log.judge(&one(9), 5, since(0), &[]), Verdict::Free);
+    assert_eq!(
+        log.judge(&one(9), 5, since(0), &Given::new()),
+        Verdict::Free
+    );
     log.decide(1, true);
-    assert_eq!(log.judge(&one(7), 1, since(0), &[]), taken(1, 7));
+    assert_eq!(log.judge(&one(7), 1, since(0), &Given::new()), taken(1, 7));
     // Committed wins over undecided.
-    assert_eq!(log.judge(&one(7), 9, since(0), &[]), taken(1, 7));
+    assert_eq!(log.judge(&one(7), 9, since(0), &Given::new()), taken(1, 7));
 }
 
 #[test]
@@ -71,7 +74,10 @@ fn an_aborted_claim_counts_for_nothing() {
     let mut log = IdLog::new(0);
     claimed(&mut log, 0, 1, &[7]);
     log.decide(1, false);
-    assert_eq!(log.judge(&one(7), 9, since(0), &[]), Verdict::Free);
+    assert_eq!(
+        log.judge(&one(7), 9, since(0), &Given::new()),
+        Verdict::Free
+    );
     assert_eq!((log.identities(), log.low_water()), (0, 1));
 }
 
@@ -82,11 +88,14 @@ fn what_had_left_before_the_unit_of_work_began_does_not_count_and_what_left_late
     claimed(&mut log, 0, 1, &[7]);
     done(&mut log, 2, 1, &[]);
     assert_eq!(log.position(), 3);
-    assert_eq!(log.judge(&one(7), 9, since(3), &[]), Verdict::Free);
-    assert_eq!(log.judge(&one(7), 9, since(2), &[]), taken(1, 7));
+    assert_eq!(
+        log.judge(&one(7), 9, since(3), &Given::new()),
+        Verdict::Free
+    );
+    assert_eq!(log.judge(&one(7), 9, since(2), &Given::new()), taken(1, 7));
     // Kept as long as a unit of work is older.
     log.forget_settled(2);
-    assert_eq!(log.judge(&one(7), 9, since(2), &[]), taken(1, 7));
+    assert_eq!(log.judge(&one(7), 9, since(2), &Given::new()), taken(1, 7));
     log.forget_settled(3);
     assert_eq!(log.identities(), 0);
 }
@@ -97,8 +106,11 @@ fn a_message_that_came_again_and_was_discarded_settles_its_claim_message_by_mess
     claimed(&mut log, 0, 1, &[7, 8]);
     log.decide(1, true);
     done(&mut log, 3, 2, &[(1, 7)]);
-    assert_eq!(log.judge(&one(7), 9, since(4), &[]), Verdict::Free);
-    assert_eq!(log.judge(&one(8), 9, since(4), &[]), taken(1, 8));
+    assert_eq!(
+        log.judge(&one(7), 9, since(4), &Given::new()),
+        Verdict::Free
+    );
+    assert_eq!(log.judge(&one(8), 9, since(4), &Given::new()), taken(1, 8));
     assert_eq!((log.uncertain(), log.low_water()), (1, 0));
     let carried = log.to_carry(9);
     assert_eq!(carried, vec![claim(1, &[8])]);
@@ -136,11 +148,11 @@ fn twins_are_settled_when_both_have_left() {
     };
     left(3, &mut log);
     assert!(matches!(
-        log.judge(&twin, 9, since(4), &[]),
+        log.judge(&twin, 9, since(4), &Given::new()),
         Verdict::Taken { .. }
     ));
     left(5, &mut log);
-    assert_eq!(log.judge(&twin, 9, since(6), &[]), Verdict::Free);
+    assert_eq!(log.judge(&twin, 9, since(6), &Given::new()), Verdict::Free);
 }
 
 #[test]
@@ -153,11 +165,14 @@ fn a_repeated_claim_lets_the_log_be_cut_and_still_counts_where_it_stood() {
     log.apply(10, Entry::Carry(claim(1, &[7])));
     assert_eq!(log.low_water(), 10);
     // A claim at 5 must meet it.
-    assert_eq!(log.judge(&one(7), 5, since(0), &[]), taken(1, 7));
+    assert_eq!(log.judge(&one(7), 5, since(0), &Given::new()), taken(1, 7));
     // Whoever begins to read there knows it from the repetition.
     let mut late = IdLog::new(10);
     late.apply(10, Entry::Carry(claim(1, &[7])));
-    assert_eq!(late.judge(&one(7), 11, since(10), &[]), taken(1, 7));
+    assert_eq!(
+        late.judge(&one(7), 11, since(10), &Given::new()),
+        taken(1, 7)
+    );
 }
 
 #[test]
@@ -168,8 +183,11 @@ fn committed_readers_show_which_claims_were_aborted() {
     }
     // Up to 3 everything is decided, and 1 alone was seen.
     log.decide_between(0, 3, &HashSet::from([1]));
-    assert_eq!(log.judge(&one(7), 9, since(0), &[]), taken(2, 7));
-    assert_eq!(log.judge(&one(7), 1, since(0), &[]), Verdict::Free);
+    assert_eq!(log.judge(&one(7), 9, since(0), &Given::new()), taken(2, 7));
+    assert_eq!(
+        log.judge(&one(7), 1, since(0), &Given::new()),
+        Verdict::Free
+    );
     assert_eq!(log.first_undecided(0).map(|first| first.0), Some(3));
 }
 
@@ -185,7 +203,7 @@ fn equal_tokens_and_equal_content_are_told_apart_from_both() {
         token: 1_007,
     };
     for similar in [other_token, other_content] {
-        let verdict = log.judge(&similar, 9, since(0), &[]);
+        let verdict = log.judge(&similar, 9, since(0), &Given::new());
         let expected = Verdict::Taken {
             batch: 1,
             claimed: one(7),
@@ -206,8 +224,8 @@ fn what_this_process_took_off_the_queue_is_another_message_than_what_it_gets_lat
         position: 1,
         moment,
     };
-    assert_eq!(log.judge(&one(7), 9, at(4), &[]), taken(1, 7));
-    assert_eq!(log.judge(&one(7), 9, at(6), &[]), Verdict::Free);
+    assert_eq!(log.judge(&one(7), 9, at(4), &Given::new()), taken(1, 7));
+    assert_eq!(log.judge(&one(7), 9, at(6), &Given::new()), Verdict::Free);
 }
 
 #[test]
@@ -227,7 +245,8 @@ fn twins_that_come_again_under_new_tokens_are_both_taken() {
     );
     log.decide(1, true);
     // Restart: tokens 3 and 4. The first comes alone, is discarded, DONE at 3.
-    let Verdict::Taken { batch, claimed, .. } = log.judge(&twin(3), 9, since(1), &[]) else {
+    let Verdict::Taken { batch, claimed, .. } = log.judge(&twin(3), 9, since(1), &Given::new())
+    else {
         panic!()
     };
     log.apply(
@@ -238,7 +257,7 @@ fn twins_that_come_again_under_new_tokens_are_both_taken() {
         }]),
     );
     // The second, got after that.
-    let verdict = log.judge(&twin(4), 9, since(4), &[]);
+    let verdict = log.judge(&twin(4), 9, since(4), &Given::new());
     assert!(matches!(verdict, Verdict::Taken { .. }), "{verdict:?}");
 }
 
@@ -293,7 +312,7 @@ fn the_same_news_twice_is_one() {
             }]),
         );
     }
-    let verdict = log.judge(&twin, 9, since(6), &[]);
+    let verdict = log.judge(&twin, 9, since(6), &Given::new());
     assert!(matches!(verdict, Verdict::Taken { .. }), "{verdict:?}");
 }
 
@@ -306,7 +325,7 @@ fn another_message_may_have_the_token_of_an_old_one() {
         print: 99,
         token: 1_007,
     };
-    let verdict = log.judge(&other, 9, since(1), &[]);
+    let verdict = log.judge(&other, 9, since(1), &Given::new());
     assert_eq!(verdict, Verdict::Free);
 }
 
