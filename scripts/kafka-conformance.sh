@@ -6,7 +6,8 @@
 #   scripts/kafka-conformance.sh [NAME]     NAME: only checks whose name holds it
 #   scripts/kafka-conformance.sh up         only starts the real one and leaves it running until Ctrl-C
 #
-# Environment: KAFKA_VERSION (4.3.1), KAFKA_PORT (29092), KAFKA_CONTROLLER_PORT (29192), KAFKA_HEAP (512m).
+# Environment: KAFKA_VERSION (4.3.1), KAFKA_PORT (29092), KAFKA_CONTROLLER_PORT (29192), KAFKA_HEAP (512m), KAFKA_SETTINGS
+# (further lines of its server.properties).
 # Needs a JRE 17 or later and Maven; the jars are kept in ~/.cache/daybook.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -72,6 +73,7 @@ log.retention.ms=-1
 log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=16777216
 log.initial.task.delay.ms=500
+${KAFKA_SETTINGS:-}
 CONF
 tool() {
   java -Xmx256m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"

@@ -6,6 +6,7 @@
 //! key  `c` day                   value: the five counts
 //! key  `m` partition             value: stream clock
 //! key  `d`                       value: fingerprint of the definition, generation
+//! key  `o`                       value: transactional id of the process that writes here
 //! ```
 //!
 //! A null value deletes.
@@ -24,12 +25,21 @@ const VERSION: u8 = 1;
 pub(crate) enum Entry {
     Row(Box<[u8]>, RowState),
     RowGone(Box<[u8]>),
-    Seen(Vec<(u128, Seen)>),
+    Seen(Block, Vec<(u128, Seen)>),
+    SeenGone(Block),
     Counts(BusinessDay, Counts),
     Clock(i32, Micros),
     Definition(String, u32),
+    Owner(String),
     /// A deletion of something that holds no state in memory.
     Nothing,
+}
+
+/// Names a block of identities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) day: i32,
+    pub(crate) offset: i64,
 }
 
 /// A changelog record that this program cannot have written.
@@ -61,6 +71,14 @@ pub(crate) fn clock_key(partition: i32) -> Vec<u8> {
 
 pub(crate) fn definition_key() -> Vec<u8> {
     b"d".to_vec()
+}
+
+pub(crate) fn owner_key() -> Vec<u8> {
+    b"o".to_vec()
+}
+
+pub(crate) fn encode_owner(transactional_id: &str) -> Vec<u8> {
+    [&[VERSION][..], transactional_id.as_bytes()].concat()
 }
 
 pub(crate) fn encode_definition(fingerprint: &str, generation: u32) -> Vec<u8> {
@@ -113,6 +131,23 @@ pub(crate) fn encode_row(row: &RowState) -> Vec<u8> {
         .iter()
         .for_each(|value| encode_folded(&mut out, value));
     out
+}
+
+/// A record of the topic of parts: the stream clock of its partition, and what a batch adds to a row.
+pub(crate) fn encode_part(clock: Micros, row: &RowState) -> Vec<u8> {
+    let mut out = clock.to_le_bytes().to_vec();
+    out.extend_from_slice(&encode_row(row));
+    out
+}
+
+pub(crate) fn decode_part(value: &[u8]) -> Option<(Micros, RowState)> {
+    let mut reader = Reader { rest: value };
+    let clock = reader.i64()?;
+    if reader.u8()? != VERSION {
+        return None;
+    }
+    let row = decode_row(&mut reader)?;
+    reader.rest.is_empty().then_some((clock, row))
 }
 
 fn encode_folded(out: &mut Vec<u8>, value: &Folded) {
@@ -191,6 +226,7 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
     let Some(value) = value else {
         return Some(match kind {
             b'r' => Entry::RowGone(key.into()),
+            b's' => Entry::SeenGone(decode_block(key)?),
             _ => Entry::Nothing,
         });
     };
@@ -202,7 +238,7 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
         |bytes: &[u8]| BusinessDay::from_epoch_days(i32::from_le_bytes(bytes.try_into().ok()?));
     let entry = match kind {
         b'r' => Entry::Row(key.into(), decode_row(&mut reader)?),
-        b's' => Entry::Seen(decode_seen(&mut reader)?),
+        b's' => Entry::Seen(decode_block(key)?, decode_seen(&mut reader)?),
         b'c' => {
             let counts = Counts {
                 counted: reader.u64()?,
@@ -219,9 +255,22 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
             let text = std::str::from_utf8(std::mem::take(&mut reader.rest)).ok()?;
             Entry::Definition(text.to_owned(), generation)
         }
+        b'o' => {
+            let text = std::str::from_utf8(std::mem::take(&mut reader.rest)).ok()?;
+            Entry::Owner(text.to_owned())
+        }
         _ => return None,
     };
     reader.rest.is_empty().then_some(entry)
+}
+
+/// Of the key of a block; the partition in it is that of the changelog.
+fn decode_block(key: &[u8]) -> Option<Block> {
+    let mut reader = Reader { rest: key };
+    let day = reader.i32()?;
+    reader.i32()?;
+    let offset = reader.i64()?;
+    reader.rest.is_empty().then_some(Block { day, offset })
 }
 
 fn decode_seen(reader: &mut Reader<'_>) -> Option<Vec<(u128, Seen)>> {
@@ -340,6 +389,7 @@ mod tests {
                 Folded::Avg(None, 0),
             ],
         };
+        let again = row.clone();
         let counts = Counts {
             counted: 1,
             reversing: 2,
@@ -360,7 +410,13 @@ mod tests {
             (
                 seen_key(20_000, 1, 2),
                 encode_seen(20_000, &[(5, 8)]),
-                Entry::Seen(vec![(5, seen)]),
+                Entry::Seen(
+                    Block {
+                        day: 20_000,
+                        offset: 2,
+                    },
+                    vec![(5, seen)],
+                ),
             ),
             (
                 counts_key(day),
@@ -368,6 +424,11 @@ mod tests {
                 Entry::Counts(day, counts),
             ),
             (clock_key(4), encode_clock(-9), Entry::Clock(4, -9)),
+            (
+                owner_key(),
+                encode_owner("a-1"),
+                Entry::Owner("a-1".to_owned()),
+            ),
         ];
         for (key, value, expected) in entries {
             for cut in 0..value.len() {
@@ -378,6 +439,11 @@ mod tests {
                 );
             }
             assert_eq!(decode(&key, Some(&value)).expect("whole"), expected);
+        }
+        let part = encode_part(-7, &again);
+        assert_eq!(decode_part(&part), Some((-7, again)));
+        for cut in 0..part.len() {
+            assert_eq!(decode_part(&part[..cut]), None, "cut at {cut}");
         }
         let definition = encode_definition("abc", 3);
         assert_eq!(

@@ -1,18 +1,23 @@
 //! The aggregation without I/O: records in, changes out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use sql::{AggregationPlan, Folded, InputBatch, SqlError};
-use types::{BusinessDay, Counts, Micros, report};
+use types::{BusinessDay, Counts, Micros, names, report};
 
-use crate::changelog::{self, Entry, Foreign};
-use crate::classify::{Class, Classifier, Reason, Seen};
-use crate::options::{AggregationOptions, definition_fingerprint, stream_columns};
+use crate::changelog::{self, Foreign};
+use crate::classify::{Class, Reason, Seen};
+use crate::options::{AggregationOptions, Definition, stream_columns};
 use crate::record::{Parsed, parse};
 
 mod render;
+mod task;
+mod totals;
 
 use render::write_key;
+use task::{NewIdentities, Rows, Task};
+pub use task::{Old, Restored};
+pub use totals::{PartInput, Totals};
 
 /// A record of the input topic.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +46,23 @@ pub struct Published {
 pub struct Changes {
     /// For the results topic: each changed row once.
     pub results: Vec<Published>,
-    /// For the changelog.
-    pub changelog: Vec<Published>,
+    /// For the changelog, each with its partition: that of the input.
+    pub changelog: Vec<(i32, Published)>,
+    /// For the topic of parts, in place of results, where rows are folded by [`Totals`](crate::Totals).
+    pub parts: Vec<Published>,
     /// For the quarantine topic: partition and offset of the record, and the reason.
     pub quarantined: Vec<(i32, i64, Reason)>,
     /// Records that were duplicates.
     pub duplicates: u64,
     /// Oldest `received_at` of the batch.
     pub received_at: Option<Micros>,
+}
+
+impl Changes {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty() && self.changelog.is_empty() && self.parts.is_empty()
+    }
 }
 
 /// The state of one row of the results.
@@ -84,32 +98,33 @@ pub enum EngineError {
         #[source]
         source: Foreign,
     },
-    /// Kept results mean something else. Retrying does not help.
+    /// The state is of a newer definition than the one of this process. Retrying does not help.
     #[error(
-        "the definition of the aggregation {name} was changed (SQL, zone, cut_off, keep_days, late or \
-         text_columns); its kept results would be wrong. Give the changed aggregation another name, \
-         or change it back"
+        "the aggregation {name} has generation {theirs} in the log, but this process was started with generation {ours}: \
+         another process runs a newer definition. Start this one again with that configuration"
     )]
-    Definition {
+    Newer {
         /// Which aggregation.
         name: String,
+        /// Generation of this process.
+        ours: u32,
+        /// Generation of the state.
+        theirs: u32,
     },
 }
 
-/// The state of one aggregation.
+/// One aggregation over the partitions of its input that are this process's. Each partition has a state of its own, which no
+/// other one's records change: it moves to another process as a whole.
 #[derive(Debug)]
 pub struct Engine {
     options: AggregationOptions,
+    definition: Definition,
     plan: AggregationPlan,
     /// Where each column the SQL reads comes from.
     columns: Vec<Source>,
-    classifier: Classifier,
-    rows: HashMap<Box<[u8]>, RowState, foldhash::fast::RandomState>,
-    counts: BTreeMap<BusinessDay, Counts>,
-    generation: u32,
-    /// Whether the changelog has the definition already.
-    defined: bool,
-    first_kept: Option<BusinessDay>,
+    tasks: BTreeMap<i32, Task>,
+    /// Records of one row may be in several partitions: what they add to it is published, and folded elsewhere.
+    in_parts: bool,
     /// Which part of the key is the currency: it says how many digits amounts are shown with.
     currency_key: Option<usize>,
 }
@@ -128,9 +143,6 @@ enum Source {
     Text(usize),
 }
 
-/// First offset of a batch, and the identities and contents that were new in it.
-type NewIdentities = (i64, Vec<(u128, u64)>);
-
 /// A record that is to be added.
 struct Accepted<'a> {
     input: Input<'a>,
@@ -140,12 +152,29 @@ struct Accepted<'a> {
 }
 
 impl Engine {
-    /// An aggregation without any state yet.
+    /// An aggregation without any partition yet.
     ///
     /// # Errors
     ///
     /// [`EngineError::Sql`].
-    pub async fn new(options: AggregationOptions) -> Result<Self, EngineError> {
+    pub async fn new(
+        options: AggregationOptions,
+        definition: Definition,
+    ) -> Result<Self, EngineError> {
+        Self::of_partitions(options, definition, 1).await
+    }
+
+    /// As [`Engine::new`], over an input of so many partitions. When a row may have records in several of them, because GROUP BY
+    /// lacks the stream's key, changes have parts in place of results.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Sql`].
+    pub async fn of_partitions(
+        options: AggregationOptions,
+        definition: Definition,
+        partitions: i32,
+    ) -> Result<Self, EngineError> {
         let columns = stream_columns(&options.text_columns);
         let plan = AggregationPlan::compile(&options.sql, &columns).await;
         let plan = plan.map_err(|source| EngineError::Sql {
@@ -177,13 +206,10 @@ impl Engine {
             .collect();
         Ok(Self {
             currency_key: plan.keys().iter().position(|key| key == "currency"),
-            classifier: Classifier::new(&options),
-            rows: HashMap::default(),
-            counts: BTreeMap::new(),
-            generation: 1,
-            defined: false,
-            first_kept: None,
+            tasks: BTreeMap::new(),
+            in_parts: partitions > 1 && !plan.groups_by(names::field::ACCOUNT),
             options,
+            definition,
             plan,
             columns,
         })
@@ -194,6 +220,11 @@ impl Engine {
         &self.plan
     }
 
+    /// Whether changes have parts in place of results.
+    pub fn is_in_parts(&self) -> bool {
+        self.in_parts
+    }
+
     /// Its definition.
     pub fn options(&self) -> &AggregationOptions {
         &self.options
@@ -201,63 +232,135 @@ impl Engine {
 
     /// Rows held.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.tasks.values().map(|task| task.rows.len()).sum()
     }
 
     /// Identities remembered.
     pub fn identities(&self) -> usize {
-        self.classifier.seen.len()
+        let tasks = self.tasks.values();
+        tasks.map(|task| task.classifier.seen.len()).sum()
     }
 
     /// Which definition of the aggregation the rows belong to.
     pub fn generation(&self) -> u32 {
-        self.generation
+        self.definition.generation
     }
 
-    /// What became of the records, by day, oldest first.
-    pub fn counts(&self) -> impl Iterator<Item = (BusinessDay, Counts)> {
-        self.counts.iter().map(|(day, counts)| (*day, *counts))
+    /// What became of the records, by partition and day.
+    pub fn counts(&self) -> impl Iterator<Item = ((i32, BusinessDay), Counts)> {
+        self.tasks.iter().flat_map(|(partition, task)| {
+            let days = task.counts.iter();
+            days.map(|(day, counts)| ((*partition, *day), *counts))
+        })
     }
 
-    /// Applies one record of the changelog; call for all of them, in order, before the first batch.
+    /// Partitions that it has the state of.
+    pub fn partitions(&self) -> impl Iterator<Item = i32> {
+        self.tasks.keys().copied()
+    }
+
+    /// Begins to restore a partition; what it had of it is forgotten.
+    pub fn begin_restore(&mut self, partition: i32) {
+        self.tasks.insert(partition, Task::new(&self.options));
+    }
+
+    /// Forgets a partition: it is another process's.
+    pub fn give_up(&mut self, partition: i32) {
+        self.tasks.remove(&partition);
+    }
+
+    /// Applies one record of a partition's changelog; call for all of them, in order, after [`Engine::begin_restore`].
     ///
     /// # Errors
     ///
-    /// [`EngineError::Changelog`] or [`EngineError::Definition`].
-    pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), EngineError> {
-        let name = || self.options.name.clone();
+    /// [`EngineError::Changelog`].
+    pub fn restore(
+        &mut self,
+        partition: i32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), EngineError> {
         let entry = changelog::decode(key, value);
-        match entry.map_err(|source| EngineError::Changelog {
-            name: name(),
+        let entry = entry.map_err(|source| EngineError::Changelog {
+            name: self.options.name.clone(),
             source,
-        })? {
-            Entry::Row(key, row) => drop(self.rows.insert(key, row)),
-            Entry::RowGone(key) => drop(self.rows.remove(&key)),
-            Entry::Seen(seen) => self.classifier.seen.extend(seen),
-            Entry::Counts(day, counts) => drop(self.counts.insert(day, counts)),
-            Entry::Clock(partition, clock) => drop(self.classifier.clocks.insert(partition, clock)),
-            Entry::Definition(fingerprint, generation) => {
-                if fingerprint != definition_fingerprint(&self.options) {
-                    return Err(EngineError::Definition { name: name() });
-                }
-                self.generation = generation;
-                self.defined = true;
-            }
-            Entry::Nothing => {}
+        })?;
+        if let Some(task) = self.tasks.get_mut(&partition) {
+            task.apply(entry);
         }
         Ok(())
     }
 
-    /// Ends restoring: forgets what is no longer kept.
-    pub fn restored(&mut self) {
-        self.first_kept = self.classifier.first_kept_day();
-        if let Some(first) = self.first_kept {
-            self.classifier.forget_before(first);
-            self.rows.retain(|_, row| row.day >= first);
-        }
+    /// Ends restoring a partition.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Newer`].
+    pub fn end_restore(&mut self, partition: i32) -> Result<Restored, EngineError> {
+        let Some(task) = self.tasks.get_mut(&partition) else {
+            return Ok(Restored::Current);
+        };
+        task.end_restore(&self.definition)
+            .map_err(|theirs| EngineError::Newer {
+                name: self.options.name.clone(),
+                ours: self.definition.generation,
+                theirs,
+            })
     }
 
-    /// Adds a batch. Offsets must be the next ones of their partitions.
+    /// First instant of the first day that a partition keeps, in microseconds since 1970; `None` while all are kept.
+    pub fn first_kept_start(&mut self, partition: i32) -> Option<Micros> {
+        let task = self.tasks.get_mut(&partition)?;
+        let first = task.classifier.first_kept_day()?;
+        self.options.calendar.start(first)
+    }
+
+    /// Takes the state of an older definition away, and begins with an empty one.
+    pub fn begin_rebuild(&mut self, partition: i32) -> Old {
+        let task = self.tasks.insert(partition, Task::new(&self.options));
+        task.map(Old::new).unwrap_or_default()
+    }
+
+    /// Adds a batch of a rebuild: what came before the state's own position. Nothing is published.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::process`].
+    pub async fn replay(&mut self, batch: &[Input<'_>]) -> Result<(), EngineError> {
+        self.add(batch, true).await.map(drop)
+    }
+
+    /// Everything that the state of a partition has, as changes, and what takes the old one away.
+    pub fn end_rebuild(&mut self, partition: i32, old: &Old) -> Changes {
+        let mut changes = Changes::default();
+        let Some(mut task) = self.tasks.remove(&partition) else {
+            return changes;
+        };
+        task.keep_counts_of(old);
+        changes.changelog = task.whole(partition, old);
+        let keys: Vec<Box<[u8]>> = task.rows.keys().cloned().collect();
+        if self.in_parts {
+            self.publish_parts(&mut task, partition, &mut changes);
+        } else {
+            self.publish_rows(&task, partition, &keys, &mut changes);
+        }
+        for (key, day, sequence) in old.rows_gone(&task).into_iter().filter(|_| !self.in_parts) {
+            let value = self.deleted_value(&key, day, sequence);
+            changes.results.push(Published {
+                key: key.into_vec(),
+                value: Some(value),
+            });
+        }
+        // Last: a rebuild that did not get here is done again.
+        let definition = task.define(&self.definition);
+        changes
+            .changelog
+            .extend(definition.map(|entry| (partition, entry)));
+        self.tasks.insert(partition, task);
+        changes
+    }
+
+    /// Adds a batch. Offsets must be the next ones of their partitions, and the partitions must be there.
     ///
     /// The changes are already part of the state: if they cannot be committed, the engine must be
     /// dropped and restored. Cost: about 1 µs a record.
@@ -266,64 +369,105 @@ impl Engine {
     ///
     /// [`EngineError::Sql`] when the SQL fails for a reason that no single record explains.
     pub async fn process(&mut self, batch: &[Input<'_>]) -> Result<Changes, EngineError> {
+        self.add(batch, false).await
+    }
+
+    /// The record that says what a partition's state is of, if its changelog does not say it yet. It must be there before
+    /// anything depends on it.
+    pub fn define(&mut self, partition: i32) -> Option<(i32, Published)> {
+        let task = self.tasks.get_mut(&partition)?;
+        let entry = task.define(&self.definition)?;
+        Some((partition, entry))
+    }
+
+    async fn add(&mut self, batch: &[Input<'_>], quiet: bool) -> Result<Changes, EngineError> {
         let mut changes = Changes::default();
-        if !self.defined {
-            changes.changelog.push(Published {
-                key: changelog::definition_key(),
-                value: Some(changelog::encode_definition(
-                    &definition_fingerprint(&self.options),
-                    self.generation,
-                )),
-            });
-            self.defined = true;
+        let one = batch
+            .first()
+            .filter(|first| batch.iter().all(|input| input.partition == first.partition));
+        if let Some(first) = one {
+            self.add_to(first.partition, batch, quiet, &mut changes)
+                .await?;
+            return Ok(changes);
         }
-        let clocks_before = self.classifier.clocks.clone();
+        let mut by_partition = BTreeMap::<i32, Vec<Input<'_>>>::new();
+        for input in batch {
+            by_partition
+                .entry(input.partition)
+                .or_default()
+                .push(*input);
+        }
+        for (partition, inputs) in by_partition {
+            self.add_to(partition, &inputs, quiet, &mut changes).await?;
+        }
+        Ok(changes)
+    }
+
+    async fn add_to(
+        &mut self,
+        partition: i32,
+        batch: &[Input<'_>],
+        quiet: bool,
+        changes: &mut Changes,
+    ) -> Result<(), EngineError> {
+        let Some(mut task) = self.tasks.remove(&partition) else {
+            return Ok(());
+        };
+        let clock_before = task.clock(partition);
         let mut touched = BTreeMap::new();
-        let accepted = self.judge_all(batch, &mut changes, &mut touched);
-        let updated = match self.fold(&accepted).await {
-            Ok(updated) => updated,
+        let mut identities = NewIdentities::new();
+        let accepted = self.judge_all(&mut task, batch, changes, &mut touched, &mut identities);
+        let updated = match self.fold(&mut task, &accepted).await {
+            Ok(updated) => Ok(updated),
             // Some record of the batch is at fault: find it, set it aside, add the others.
             Err(_) if !accepted.is_empty() => {
-                self.fold_one_by_one(&accepted, &mut changes, &mut touched)
-                    .await?
+                self.fold_one_by_one(&mut task, &accepted, changes, &mut touched)
+                    .await
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         };
-        self.publish_rows(updated, &mut changes);
-        for (day, ()) in touched {
-            let counts = self.counts.get(&day).copied().unwrap_or_default();
-            changes.changelog.push(Published {
-                key: changelog::counts_key(day),
-                value: Some(changelog::encode_counts(&counts)),
-            });
-        }
-        for (partition, clock) in &self.classifier.clocks {
-            if clocks_before.get(partition) != Some(clock) {
-                changes.changelog.push(Published {
-                    key: changelog::clock_key(*partition),
-                    value: Some(changelog::encode_clock(*clock)),
-                });
+        if let (false, Ok(updated)) = (quiet, &updated) {
+            match self.in_parts {
+                true => self.publish_parts(&mut task, partition, changes),
+                false => self.publish_rows(&task, partition, updated, changes),
             }
         }
-        self.evict(&mut changes);
-        Ok(changes)
+        if !quiet {
+            let clock = task
+                .clock(partition)
+                .filter(|clock| Some(*clock) != clock_before);
+            let entries = task.changed(partition, identities, touched.into_keys(), clock);
+            changes
+                .changelog
+                .extend(entries.into_iter().map(|entry| (partition, entry)));
+        }
+        // Behind its results: what a batch added to a day that it also ended is published.
+        let evicted = task.evict(partition);
+        if !quiet {
+            changes
+                .changelog
+                .extend(evicted.into_iter().map(|entry| (partition, entry)));
+        }
+        self.tasks.insert(partition, task);
+        updated.map(drop)
     }
 
     /// Parses and judges every record; counts it; returns those that are to be added.
     fn judge_all<'a>(
-        &mut self,
+        &self,
+        task: &mut Task,
         batch: &[Input<'a>],
         changes: &mut Changes,
         touched: &mut BTreeMap<BusinessDay, ()>,
+        new: &mut NewIdentities,
     ) -> Vec<Accepted<'a>> {
         let mut accepted = Vec::with_capacity(batch.len());
-        let mut new: BTreeMap<(i32, i32), NewIdentities> = BTreeMap::new();
         for input in batch {
             let (day, class) = match parse(input.value, &self.options.text_columns) {
                 Err(error) => {
                     let reason = Reason::Unreadable(report(&error));
                     (
-                        self.classifier.day_of(input.appended_at),
+                        task.classifier.day_of(input.appended_at),
                         Class::Quarantined(reason),
                     )
                 }
@@ -332,19 +476,11 @@ impl Engine {
                     let oldest = changes.received_at.get_or_insert(received);
                     *oldest = received.min(*oldest);
                     let (day, class, identity) =
-                        self.classifier
+                        task.classifier
                             .judge(input.partition, input.appended_at, &parsed);
-                    if let Some((
-                        identity,
-                        Seen {
-                            content,
-                            day: seen_day,
-                        },
-                    )) = identity
-                    {
-                        let place = (seen_day, input.partition);
+                    if let Some((identity, Seen { content, day: seen })) = identity {
                         let block = new
-                            .entry(place)
+                            .entry(seen)
                             .or_insert_with(|| (input.offset, Vec::new()));
                         block.1.push((identity, content));
                         accepted.push(Accepted {
@@ -358,7 +494,7 @@ impl Engine {
                 }
             };
             touched.insert(day, ());
-            let counts = self.counts.entry(day).or_default();
+            let counts = task.counts.entry(day).or_default();
             *count_of(counts, &class) += 1;
             match class {
                 Class::Duplicate => changes.duplicates += 1,
@@ -370,17 +506,15 @@ impl Engine {
                 _ => {}
             }
         }
-        for ((day, partition), (offset, identities)) in new {
-            changes.changelog.push(Published {
-                key: changelog::seen_key(day, partition, offset),
-                value: Some(changelog::encode_seen(day, &identities)),
-            });
-        }
         accepted
     }
 
     /// Runs the SQL over the records and folds its groups; the state is changed only on success.
-    async fn fold(&mut self, accepted: &[Accepted<'_>]) -> Result<Vec<Box<[u8]>>, EngineError> {
+    async fn fold(
+        &mut self,
+        task: &mut Task,
+        accepted: &[Accepted<'_>],
+    ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let Some(last) = accepted.last() else {
             return Ok(Vec::new());
         };
@@ -391,7 +525,7 @@ impl Engine {
         let mut folded: Vec<(Box<[u8]>, RowState)> = Vec::new();
         let mut overflow = false;
         let mut key = Vec::new();
-        let rows = &self.rows;
+        let rows = &task.rows;
         let run = self.plan.run(&mut batch, |group| {
             write_key(&mut key, group.key);
             let before = rows.get(key.as_slice());
@@ -432,23 +566,24 @@ impl Engine {
             source,
         })?;
         let keys = folded.iter().map(|(key, _)| key.clone()).collect();
-        self.rows.extend(folded);
+        task.rows.extend(folded);
         Ok(keys)
     }
 
     async fn fold_one_by_one(
         &mut self,
+        task: &mut Task,
         accepted: &[Accepted<'_>],
         changes: &mut Changes,
         touched: &mut BTreeMap<BusinessDay, ()>,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let mut updated = Vec::new();
         for record in accepted {
-            match self.fold(std::slice::from_ref(record)).await {
+            match self.fold(task, std::slice::from_ref(record)).await {
                 Ok(keys) => updated.extend(keys),
                 Err(error) => {
                     touched.insert(record.day, ());
-                    let counts = self.counts.entry(record.day).or_default();
+                    let counts = task.counts.entry(record.day).or_default();
                     *count_of(counts, &record.class) -= 1;
                     counts.quarantined += 1;
                     let reason = Reason::NotComputable(report(&error));
@@ -462,35 +597,38 @@ impl Engine {
         Ok(updated)
     }
 
-    fn publish_rows(&self, updated: Vec<Box<[u8]>>, changes: &mut Changes) {
-        for key in updated {
-            let Some(row) = self.rows.get(&key) else {
-                continue;
-            };
-            changes.changelog.push(Published {
-                key: changelog::row_key(&key),
-                value: Some(changelog::encode_row(row)),
-            });
-            changes.results.push(Published {
-                value: Some(self.result_value(&key, row)),
+    /// What a batch adds to its rows. Nothing of it stays here.
+    fn publish_parts(&self, task: &mut Task, partition: i32, changes: &mut Changes) {
+        let clock = task.clock(partition).unwrap_or_default();
+        for (key, row) in task.rows.drain() {
+            changes.parts.push(Published {
+                value: Some(changelog::encode_part(clock, &row)),
                 key: key.into_vec(),
             });
         }
     }
 
-    /// Forgets days that are no longer kept. Results stay in their topic and in the store.
-    fn evict(&mut self, changes: &mut Changes) {
-        let first = self.classifier.first_kept_day();
-        let Some(first_day) = first.filter(|_| first > self.first_kept) else {
-            return;
-        };
-        self.first_kept = first;
-        self.classifier.forget_before(first_day);
-        let gone = self.rows.extract_if(|_, row| row.day < first_day);
-        changes.changelog.extend(gone.map(|(key, _)| Published {
-            key: changelog::row_key(&key),
-            value: None,
-        }));
+    fn publish_rows(
+        &self,
+        task: &Task,
+        partition: i32,
+        updated: &[Box<[u8]>],
+        changes: &mut Changes,
+    ) {
+        for key in updated {
+            let Some(row) = task.rows.get(key) else {
+                continue;
+            };
+            let entry = Published {
+                key: changelog::row_key(key),
+                value: Some(changelog::encode_row(row)),
+            };
+            changes.changelog.push((partition, entry));
+            changes.results.push(Published {
+                value: Some(self.result_value(key, row)),
+                key: key.to_vec(),
+            });
+        }
     }
 }
 

@@ -8,10 +8,17 @@
 //!                              └─▶ changelog topic (its own state)
 //! ```
 //!
+//! Where GROUP BY lacks the stream's key and the input has several partitions, there are two stages:
+//!
+//! ```text
+//! `transactions` ──▶ Engine ──▶ `__daybook_parts_…` (what a batch adds to a row) ──▶ Totals ──▶ results topic
+//! ```
+//!
 //! # Where to start reading
 //!
 //! [`Engine::process`] is the whole algorithm: records in, changes out. `classify` decides what
-//! becomes of a record, `service` feeds the engine from Kafka and commits what it says.
+//! becomes of a record, `service` feeds the engine from Kafka and commits what it says, `takeover` is how a partition
+//! and its state come from another process.
 //!
 //! # Invariants
 //!
@@ -23,15 +30,20 @@
 
 mod changelog;
 mod classify;
+mod control;
+mod counts;
 mod engine;
 mod options;
 mod record;
 mod service;
+mod takeover;
 
 pub use classify::Reason;
-pub use engine::{Changes, Engine, EngineError, Input, Published};
-pub use options::{AggregationOptions, Late, definition_fingerprint, stream_columns};
-pub use record::{Parsed, Unreadable, content_hash, identity_hash, parse};
-pub use service::{
-    Aggregator, ServiceError, TOPIC_COUNTS, consumer_group, counts_key, parse_counts,
+pub use control::{Control, parse_control};
+pub use counts::{CountsOf, TOPIC_COUNTS, counts_key, parse_counts};
+pub use engine::{
+    Changes, Engine, EngineError, Input, Old, PartInput, Published, Restored, Totals,
 };
+pub use options::{AggregationOptions, Definition, Late, fingerprint, stream_columns};
+pub use record::{Parsed, Unreadable, content_hash, identity_hash, parse};
+pub use service::{Aggregator, ServiceError, consumer_group};

@@ -17,6 +17,9 @@ pub enum Late {
 pub struct AggregationOptions {
     /// Name; also that of the results topic and of the store's table.
     pub name: String,
+    /// Tells this process apart from others that count the same aggregation, in the group and in Kafka's transactional ids. One
+    /// that comes again under its name goes on at once. `None`: a new name each time.
+    pub instance: Option<String>,
     /// The SELECT statement (DESIGN §4).
     pub sql: String,
     /// IANA zone of the business day, as configured.
@@ -40,11 +43,20 @@ pub struct AggregationOptions {
     pub batch_records_max: usize,
 }
 
-/// Identifies what the results mean. When it changes, kept results would be wrong.
-pub fn definition_fingerprint(options: &AggregationOptions) -> String {
+/// What the results of an aggregation mean, and which of its definitions it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// From 1; each change of the definition has a higher one.
+    pub generation: u32,
+    /// See [`fingerprint`].
+    pub fingerprint: String,
+}
+
+/// Identifies what the results mean. When it changes the kept days are counted anew.
+pub fn fingerprint(options: &AggregationOptions) -> String {
     let words: Vec<&str> = options.sql.split_whitespace().collect();
     let definition = format!(
-        "1|{}|{}|{}|{:?}|{:?}|{}",
+        "2|{}|{}|{}|{:?}|{:?}|{}",
         words.join(" "),
         options.zone,
         options.cut_off,

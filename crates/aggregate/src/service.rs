@@ -1,12 +1,17 @@
 //! Feeds the engine from Kafka and commits what it says, all in one Kafka transaction a batch.
+//!
+//! A process is a member of the aggregation's group: partitions come and go, each with its state (`takeover`). What a batch
+//! adds to them is committed with the group's offsets, which the group refuses when they are another member's meanwhile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_client::{
-    ClientError, Cluster, LogConsumer, Part, PartThread, Ready, TransactionalProducer,
+    ClientError, Cluster, Member, Membership, Move, Part, PartThread, Ready, TopicSpec,
+    TransactionalProducer, is_rebalanced, number_header,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -17,16 +22,23 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use types::{BusinessDay, Counts, names};
 
-use crate::engine::{Changes, Engine, EngineError, Input};
-use crate::options::AggregationOptions;
-
-/// Compacted topic of the five counts, by aggregation and day.
-pub const TOPIC_COUNTS: &str = "__daybook_counts";
+use crate::changelog;
+use crate::control::{Control, Decision, decide, parse_control};
+use crate::counts::{CountsOf, TOPIC_COUNTS, counts_key, counts_value};
+use crate::engine::{Changes, Engine, EngineError, Input, PartInput, Published, Totals};
+use crate::options::{AggregationOptions, Definition, fingerprint};
+use crate::takeover::Takeover;
 
 /// How long a poll waits for a first record; also how soon a stop is noticed.
 const POLL_TIME: Duration = Duration::from_millis(100);
 /// Counts are told to readers at most this often; the changelog has them with every batch.
 const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
+/// After so much silence a process counts as gone, and others take its partitions. The least that Kafka allows.
+const SESSION_MS: u32 = 6_000;
+/// How long parts are kept, in milliseconds: they are needed until they are folded. One that was missed is an error, not silence.
+const PARTS_KEPT_MS: i64 = 31 * 24 * 60 * 60 * 1_000;
+/// Most records of one transaction of a rebuild: it must end before Kafka ends it.
+const REBUILD_RECORDS_MAX: usize = 100_000;
 
 /// The service cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +50,65 @@ pub enum ServiceError {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The group's partitions are being given out anew, and it takes no offsets of before. Nothing was committed; what was in
+    /// hand is read again.
+    #[error("the group of the aggregation {name} is being rebalanced")]
+    Rebalanced {
+        /// Which aggregation.
+        name: String,
+    },
+    /// A transaction in the changelog does not end. Retried.
+    #[error("a transaction is open in {topic}, partition {partition}, for more than {seconds} s")]
+    Open {
+        /// The changelog.
+        topic: String,
+        /// Which partition.
+        partition: i32,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// Which records are counted together has changed. Retrying does not help.
+    #[error(
+        "the topic {topic} has {partitions} partitions, but the aggregation {name} was counted over {before}: \
+         the same account would be in two totals. Give the aggregation another name, or make the topic anew"
+    )]
+    Partitions {
+        /// Which aggregation.
+        name: String,
+        /// Which topic.
+        topic: String,
+        /// How many it has now.
+        partitions: i32,
+        /// How many it had, or the input has.
+        before: i32,
+    },
+    /// A changed definition cannot be counted: the log has forgotten a part of the kept days. Retrying does not help.
+    #[error(
+        "the definition of the aggregation {name} has changed, but {topic}, partition {partition}, begins at offset {first}: \
+         kept days cannot be counted anew. Change the definition back, or give the aggregation another name; \
+         retention of {topic} must be longer than the kept days"
+    )]
+    Forgotten {
+        /// Which aggregation.
+        name: String,
+        /// The input.
+        topic: String,
+        /// Which partition.
+        partition: i32,
+        /// Its first offset.
+        first: i64,
+    },
+    /// Another process has put another definition in force. Retrying does not help.
+    #[error(
+        "the aggregation {name} has another definition since another process was started with it (generation {theirs}); \
+         start this one again with that configuration"
+    )]
+    Replaced {
+        /// Which aggregation.
+        name: String,
+        /// The generation in force.
+        theirs: u32,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread for the aggregation")]
     Thread(#[source] std::io::Error),
@@ -48,7 +119,10 @@ impl ServiceError {
     fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Client(_) | Self::Engine(EngineError::Sql { .. })
+            Self::Client(_)
+                | Self::Rebalanced { .. }
+                | Self::Open { .. }
+                | Self::Engine(EngineError::Sql { .. })
         )
     }
 }
@@ -81,6 +155,7 @@ impl Aggregator {
             cluster,
             shutdown: shutdown.clone(),
             runtime: runtime.map_err(ServiceError::Thread)?,
+            has_started: false,
         };
         let started = PartThread::start("aggregate", called, shutdown, runner);
         started.map(Self).map_err(ServiceError::Thread)
@@ -124,15 +199,21 @@ struct Runner {
     identities: Arc<Meter>,
     shutdown: CancellationToken,
     runtime: tokio::runtime::Runtime,
+    /// Whether the definition of this process was put in force.
+    has_started: bool,
 }
 
 impl Part for Runner {
     type Error = ServiceError;
 
     fn live(&mut self, ready: &Ready) -> Result<(), ServiceError> {
-        let (mut life, consumer) = Life::begin(self)?;
-        ready.tell();
-        life.live(&consumer)
+        let transactional_id = transactional_id(&self.options);
+        let (mut life, consumer) = Life::begin(self, &transactional_id)?;
+        let result = life.live(&consumer, ready);
+        let has_started = life.has_started;
+        drop(life);
+        self.has_started = has_started;
+        result
     }
 
     fn may_pass(&self, error: &ServiceError) -> bool {
@@ -140,73 +221,249 @@ impl Part for Runner {
     }
 }
 
-/// From a restore to the next failure.
+fn transactional_id(options: &AggregationOptions) -> String {
+    match &options.instance {
+        Some(instance) => format!("daybook-aggregate-{}-{instance}", options.name),
+        None => {
+            use std::hash::{BuildHasher as _, RandomState};
+            let drawn = RandomState::new().hash_one((std::process::id(), now_micros()));
+            format!("daybook-aggregate-{}-{drawn:016x}", options.name)
+        }
+    }
+}
+
+/// Internal topics of an aggregation.
+struct Topics {
+    state: String,
+    parts: String,
+    totals: String,
+}
+
+impl Topics {
+    fn new(name: &str, generation: u32) -> Self {
+        Self {
+            state: names::topic_state(name),
+            parts: names::topic_parts(name, generation),
+            totals: names::topic_totals(name, generation),
+        }
+    }
+}
+
+/// From joining the group to the next failure.
 struct Life<'a> {
     runner: &'a Runner,
+    transactional_id: &'a str,
     engine: Engine,
+    /// The second stage, where there is one.
+    totals: Totals,
     producer: TransactionalProducer,
-    state_topic: String,
-    counts_told: Vec<(BusinessDay, Counts)>,
+    topics: Topics,
+    /// Topics and partitions that are this process's.
+    own: BTreeSet<(String, i32)>,
+    counts_told: BTreeMap<(i32, BusinessDay), Counts>,
     counts_at: Instant,
+    has_started: bool,
 }
 
 impl<'a> Life<'a> {
-    fn begin(runner: &'a Runner) -> Result<(Self, LogConsumer), ServiceError> {
+    fn begin(
+        runner: &'a Runner,
+        transactional_id: &'a str,
+    ) -> Result<(Self, Member), ServiceError> {
         let (cluster, options) = (&runner.cluster, &runner.options);
         let name = &options.name;
-        let state_topic = names::topic_state(name);
-        let producer = cluster
-            .transactional_producer("daybook-aggregate", &format!("daybook-aggregate-{name}-0"))?;
+        let producer = cluster.transactional_producer("daybook-aggregate", transactional_id)?;
         // First of all: an earlier self can commit nothing from here on, so what is restored is final.
         producer
             .init()
             .map_err(|source| cluster.error("initialise transactions", source))?;
-        let mut engine = runner.runtime.block_on(Engine::new(options.clone()))?;
-        let began = Instant::now();
-        let restored = restore(cluster, &state_topic, &mut engine)?;
-        info!(
-            name,
-            rows = engine.rows(),
-            identities = engine.identities(),
-            changelog_records = restored,
-            ms = began.elapsed().as_millis() as u64,
-            "aggregation restored"
-        );
-        let consumer = cluster.consumer("daybook-aggregate", &consumer_group(name), true)?;
-        assign_input(cluster, &consumer)?;
+        let (definition, partitions) = put_in_force(runner, &producer)?;
+        let topics = Topics::new(name, definition.generation);
+        let engine = Engine::of_partitions(options.clone(), definition, partitions);
+        let engine = runner.runtime.block_on(engine)?;
+        let group = consumer_group(name);
+        let membership = Membership {
+            group: &group,
+            instance: options.instance.as_deref(),
+            session_ms: SESSION_MS,
+        };
+        let mut inputs = vec![names::TOPIC_TRANSACTIONS];
+        if engine.is_in_parts() {
+            ensure_parts(runner, &topics, partitions)?;
+            inputs.push(&topics.parts);
+        }
+        let consumer = cluster.member("daybook-aggregate", &membership, &inputs)?;
         let life = Self {
             runner,
+            transactional_id,
+            totals: Totals::new(options),
             engine,
             producer,
-            state_topic,
-            counts_told: Vec::new(),
+            topics,
+            own: BTreeSet::new(),
+            counts_told: BTreeMap::new(),
             counts_at: Instant::now(),
+            has_started: true,
         };
         Ok((life, consumer))
     }
 
-    fn live(&mut self, consumer: &LogConsumer) -> Result<(), ServiceError> {
-        // The definition must be in the changelog before anything depends on it.
-        self.step(&[])?;
+    fn live(&mut self, consumer: &Member, ready: &Ready) -> Result<(), ServiceError> {
         while !self.runner.shutdown.is_cancelled() {
-            let messages = self.poll(consumer)?;
+            let mut messages = self.poll(consumer)?;
+            for change in self.runner.cluster.moves(consumer) {
+                match change {
+                    Move::Taken(partitions) => {
+                        // What was read of them is the next owner's.
+                        messages.retain(|message| {
+                            !partitions.iter().any(|(topic, partition)| {
+                                message.partition() == *partition && message.topic() == topic
+                            })
+                        });
+                        self.give_up(consumer, &partitions)?;
+                    }
+                    Move::Given(partitions) => {
+                        self.take_over(consumer, &partitions)?;
+                        ready.tell();
+                    }
+                }
+            }
             if !messages.is_empty() {
                 let begun = Instant::now();
-                self.run_batch(consumer, &messages)?;
+                match self.run_batch(consumer, &messages) {
+                    Err(ServiceError::Rebalanced { .. }) => {
+                        drop(messages);
+                        self.begin_again(consumer)?;
+                        continue;
+                    }
+                    done => done?,
+                }
                 let records_max = self.runner.options.batch_records_max;
                 thread::sleep(pause(messages.len(), records_max, begun.elapsed()));
             } else if self.counts_due() {
-                self.step(&[])?;
+                self.commit(&Changes::default(), &Changes::default(), &[], None)?;
             }
         }
         Ok(())
     }
 
+    fn give_up(
+        &mut self,
+        consumer: &Member,
+        partitions: &[(String, i32)],
+    ) -> Result<(), ServiceError> {
+        for (topic, partition) in partitions {
+            self.own.remove(&(topic.clone(), *partition));
+            if *topic == self.topics.parts {
+                self.totals.give_up(*partition);
+                continue;
+            }
+            self.engine.give_up(*partition);
+            self.counts_told.retain(|(told, _), _| told != partition);
+        }
+        self.tell_size();
+        self.runner.cluster.give_up(consumer, partitions)?;
+        Ok(())
+    }
+
+    fn take_over(
+        &mut self,
+        consumer: &Member,
+        partitions: &[(String, i32)],
+    ) -> Result<(), ServiceError> {
+        let runner = self.runner;
+        let options = &runner.options;
+        let takeover = Takeover::new(
+            &runner.cluster,
+            &runner.runtime,
+            options,
+            self.transactional_id,
+        )?;
+        let mut from = Vec::new();
+        for (topic, partition) in partitions {
+            let is_second = *topic == self.topics.parts;
+            let taken = match is_second {
+                true => takeover.take_totals(&self.engine, &mut self.totals, *partition)?,
+                false => takeover.take(&mut self.engine, topic, *partition)?,
+            };
+            let mut changes = taken.rebuilt.unwrap_or_default();
+            // Behind what was restored and before what depends on it.
+            if !is_second {
+                changes.changelog.extend(self.engine.define(*partition));
+            }
+            if taken.is_new_owner {
+                let entry = Published {
+                    key: changelog::owner_key(),
+                    value: Some(changelog::encode_owner(self.transactional_id)),
+                };
+                changes.changelog.insert(0, (*partition, entry));
+            }
+            self.commit_piecemeal(changes, is_second)?;
+            from.push((topic.clone(), *partition, taken.offset));
+            self.own.insert((topic.clone(), *partition));
+        }
+        self.tell_size();
+        runner.cluster.take_over(consumer, &from)?;
+        Ok(())
+    }
+
+    /// After a batch that could not be committed: the state has it, so it is restored, with the member's partitions as they are.
+    fn begin_again(&mut self, consumer: &Member) -> Result<(), ServiceError> {
+        let cluster = &self.runner.cluster;
+        self.producer
+            .abort()
+            .map_err(|source| cluster.error("abort a transaction", source))?;
+        let own: Vec<(String, i32)> = self.own.iter().cloned().collect();
+        info!(
+            name = self.runner.options.name,
+            partitions = own.len(),
+            "the group is being rebalanced; reads the last batch again"
+        );
+        self.give_up(consumer, &own)?;
+        self.take_over(consumer, &own)
+    }
+
+    /// Results first, then the changelog in its order: its last record is the one that counts. Parts go with it, or
+    /// would be added twice by a rebuild that is done again.
+    fn commit_piecemeal(&mut self, mut changes: Changes, second: bool) -> Result<(), ServiceError> {
+        let commit = |life: &mut Self, piece: &Changes| match second {
+            true => life.commit(&Changes::default(), piece, &[], None),
+            false => life.commit(piece, &Changes::default(), &[], None),
+        };
+        let records = changes.results.len() + changes.changelog.len() + changes.parts.len();
+        if records <= REBUILD_RECORDS_MAX || !changes.parts.is_empty() {
+            return commit(self, &changes);
+        }
+        let results = std::mem::take(&mut changes.results);
+        for results in results.chunks(REBUILD_RECORDS_MAX) {
+            let results = results.to_vec();
+            let piece = Changes {
+                results,
+                ..Changes::default()
+            };
+            commit(self, &piece)?;
+        }
+        for changelog in changes.changelog.chunks(REBUILD_RECORDS_MAX) {
+            let changelog = changelog.to_vec();
+            let piece = Changes {
+                changelog,
+                ..Changes::default()
+            };
+            commit(self, &piece)?;
+        }
+        Ok(())
+    }
+
+    fn tell_size(&self) {
+        let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        self.runner
+            .rows
+            .set(level(self.engine.rows() + self.totals.rows()));
+        self.runner.identities.set(level(self.engine.identities()));
+    }
+
     /// What is there, up to a batch; waits only for the first record.
-    fn poll<'c>(
-        &self,
-        consumer: &'c LogConsumer,
-    ) -> Result<Vec<BorrowedMessage<'c>>, ServiceError> {
+    fn poll<'c>(&self, consumer: &'c Member) -> Result<Vec<BorrowedMessage<'c>>, ServiceError> {
         let (cluster, records_max) = (&self.runner.cluster, self.runner.options.batch_records_max);
         let mut messages = Vec::new();
         cluster.take(consumer, "read transactions", POLL_TIME, |message| {
@@ -221,118 +478,134 @@ impl<'a> Life<'a> {
 
     fn run_batch(
         &mut self,
-        consumer: &LogConsumer,
+        consumer: &Member,
         messages: &[BorrowedMessage<'_>],
     ) -> Result<(), ServiceError> {
-        let inputs: Vec<Input<'_>> = messages
+        let next = self.next_offsets(messages)?;
+        let is_part = |message: &&BorrowedMessage<'_>| message.topic() == self.topics.parts;
+        let parts: Vec<PartInput<'_>> = messages
             .iter()
-            .map(|message| Input {
+            .filter(is_part)
+            .map(|message| PartInput {
                 partition: message.partition(),
                 offset: message.offset(),
-                appended_at: message
-                    .timestamp()
-                    .to_millis()
-                    .map_or_else(now_micros, |millis| millis * 1000 + 999),
+                key: message.key().unwrap_or_default(),
                 value: message.payload().unwrap_or_default(),
             })
             .collect();
-        let mut next = TopicPartitionList::new();
-        for input in &inputs {
-            let position = Offset::Offset(input.offset + 1);
-            let known = next
-                .set_partition_offset(names::TOPIC_TRANSACTIONS, input.partition, position)
-                .is_ok();
-            if !known {
-                let added =
-                    next.add_partition_offset(names::TOPIC_TRANSACTIONS, input.partition, position);
-                added.map_err(|source| self.runner.cluster.error("note offsets", source))?;
-            }
-        }
+        let inputs: Vec<Input<'_>> = messages
+            .iter()
+            .filter(|message| !is_part(message))
+            .map(input)
+            .collect();
         let records = inputs.len() as u64;
         self.runner.hop.add_in(records);
-        let mut changes = self.runner.runtime.block_on(self.engine.process(&inputs))?;
-        let quarantined = std::mem::take(&mut changes.quarantined);
-        let values: Vec<(&Input<'_>, String)> = quarantined
-            .iter()
-            .filter_map(|(partition, offset, reason)| {
-                let found = inputs
-                    .iter()
-                    .find(|input| input.partition == *partition && input.offset == *offset);
-                Some((found?, reason.to_string()))
-            })
-            .collect();
-        self.commit(&changes, &values, Some((consumer, &next)))?;
+        let first = self.runner.runtime.block_on(self.engine.process(&inputs))?;
+        let mut second = self.totals.process(&self.engine, &parts);
+        let received = messages.iter().filter(is_part);
+        let received = received.filter_map(|part| number_header(part, names::HEADER_RECEIVED_AT));
+        second.received_at = received.min();
+        let mut aside: Vec<Aside<'_>> = Vec::new();
+        for (partition, offset, reason) in &first.quarantined {
+            let at = |input: &&Input<'_>| (input.partition, input.offset) == (*partition, *offset);
+            aside.extend(inputs.iter().find(at).map(|input| Aside {
+                key: format!("{partition}-{offset}"),
+                value: input.value,
+                reason: reason.to_string(),
+            }));
+        }
+        for (partition, offset, reason) in &second.quarantined {
+            let at = |part: &&PartInput<'_>| (part.partition, part.offset) == (*partition, *offset);
+            aside.extend(parts.iter().find(at).map(|part| Aside {
+                key: format!("{}-{partition}-{offset}", self.topics.parts),
+                value: part.value,
+                reason: reason.to_string(),
+            }));
+        }
+        self.commit(&first, &second, &aside, Some((consumer, &next)))?;
         let hop = &self.runner.hop;
-        hop.add_duplicates(changes.duplicates);
-        hop.add_quarantined(values.len() as u64);
-        hop.add_out(records);
-        if let Some(received_at) = changes.received_at {
+        hop.add_duplicates(first.duplicates);
+        hop.add_quarantined(aside.len() as u64);
+        if records > 0 {
+            hop.add_out(records);
+        }
+        if let Some(received_at) = first.received_at {
             hop.observe(received_at, now_micros(), records);
         }
-        self.runner
-            .rows
-            .set(i64::try_from(self.engine.rows()).unwrap_or(i64::MAX));
-        self.runner
-            .identities
-            .set(i64::try_from(self.engine.identities()).unwrap_or(i64::MAX));
+        self.tell_size();
         Ok(())
     }
 
-    /// A commit without input: the definition, or counts that are due.
-    fn step(&mut self, inputs: &[Input<'_>]) -> Result<(), ServiceError> {
-        let changes = self.runner.runtime.block_on(self.engine.process(inputs))?;
-        self.commit(&changes, &[], None)
+    fn next_offsets(
+        &self,
+        messages: &[BorrowedMessage<'_>],
+    ) -> Result<TopicPartitionList, ServiceError> {
+        let mut ends = BTreeMap::<(&str, i32), i64>::new();
+        for message in messages {
+            ends.insert((message.topic(), message.partition()), message.offset() + 1);
+        }
+        let mut next = TopicPartitionList::new();
+        for ((topic, partition), offset) in ends {
+            let added = next.add_partition_offset(topic, partition, Offset::Offset(offset));
+            added.map_err(|source| self.runner.cluster.error("note offsets", source))?;
+        }
+        Ok(next)
     }
 
+    /// One transaction: what both stages changed, what is set aside, the counts that are due, and the group's offsets.
     fn commit(
         &mut self,
-        changes: &Changes,
-        quarantined: &[(&Input<'_>, String)],
-        offsets: Option<(&LogConsumer, &TopicPartitionList)>,
+        first: &Changes,
+        second: &Changes,
+        aside: &[Aside<'_>],
+        offsets: Option<(&Member, &TopicPartitionList)>,
     ) -> Result<(), ServiceError> {
         let cluster = &self.runner.cluster;
         let wrap = |what: &'static str| move |source| cluster.error(what, source);
         let counts_due = self.counts_due();
-        if offsets.is_none()
-            && changes.changelog.is_empty()
-            && changes.results.is_empty()
-            && !counts_due
-        {
+        if offsets.is_none() && first.is_empty() && second.is_empty() && !counts_due {
             return Ok(());
         }
         self.producer.begin().map_err(wrap("begin a transaction"))?;
-        let received = changes.received_at.map(|at| at.to_string());
+        let received = first
+            .received_at
+            .into_iter()
+            .chain(second.received_at)
+            .min();
+        let received = received.map(|at| at.to_string());
         let headers = received.as_deref().map(|received| {
             OwnedHeaders::new_with_capacity(1).insert(Header {
                 key: names::HEADER_RECEIVED_AT,
                 value: Some(received),
             })
         });
-        for result in &changes.results {
-            let value = result.value.as_deref();
-            self.send(
-                &self.runner.options.name,
-                &result.key,
-                value,
-                headers.clone(),
-            )?;
+        for result in first.results.iter().chain(&second.results) {
+            let (key, value) = (&result.key, result.value.as_deref());
+            self.send(&self.runner.options.name, key, value, headers.clone())?;
         }
-        for entry in &changes.changelog {
-            self.send(&self.state_topic, &entry.key, entry.value.as_deref(), None)?;
+        for part in &first.parts {
+            let (key, value) = (&part.key, part.value.as_deref());
+            self.send(&self.topics.parts, key, value, headers.clone())?;
         }
-        for (input, reason) in quarantined {
+        let changelogs = [
+            (&self.topics.state, &first.changelog),
+            (&self.topics.totals, &second.changelog),
+        ];
+        for (topic, changelog) in changelogs {
+            for (partition, entry) in changelog {
+                let (key, value) = (&entry.key, entry.value.as_deref());
+                let sent = self.producer.send_to(topic, *partition, key, value);
+                sent.map_err(|source| cluster.error(format!("send to {topic}"), source))?;
+            }
+        }
+        for one in aside {
             let reason = Header {
                 key: "reason",
-                value: Some(reason),
+                value: Some(&one.reason),
             };
             let headers = OwnedHeaders::new_with_capacity(1).insert(reason);
-            let key = format!("{}-{}", input.partition, input.offset);
-            self.send(
-                names::TOPIC_QUARANTINE,
-                key.as_bytes(),
-                Some(input.value),
-                Some(headers),
-            )?;
+            let (key, value) = (one.key.as_bytes(), Some(one.value));
+            self.send(names::TOPIC_QUARANTINE, key, value, Some(headers))?;
         }
         if counts_due {
             self.send_counts()?;
@@ -344,9 +617,14 @@ impl<'a> Life<'a> {
                     KafkaError::ClientCreation("no group metadata".to_owned()),
                 )
             })?;
-            self.producer
-                .send_offsets(next, &group)
-                .map_err(wrap("add offsets to the transaction"))?;
+            if let Err(source) = self.producer.send_offsets(next, &group) {
+                return Err(match is_rebalanced(&source) {
+                    true => ServiceError::Rebalanced {
+                        name: self.runner.options.name.clone(),
+                    },
+                    false => wrap("add offsets to the transaction")(source).into(),
+                });
+            }
         }
         self.producer
             .commit()
@@ -370,25 +648,23 @@ impl<'a> Life<'a> {
     }
 
     fn counts_due(&self) -> bool {
-        self.counts_at.elapsed() >= COUNTS_INTERVAL
-            && !self.engine.counts().eq(self.counts_told.iter().copied())
+        let is_told = |(of, counts)| self.counts_told.get(&of) == Some(&counts);
+        self.counts_at.elapsed() >= COUNTS_INTERVAL && !self.engine.counts().all(is_told)
     }
 
     fn send_counts(&mut self) -> Result<(), ServiceError> {
-        let now: Vec<(BusinessDay, Counts)> = self.engine.counts().collect();
-        for (day, counts) in &now {
-            if self.counts_told.iter().any(|told| told == &(*day, *counts)) {
+        let now: BTreeMap<(i32, BusinessDay), Counts> = self.engine.counts().collect();
+        for (of, counts) in &now {
+            if self.counts_told.get(of) == Some(counts) {
                 continue;
             }
-            let key = counts_key(&self.runner.options.name, *day);
-            let value = format!(
-                r#"{{"counted":{},"reversing":{},"duplicate":{},"late_corrected":{},"quarantined":{}}}"#,
-                counts.counted,
-                counts.reversing,
-                counts.duplicate,
-                counts.late_corrected,
-                counts.quarantined
-            );
+            let (partition, day) = *of;
+            let key = counts_key(&CountsOf {
+                aggregation: self.runner.options.name.clone(),
+                day,
+                partition,
+            });
+            let value = counts_value(counts);
             self.send(TOPIC_COUNTS, key.as_bytes(), Some(value.as_bytes()), None)?;
         }
         self.counts_told = now;
@@ -397,64 +673,118 @@ impl<'a> Life<'a> {
     }
 }
 
+/// A record that is set aside.
+struct Aside<'a> {
+    key: String,
+    value: &'a [u8],
+    reason: String,
+}
+
+/// Topics of the second stage. Those of older generations stay until somebody deletes them: another process may still use them.
+fn ensure_parts(runner: &Runner, topics: &Topics, partitions: i32) -> Result<(), ServiceError> {
+    let cluster = &runner.cluster;
+    let topic = |name: &str, policy: &str, retention_ms: i64| TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        config: vec![
+            ("cleanup.policy", policy.to_owned()),
+            ("retention.ms", retention_ms.to_string()),
+        ],
+    };
+    let both = [
+        topic(&topics.parts, "delete", PARTS_KEPT_MS),
+        topic(&topics.totals, "compact", -1),
+    ];
+    // The admin client's answers come on threads of its own.
+    let made = runner.runtime.block_on(cluster.ensure_topics(&both));
+    Ok(made?)
+}
+
+/// A record of the input.
+pub(crate) fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
+    let appended = message.timestamp().to_millis();
+    Input {
+        partition: message.partition(),
+        offset: message.offset(),
+        appended_at: appended.map_or_else(now_micros, |millis| millis * 1000 + 999),
+        value: message.payload().unwrap_or_default(),
+    }
+}
+
+/// The definition that this process counts by; a new one is put in force.
+fn put_in_force(
+    runner: &Runner,
+    producer: &TransactionalProducer,
+) -> Result<(Definition, i32), ServiceError> {
+    let (cluster, options) = (&runner.cluster, &runner.options);
+    let name = &options.name;
+    let consumer = cluster.reader("daybook-aggregate")?;
+    let partitions = cluster.partitions(&consumer, names::TOPIC_TRANSACTIONS)?;
+    let state_topic = names::topic_state(name);
+    let state_partitions = cluster.partitions(&consumer, &state_topic)?;
+    let mut in_force = None;
+    cluster.read_all(&consumer, names::TOPIC_CONTROL, |message| {
+        let (key, value) = (message.key(), message.payload());
+        let parsed = parse_control(key.unwrap_or_default(), value.unwrap_or_default());
+        if let Some((_, control)) = parsed.filter(|(of, _)| of == name) {
+            in_force = Some(control);
+        }
+    })?;
+    let before = in_force.as_ref().map(|control| control.partitions);
+    let other = |topic: &str, partitions, before| {
+        Err(ServiceError::Partitions {
+            name: name.clone(),
+            topic: topic.to_owned(),
+            partitions,
+            before,
+        })
+    };
+    match before {
+        Some(before) if before != partitions => {
+            return other(names::TOPIC_TRANSACTIONS, partitions, before);
+        }
+        _ if state_partitions < partitions => {
+            return other(&state_topic, state_partitions, partitions);
+        }
+        _ => {}
+    }
+    let own = fingerprint(options);
+    let decision = decide(in_force.as_ref(), &own, !runner.has_started);
+    let definition = match decision {
+        Ok(Decision::Follow(definition)) => return Ok((definition, partitions)),
+        Ok(Decision::Raise(definition)) => definition,
+        Err(theirs) => {
+            return Err(ServiceError::Replaced {
+                name: name.clone(),
+                theirs,
+            });
+        }
+    };
+    let control = Control {
+        generation: definition.generation,
+        fingerprint: own,
+        partitions,
+        sql: options.sql.trim().to_owned(),
+    };
+    // Text and numbers: that cannot fail.
+    let value = serde_json::to_vec(&control).unwrap_or_default();
+    let wrap = |source| cluster.error("put a definition in force", source);
+    producer.begin().map_err(wrap)?;
+    producer
+        .send(names::TOPIC_CONTROL, name.as_bytes(), Some(&value), None)
+        .map_err(wrap)?;
+    producer.commit().map_err(wrap)?;
+    info!(
+        name,
+        generation = definition.generation,
+        "a definition is in force"
+    );
+    Ok((definition, partitions))
+}
+
 /// Group under which an aggregation commits the offsets of its input.
 pub fn consumer_group(aggregation: &str) -> String {
     format!("daybook-aggregate-{aggregation}")
-}
-
-/// Key of a record of [`TOPIC_COUNTS`]: a JSON array of aggregation and day.
-pub fn counts_key(aggregation: &str, day: BusinessDay) -> String {
-    serde_json::Value::from(vec![aggregation.to_owned(), day.to_string()]).to_string()
-}
-
-/// Reads a record of [`TOPIC_COUNTS`]; `None` when it is not one.
-pub fn parse_counts(key: &[u8], value: &[u8]) -> Option<(String, BusinessDay, Counts)> {
-    let (aggregation, day): (String, String) = serde_json::from_slice(key).ok()?;
-    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
-    let count = |name: &str| value.get(name)?.as_u64();
-    let counts = Counts {
-        counted: count("counted")?,
-        reversing: count("reversing")?,
-        duplicate: count("duplicate")?,
-        late_corrected: count("late_corrected")?,
-        quarantined: count("quarantined")?,
-    };
-    Some((aggregation, day.parse().ok()?, counts))
-}
-
-/// Reads the changelog from its beginning to its end. Returns the records read.
-fn restore(cluster: &Cluster, topic: &str, engine: &mut Engine) -> Result<u64, ServiceError> {
-    let consumer = cluster.reader("daybook-restore")?;
-    let mut records = 0;
-    let mut failed = None;
-    cluster.read_all(&consumer, topic, |message| {
-        records += 1;
-        if failed.is_none() {
-            let key = message.key().unwrap_or_default();
-            failed = engine.restore(key, message.payload()).err();
-        }
-    })?;
-    engine.restored();
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(records),
-    }
-}
-
-/// Reads on where the last committed transaction ended.
-fn assign_input(cluster: &Cluster, consumer: &LogConsumer) -> Result<(), ServiceError> {
-    let topic = names::TOPIC_TRANSACTIONS;
-    let partitions = cluster.partitions(consumer, topic)?;
-    let committed = cluster.committed(consumer, topic, partitions)?;
-    let mut assignment = TopicPartitionList::new();
-    for (partition, offset) in (0..partitions).zip(committed) {
-        let offset = offset.map_or(Offset::Beginning, Offset::Offset);
-        let added = assignment.add_partition_offset(topic, partition, offset);
-        added.map_err(|source| cluster.error("assign partitions", source))?;
-    }
-    let assigned = consumer.assign(&assignment);
-    assigned.map_err(|source| cluster.error("assign partitions", source))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use kafka_client::{CALL_TIME_MAX, Cluster, TransactionalProducer, is_fenced};
+use kafka_client::{
+    CALL_TIME_MAX, ClientError, Cluster, TransactionalProducer, is_fenced, is_refused,
+};
 use queue_manager::Properties;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use telemetry::{Hop, now_micros};
 use tracing::{info, warn};
-use types::names;
+use types::{names, report};
 
 use crate::claim::Identity;
 use crate::ibm::Record;
@@ -103,8 +105,8 @@ struct Outgoing<'b> {
     what: What,
 }
 
-/// To which queue, and which message (its index).
-type Aside = (String, usize);
+/// To which queue, and which message.
+type Aside<'b> = (String, &'b Incoming);
 
 enum What {
     /// A record under its account: built as it is sent, nothing is copied before.
@@ -184,30 +186,38 @@ impl<'a> Delivery<'a> {
     fn deliver(&mut self, batch: &Batch) -> Result<(), ConnectorError> {
         (self.after)(Step::Got)?;
         self.common.hop.add_in(batch.messages.len() as u64);
-        let (outgoing, aside) = self.translate(batch)?;
-        let done = loop {
-            if batch.began.elapsed() > BATCH_AGE_MAX {
-                return Err(ConnectorError::BatchAge {
-                    seconds: BATCH_AGE_MAX.as_secs(),
-                });
-            }
-            match self.attempt(batch, &outgoing)? {
-                Attempt::Committed(done) => break done,
-                Attempt::Again => {}
-            }
-        };
-        (self.after)(Step::KafkaCommitted)?;
-        let common = self.common;
-        for (queue, index) in aside {
-            // No claim has it: it is got and put in one unit of work, or comes again.
-            if let Some(message) = batch.messages.get(index) {
-                common.runtime.block_on(self.reader.put(&queue, message))?;
+        let (outgoing, mut aside) = self.translate(batch)?;
+        let mut dones = Vec::new();
+        // Parts that are not in Kafka yet, the first one last.
+        let mut parts = vec![&outgoing[..]];
+        while let Some(part) = parts.pop() {
+            match (self.deliver_part(batch, part), part) {
+                (Ok(done), _) => dones.push(done),
+                (Err(ConnectorError::Refused(error)), [one]) => {
+                    aside.push((self.refused(one.message, error)?, one.message));
+                }
+                // Kafka does not say which of them.
+                (Err(ConnectorError::Refused(_)), _) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                (Err(error), _) => return Err(error),
             }
         }
+        (self.after)(Step::KafkaCommitted)?;
+        let common = self.common;
+        for (queue, message) in aside {
+            // No claim has it: it is got and put in one unit of work, or comes again.
+            common.runtime.block_on(self.reader.put(&queue, message))?;
+        }
         common.runtime.block_on(self.reader.commit())?;
-        common.tail.left(done.batch);
+        for done in &dones {
+            common.tail.left(done.batch);
+        }
         (self.after)(Step::QueueCommitted)?;
-        common.dones.add(done);
+        for done in dones {
+            common.dones.add(done);
+        }
         let messages = batch.messages.len() as u64;
         common
             .status
@@ -216,22 +226,59 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// What goes to Kafka, and which messages (their indices) go to which queue.
+    /// Until Kafka has this part of a unit of work, under a claim of its own.
+    fn deliver_part(
+        &mut self,
+        batch: &Batch,
+        part: &[Outgoing<'_>],
+    ) -> Result<Done, ConnectorError> {
+        loop {
+            if batch.began.elapsed() > BATCH_AGE_MAX {
+                return Err(ConnectorError::BatchAge {
+                    seconds: BATCH_AGE_MAX.as_secs(),
+                });
+            }
+            match self.attempt(batch, part)? {
+                Attempt::Committed(done) => return Ok(done),
+                Attempt::Again => {}
+            }
+        }
+    }
+
+    /// Where a message goes whose record Kafka does not take.
+    fn refused(&self, message: &Incoming, error: ClientError) -> Result<String, ConnectorError> {
+        let options = &self.common.options;
+        let Some(aside) = &options.refused_queue else {
+            return Err(ConnectorError::Refused(error));
+        };
+        warn!(
+            queue = options.queue,
+            message = %message.msg_id,
+            bytes = message.body.len(),
+            aside,
+            reason = report(&error),
+            "Kafka refuses a record; its message is put aside"
+        );
+        self.common.hop.add_quarantined(1);
+        Ok(aside.clone())
+    }
+
+    /// What goes to Kafka, and which messages go to which queue.
     fn translate<'b>(
         &self,
         batch: &'b Batch,
-    ) -> Result<(Vec<Outgoing<'b>>, Vec<Aside>), ConnectorError> {
+    ) -> Result<(Vec<Outgoing<'b>>, Vec<Aside<'b>>), ConnectorError> {
         let options = &self.common.options;
         let mut outgoing = Vec::with_capacity(batch.messages.len());
         let mut aside = Vec::new();
-        for (index, message) in batch.messages.iter().enumerate() {
+        for message in &batch.messages {
             let what = match &options.records {
                 None => What::Transaction,
                 Some(records) => match records.translate(&options.queue, message) {
                     Ok(Translated::Record(record)) => What::Record(record),
                     Ok(Translated::Nothing) => What::Nothing,
                     Ok(Translated::Aside(queue)) => {
-                        aside.push((queue, index));
+                        aside.push((queue, message));
                         continue;
                     }
                     Err(source) => {
@@ -319,6 +366,9 @@ impl<'a> Delivery<'a> {
             (Ok(()), true) => Ok(true),
             (Ok(()), false) => self.read_back(batch, new, number).and_then(|is_first| {
                 if is_first {
+                    // A record that is refused is known before anything is decided.
+                    let arrived = self.producer.arrive();
+                    arrived.map_err(|error| self.failed("produce", error))?;
                     (self.after)(Step::ReadBack)?;
                 }
                 Ok(is_first)
@@ -521,10 +571,7 @@ impl<'a> Delivery<'a> {
                 Ok(_) => {}
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(error) => {
-                    warn!(
-                        error = types::report(&error),
-                        "asks again how a transaction ended"
-                    );
+                    warn!(error = report(&error), "asks again how a transaction ended");
                 }
             }
             if Instant::now() > deadline {
@@ -553,7 +600,12 @@ impl<'a> Delivery<'a> {
                 transactional_id: self.owner.to_string(),
             };
         }
-        self.common.cluster.error(what, error).into()
+        let is_refused = is_refused(&error);
+        let error = self.common.cluster.error(what, error);
+        match is_refused {
+            true => ConnectorError::Refused(error),
+            false => error.into(),
+        }
     }
 
     fn observe(&self, new: &[&Outgoing<'_>]) {

@@ -50,6 +50,9 @@ pub struct ConnectorOptions {
     /// With it records are built as IBM's connector does; without, messages are transactions, which go to `topic`
     /// under their account.
     pub records: Option<Arc<IbmRecords>>,
+    /// Queue for messages whose records Kafka does not take, because they are too large for the topic. Without one such a
+    /// message stands in the way until the topic takes it.
+    pub refused_queue: Option<String>,
 }
 
 impl ConnectorOptions {
@@ -63,6 +66,7 @@ impl ConnectorOptions {
             readers: 1,
             batch: BatchLimits::default(),
             records: None,
+            refused_queue: Some(names::QUEUE_BACKOUT.to_owned()),
         }
     }
 
@@ -85,6 +89,10 @@ pub enum ConnectorError {
     /// Kafka failed. Retried after a back-out.
     #[error("Kafka failed")]
     Client(#[from] ClientError),
+    /// Kafka does not take a record, and nothing says where its message should go instead. Retried: it helps when the topic's
+    /// `max.message.bytes` was raised.
+    #[error("Kafka refuses a record")]
+    Refused(#[source] ClientError),
     /// The queue failed. Retried.
     #[error("the queue failed")]
     Source(#[from] SourceError),

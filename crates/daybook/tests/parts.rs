@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use common::{Dice, PATIENCE, Place, text};
+use kafka_client::Cluster;
+use types::names::port;
 
 const RECORDS: u64 = 20;
 
@@ -202,4 +204,75 @@ allow = ["put", "get", "inquire"]
         "SELECT sum(transactions), sum(total) FROM daily_totals",
         "20,25.00",
     );
+}
+
+/// TLS, users and permissions of the embedded log: Daybook's own parts and commands need nothing for it, others what they
+/// were given.
+#[test]
+fn the_log_asks_others_who_they_are_and_its_own_parts_come_in() {
+    let place = Place::new().part(0);
+    let dir = tempfile::tempdir().expect("a directory");
+    certificates(dir.path());
+    let log = r#"
+[log.tls]
+certificate = "mq.pem"
+key = "mq.key"
+
+[[log.user]]
+name = "reports"
+password_file = "mq.password"
+
+[[log.permission]]
+user = "reports"
+topics = "daily_"
+allow = "read"
+
+[[log.permission]]
+user = "reports"
+groups = "test"
+allow = "read"
+
+[store]
+"#;
+    secure(&place, dir.path(), "l0ng s3cret", "");
+    let file = place.config.as_ref().expect("a part has one");
+    let config = std::fs::read_to_string(file).expect("reads");
+    std::fs::write(file, config.replace("\n[store]\n", log)).expect("writes");
+    let running = place.up();
+    let headers = "Content-Type: application/x-ndjson\r\n";
+    let (status, answer) = place
+        .post("json", headers, body(0).as_bytes())
+        .expect("an answer");
+    assert_eq!(status, 202, "{answer}");
+    place.wait_for_query(
+        "SELECT sum(transactions), sum(total) FROM daily_totals",
+        "20,25.00",
+    );
+    place.stdout(&["prove", "--wait", "60"]);
+
+    let mut cluster = Cluster::new(&format!("127.0.0.1:{}", place.port(port::KAFKA)));
+    let reader = |cluster: &Cluster, topic: &str| {
+        let mut records = 0;
+        let consumer = cluster.reader("test").expect("a consumer");
+        let read = cluster.read_all(&consumer, topic, |_| records += 1);
+        read.map(|_| records).map_err(|error| types::report(&error))
+    };
+    let ca = dir.path().join("ca.pem");
+    let settings = [
+        ("security.protocol", "sasl_ssl"),
+        ("ssl.ca.location", ca.to_str().expect("text")),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.username", "reports"),
+        ("sasl.password", "l0ng s3cret"),
+    ];
+    let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    cluster.properties.extend(settings);
+    assert_eq!(reader(&cluster, "daily_totals"), Ok(3));
+    let refused = reader(&cluster, "transactions").expect_err("nothing permits it");
+    assert!(refused.contains("uthoriz"), "{refused}");
+
+    // A second life keeps the secret: parts in other processes go on.
+    assert_eq!(running.stop(), Some(0));
+    let _running = place.up();
+    place.stdout(&["prove", "--wait", "60"]);
 }

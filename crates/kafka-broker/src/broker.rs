@@ -4,8 +4,8 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::ResponseError;
@@ -226,6 +226,11 @@ impl Broker {
         stats::collect(&self.shared)
     }
 
+    /// The same numbers for somebody who does not own the broker.
+    pub fn watch(&self) -> BrokerWatch {
+        BrokerWatch(Arc::downgrade(&self.shared))
+    }
+
     /// Takes a checkpoint now, so that the next start has little to replay.
     ///
     /// # Errors
@@ -244,6 +249,17 @@ impl Broker {
         if let Err(error) = self.shared.journal.clone().close().await {
             warn!(%error, "journal could not be closed");
         }
+    }
+}
+
+/// Reads a broker's numbers without keeping it alive.
+#[derive(Debug, Clone)]
+pub struct BrokerWatch(Weak<Shared>);
+
+impl BrokerWatch {
+    /// See [`Broker::stats`]; `None` when the broker is gone.
+    pub fn stats(&self) -> Option<BrokerStats> {
+        self.0.upgrade().map(|shared| stats::collect(&shared))
     }
 }
 

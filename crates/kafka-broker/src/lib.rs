@@ -47,7 +47,7 @@ mod topic_config;
 mod topics;
 mod transaction;
 
-pub use broker::{Broker, CreateTopicError, StartError};
+pub use broker::{Broker, BrokerWatch, CreateTopicError, StartError};
 pub use config::BrokerConfig;
 pub use kafka_protocol::ResponseError;
 pub use security::{Access, Permission, Resource, TlsError, TlsFiles, User};

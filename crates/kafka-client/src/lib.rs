@@ -10,6 +10,7 @@
 //! - Consumers read committed records only, unless asked otherwise, and never commit by themselves.
 //! - Producers are idempotent, wait for all replicas, and partition as Java's clients do.
 
+mod member;
 mod part;
 mod transaction;
 
@@ -17,12 +18,15 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use member::Moves;
+pub use member::{Member, Membership, Move};
 pub use part::{Part, PartThread, Ready};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext};
 use transaction::Failure;
 pub use transaction::{PlainProducer, TransactionalProducer};
@@ -41,9 +45,18 @@ const LINGER_MS: &str = "0.2";
 /// A consumer of the log; `rdkafka`'s, with [`Reader`] as its context.
 pub type LogConsumer = BaseConsumer<Reader>;
 
-/// Context of every consumer here: the end of a partition is what it waits for, not an error to log.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reader;
+/// Context of every consumer here: the end of a partition is what it waits for, not an error to log; and what a group gives and
+/// takes is noted.
+#[derive(Debug, Default)]
+pub struct Reader {
+    moves: Moves,
+}
+
+impl Reader {
+    pub(crate) fn moves(&self) -> &Moves {
+        &self.moves
+    }
+}
 
 impl ClientContext for Reader {
     fn error(&self, error: KafkaError, reason: &str) {
@@ -54,7 +67,16 @@ impl ClientContext for Reader {
     }
 }
 
-impl ConsumerContext for Reader {}
+impl ConsumerContext for Reader {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        kind: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        self.moves.note(consumer, kind, partitions);
+    }
+}
 
 /// Where the log is.
 #[derive(Debug, Clone)]
@@ -150,7 +172,7 @@ impl Cluster {
         read_committed: bool,
     ) -> Result<LogConsumer, ClientError> {
         let config = self.consumer_config(client_id, group, read_committed);
-        let consumer = config.create_with_context(Reader);
+        let consumer = config.create_with_context(Reader::default());
         consumer.map_err(|source| self.error("create a consumer", source))
     }
 
@@ -163,7 +185,7 @@ impl Cluster {
     pub fn tail(&self, client_id: &str, group: &str) -> Result<LogConsumer, ClientError> {
         let mut config = self.consumer_config(client_id, group, false);
         config.set("enable.partition.eof", "true");
-        let consumer = config.create_with_context(Reader);
+        let consumer = config.create_with_context(Reader::default());
         consumer.map_err(|source| self.error("create a consumer", source))
     }
 
@@ -178,7 +200,7 @@ impl Cluster {
         config
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "5");
-        let consumer = config.create_with_context(Reader);
+        let consumer = config.create_with_context(Reader::default());
         consumer.map_err(|source| self.error("create a consumer", source))
     }
 
@@ -400,6 +422,33 @@ impl Cluster {
             .collect())
     }
 
+    /// Offset of the first record of a partition that was appended at this time or later, in milliseconds since 1970; `None` when
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`].
+    pub fn offset_at(
+        &self,
+        consumer: &LogConsumer,
+        topic: &str,
+        partition: i32,
+        at_ms: i64,
+    ) -> Result<Option<i64>, ClientError> {
+        let wrap = |source| self.error(format!("look up a time in {topic}"), source);
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(topic, partition, Offset::Offset(at_ms));
+        added.map_err(wrap)?;
+        let found = consumer
+            .offsets_for_times(list, CALL_TIME_MAX)
+            .map_err(wrap)?;
+        let found = found.find_partition(topic, partition);
+        Ok(found.and_then(|found| match found.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }))
+    }
+
     /// Hands over what is there, and waits only for the first record, until `each` wants no more.
     /// `what` is what an error says was tried.
     ///
@@ -534,6 +583,41 @@ pub fn is_fenced(error: &KafkaError) -> bool {
         RDKafkaErrorCode::Fenced
             | RDKafkaErrorCode::ProducerFenced
             | RDKafkaErrorCode::InvalidProducerEpoch
+    )
+}
+
+/// Whether the log does not take a record as it is, now or ever: too large for client, broker or topic, or not valid there.
+pub fn is_refused(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::MessageBatchTooLarge
+                | Code::InvalidMessageSize
+                | Code::InvalidRecord
+                | Code::InvalidTimestamp
+        )
+    )
+}
+
+/// Whether a group takes no offsets of this member, because its partitions are being given out anew or already are. The open
+/// transaction is to be aborted.
+pub fn is_rebalanced(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        error => error.rdkafka_error_code(),
+    };
+    matches!(
+        code,
+        Some(
+            Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::RebalanceInProgress
+                | Code::FencedInstanceId
+                | Code::StaleMemberEpoch
+        )
     )
 }
 

@@ -39,7 +39,12 @@ impl ProducerContext for Failure {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        use RDKafkaErrorCode::{PurgeInflight, PurgeQueue};
         if let Err((error, _)) = result {
+            // Of a transaction that was aborted, perhaps told only after the next one has begun.
+            if matches!(error.rdkafka_error_code(), Some(PurgeQueue | PurgeInflight)) {
+                return;
+            }
             let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             failed.get_or_insert_with(|| error.clone());
         }
@@ -96,6 +101,26 @@ impl TransactionalProducer {
         self.send_at(topic, Some(key), value, headers, None)
     }
 
+    /// As [`TransactionalProducer::send`], to this partition whatever the key.
+    ///
+    /// # Errors
+    ///
+    /// As [`TransactionalProducer::send`].
+    pub fn send_to(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> KafkaResult<()> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+        record = record.partition(partition).key(key);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        self.enqueue(record)
+    }
+
     /// As [`TransactionalProducer::send`], with a key that may be null and a time in milliseconds since 1970.
     ///
     /// # Errors
@@ -122,6 +147,10 @@ impl TransactionalProducer {
         if let Some(headers) = headers {
             record = record.headers(headers);
         }
+        self.enqueue(record)
+    }
+
+    fn enqueue(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> KafkaResult<()> {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -173,7 +202,11 @@ impl TransactionalProducer {
     }
 
     /// Waits until every record has arrived.
-    fn arrive(&self) -> KafkaResult<()> {
+    ///
+    /// # Errors
+    ///
+    /// From Kafka: a record was not taken, or it is not known whether it was.
+    pub fn arrive(&self) -> KafkaResult<()> {
         let deadline = Instant::now() + CALL_TIME_MAX;
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > deadline {

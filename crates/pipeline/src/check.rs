@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aggregate::{AggregationOptions, Engine, EngineError, Late};
+use aggregate::{AggregationOptions, Definition, Engine, EngineError, Late, fingerprint};
 use connector::READERS_MAX;
 use mapping::Mapping;
 use sql::{AggregationPlan, FoldKind, OutputSource};
@@ -155,12 +155,6 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     if batch_bytes_max == 0 {
         refuse("`connector.batch_bytes_max` is 0, but a batch has at least one byte".to_owned());
     }
-    let (replicas, in_sync) = (config.log.replicas, config.log.in_sync_replicas_min);
-    if !(1..=replicas).contains(&in_sync) {
-        refuse(format!(
-            "`log.in_sync_replicas_min` is {in_sync}, but must be 1 to `log.replicas`, which is {replicas}"
-        ));
-    }
     if !(1..=SESSIONS_MAX).contains(&config.queue.client.sessions_max) {
         refuse(format!(
             "`queue.client.sessions_max` is {}, but must be 1 to {SESSIONS_MAX}",
@@ -170,18 +164,7 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     if config.store.place == Place::External {
         refuse("`store.use` is \"external\": this version has the embedded store only".to_owned());
     }
-    if config.log.place == Place::External && config.log.bootstrap_servers.is_none() {
-        refuse(
-            "`log.use` is \"external\", so `log.bootstrap_servers` must say where: \"host:9092\""
-                .to_owned(),
-        );
-    }
-    if !(1..=1024).contains(&config.log.partitions) {
-        refuse(format!(
-            "`log.partitions` is {}, but must be 1 to 1024",
-            config.log.partitions
-        ));
-    }
+    crate::log::check(&config.log, &mut refuse);
     if !(1..=MESSAGE_BYTES_MAX).contains(&config.queue.message_bytes_max) {
         refuse(format!(
             "`queue.message_bytes_max` is {}, but must be 1 to {MESSAGE_BYTES_MAX}",
@@ -197,7 +180,6 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     check_queue_security(&config.queue, &mut refuse);
     let addresses = [
         ("gateway", config.gateway.address),
-        ("log", config.log.address),
         ("web", config.web.address),
         ("admin", config.admin.address),
     ];
@@ -314,6 +296,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
     };
     let options = AggregationOptions {
         name: name.clone(),
+        instance: None,
         sql: config.sql.clone(),
         zone: config.zone.clone(),
         cut_off: config.cut_off.clone(),
@@ -328,7 +311,11 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         text_columns: config.text_columns.clone(),
         batch_records_max: config.batch_records_max,
     };
-    match Engine::new(options.clone()).await {
+    let definition = Definition {
+        generation: 1,
+        fingerprint: fingerprint(&options),
+    };
+    match Engine::new(options.clone(), definition).await {
         Ok(engine) if mistakes.is_empty() => Ok(PlannedAggregation {
             table: table_of(name, engine.plan()),
             keys: engine.plan().keys().to_vec(),
@@ -505,6 +492,42 @@ user = ""
     }
 
     #[test]
+    fn a_log_that_others_reach_asks_who_they_are() {
+        check(
+            r#"
+[log]
+address = "0.0.0.0:9092"
+advertised = "kafka.example.com"
+connections_max = 0
+request_bytes_max = 100
+[[log.user]]
+name = "daybook"
+password_file = "/nowhere/password"
+[[log.permission]]
+user = "app"
+topics = "orders"
+groups = "app"
+allow = "read"
+"#,
+            &expect![[r#"
+                `log.address` is 0.0.0.0:9092: other than loopback addresses need `[log.tls]`, and `[[log.user]]` or `log.tls.client_ca`
+                `log.advertised` is "kafka.example.com", but must be "host:port"
+                `log.connections_max` is 0: nobody could connect
+                `log.request_bytes_max` is 100, but must be 16777216 to 2147483647
+                `log.user` has the name "daybook": "", "*" and "daybook" (our own clients) are not free
+                `log.user` "daybook": cannot read the password from /nowhere/password: No such file or directory (os error 2)
+                `log.permission` for user "app": exactly one of `topics`, `groups`, `transactional_ids` and `cluster = true` says what it is about
+            "#]],
+        );
+        check(
+            "[[log.permission]]\nuser = \"app\"\ncluster = true\nallow = \"admin\"\n",
+            &expect![[r#"
+                `log.permission` is there, but nobody is asked who they are: `[[log.user]]` or `log.tls.client_ca` is missing
+            "#]],
+        );
+    }
+
+    #[test]
     fn unknown_keys_are_refused_with_their_line() {
         check(
             "[log]\npartitoins = 3\n",
@@ -513,7 +536,7 @@ user = ""
               |
             2 | partitoins = 3
               | ^^^^^^^^^^
-            unknown field `partitoins`, expected one of `use`, `address`, `bootstrap_servers`, `partitions`, `replicas`, `in_sync_replicas_min`, `properties`
+            unknown field `partitoins`, expected one of `use`, `address`, `advertised`, `tls`, `user`, `permission`, `connections_max`, `request_bytes_max`, `bootstrap_servers`, `partitions`, `replicas`, `in_sync_replicas_min`, `properties`
         "#]],
         );
     }

@@ -1,10 +1,13 @@
 //! `daybook.toml`: every key, its default and its range. Unknown keys are refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod log;
+
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use gateway::GatewayOptions;
+pub use log::{LogAccess, LogConfig, LogPermission, LogTls, LogUser};
 use serde::Deserialize;
 use types::names::{self, port};
 
@@ -23,6 +26,8 @@ pub struct Config {
     pub connector: ConnectorConfig,
     /// `[log]`: Kafka.
     pub log: LogConfig,
+    /// `[aggregator]`: what all aggregations of this process have in common.
+    pub aggregator: AggregatorConfig,
     /// `[store]`: where results are kept for first loads and queries.
     pub store: StoreConfig,
     /// `[web]`: page and API.
@@ -42,6 +47,7 @@ impl Default for Config {
             queue: QueueConfig::default(),
             connector: ConnectorConfig::default(),
             log: LogConfig::default(),
+            aggregator: AggregatorConfig::default(),
             store: StoreConfig::default(),
             web: WebConfig::default(),
             admin: AdminConfig::default(),
@@ -154,6 +160,8 @@ pub struct QueueClient {
     pub transactions: String,
     /// Queue for refused input. `DAYBOOK.QUARANTINE`.
     pub quarantine: String,
+    /// Queue for messages that Kafka does not take, because they are too large for the topic. `DAYBOOK.BACKOUT`.
+    pub backout: String,
 }
 
 impl Default for QueueClient {
@@ -169,6 +177,7 @@ impl Default for QueueClient {
             sessions_max: 16,
             transactions: names::QUEUE_TRANSACTIONS.to_owned(),
             quarantine: names::QUEUE_QUARANTINE.to_owned(),
+            backout: names::QUEUE_BACKOUT.to_owned(),
         }
     }
 }
@@ -314,41 +323,14 @@ impl Default for ConnectorConfig {
     }
 }
 
-/// `[log]`.
-#[derive(Debug, Clone, Deserialize)]
+/// `[aggregator]`.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// `"embedded"` or `"external"`.
-    #[serde(rename = "use")]
-    pub place: Place,
-    /// Embedded: address to listen on with the Kafka protocol. 127.0.0.1:9092. There is no
-    /// authentication: loopback only.
-    pub address: SocketAddr,
-    /// External: `host:port`, comma separated.
-    pub bootstrap_servers: Option<String>,
-    /// Partitions of topics that are created. 1: what one process counts gains nothing from more, and
-    /// each costs requests. Give as many as there may ever be aggregators at a time.
-    pub partitions: i32,
-    /// External: replicas of topics that are created. 1; 3 on a cluster that shall bear the loss of a broker.
-    pub replicas: i32,
-    /// External: `min.insync.replicas` of topics that are created. 1; 2 with 3 replicas.
-    pub in_sync_replicas_min: i32,
-    /// External: further settings of librdkafka, such as `"security.protocol"`.
-    pub properties: BTreeMap<String, String>,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            place: Place::Embedded,
-            address: loopback(port::KAFKA),
-            bootstrap_servers: None,
-            partitions: 1,
-            replicas: 1,
-            in_sync_replicas_min: 1,
-            properties: BTreeMap::new(),
-        }
-    }
+pub struct AggregatorConfig {
+    /// Tells this process apart from others that count the same aggregations. A process that comes again under its name goes on
+    /// at once with its partitions; one without a name is given partitions when its predecessor's 6 s of silence are over. Empty:
+    /// one name where the embedded log is in the same process, and a new one each time elsewhere.
+    pub instance: String,
 }
 
 /// `[store]`.
@@ -547,6 +529,15 @@ impl Config {
             absolute(&mut tls.key);
             tls.client_ca.iter_mut().for_each(absolute);
         }
+        if let Some(tls) = &mut config.log.tls {
+            absolute(&mut tls.certificate);
+            absolute(&mut tls.key);
+            tls.client_ca.iter_mut().for_each(absolute);
+        }
+        let users = &mut config.log.users;
+        users
+            .iter_mut()
+            .for_each(|user| absolute(&mut user.password_file));
         let client = &mut config.queue.client;
         for path in [
             &mut client.password_file,

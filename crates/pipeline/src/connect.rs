@@ -16,7 +16,7 @@ use connect_api::{
     Running as RunningConnector, ServerInfo, ServerOptions, StartError as CannotStart, State,
     Supervisor, SupervisorOptions, TaskReport, Variables,
 };
-use connector::ibm::{ConfigFile, IbmConfig, QueueName, Tls, store_error};
+use connector::ibm::{ConfigFile, IbmConfig, Poison, QueueName, Tls, store_error};
 use connector::{BatchLimits, Connector, ConnectorOptions, IbmRecords, MqSource, ReportState};
 use kafka_client::{Cluster, TopicSpec};
 use mq_client::{ClientOptions, ClientTls, ClientTlsFiles};
@@ -115,6 +115,11 @@ impl MqEngine {
                 ..BatchLimits::default()
             },
             records: Some(Arc::new(IbmRecords::new(config))),
+            // As one that cannot be converted; a topic for dead letters would refuse it too.
+            refused_queue: match &config.errors.poison {
+                Poison::Queue(queue) => Some(queue.clone()),
+                Poison::Fail | Poison::Skip | Poison::Topic { .. } => None,
+            },
         };
         let source = Box::new(MqSource::new(Arc::clone(options)));
         let started = Connector::start(connector, source, cluster, &self.telemetry, stop.clone());

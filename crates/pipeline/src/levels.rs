@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gateway::GatewayMetrics;
+use kafka_broker::{BrokerStats, BrokerWatch};
 use queue_manager::QueueManager;
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,64 @@ pub(crate) async fn watch_queue(
         telemetry
             .meter("queue_log_bytes", "")
             .set(queue.log_bytes().cast_signed());
+    }
+}
+
+/// What the embedded log counts.
+pub(crate) async fn watch_broker(
+    broker: BrokerWatch,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+) {
+    while tokio::time::timeout(LEVELS_INTERVAL, stop.cancelled())
+        .await
+        .is_err()
+    {
+        let Some(stats) = broker.stats() else { return };
+        publish_broker(&stats, &telemetry);
+    }
+}
+
+fn publish_broker(stats: &BrokerStats, telemetry: &Telemetry) {
+    let set = |name: &str, label: &str, value: u64| {
+        telemetry.meter(name, label).set(value.cast_signed());
+    };
+    set("log_produced_records_total", "", stats.produced_records);
+    set("log_produced_bytes_total", "", stats.produced_bytes);
+    set("log_fetched_records_total", "", stats.fetched_records);
+    set("log_fetched_bytes_total", "", stats.fetched_bytes);
+    for (api, count) in stats
+        .requests_by_api
+        .iter()
+        .filter(|(_, count)| **count > 0)
+    {
+        set("log_requests_total", &format!("api=\"{api}\""), *count);
+    }
+    set("log_connections", "", stats.connections as u64);
+    set(
+        "log_connections_refused_total",
+        "",
+        stats.connections_refused,
+    );
+    set(
+        "log_authentications_refused_total",
+        "",
+        stats.authentications_refused,
+    );
+    set("log_groups", "", stats.groups as u64);
+    set("log_group_members", "", stats.group_members as u64);
+    set("log_transactional_ids", "", stats.transactional_ids as u64);
+    set("log_open_transactions", "", stats.open_transactions as u64);
+    set("log_checkpoints_total", "", stats.checkpoints);
+    set("log_compactions_total", "", stats.compactions);
+    set("log_journal_bytes", "", stats.journal_bytes);
+    set("log_bytes", "", stats.log_bytes);
+    set("log_storage_failed", "", u64::from(stats.storage_failed));
+    for (topic, ends) in &stats.end_offsets {
+        // Topics are bounded by the broker; partitions are added up, so that a topic is one line.
+        let ends: i64 = ends.iter().sum();
+        let label = format!("topic=\"{topic}\"");
+        set("log_topic_records_total", &label, ends.cast_unsigned());
     }
 }
 

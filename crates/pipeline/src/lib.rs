@@ -17,6 +17,7 @@ mod config;
 mod connect;
 mod lag;
 mod levels;
+mod log;
 mod mq_outbox;
 mod outbox;
 mod queue;
@@ -26,12 +27,14 @@ mod start;
 
 pub use check::{Mistake, Plan};
 pub use config::{
-    AggregationConfig, Authentication, Config, ConfigError, ConnectorConfig, KeepDays, LateConfig,
-    LogConfig, Place, QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls,
-    QueueUser, StoreConfig, WebConfig,
+    AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
+    KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser, Place, QueueClient,
+    QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
+    WebConfig,
 };
 pub use connect::ApplyLevels;
 pub use connector::ibm::{ConfigFile, FileError};
+pub use log::{LogConfigError, log_cluster};
 pub use queue::{ClientConfigError, QueueProcess, hash_password, reachable};
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregate::{Aggregator, TOPIC_COUNTS, parse_counts};
+use aggregate::{Aggregator, TOPIC_COUNTS, parse_control, parse_counts};
 use connect_api::Variables;
 use connector::ibm::ConfigFile;
 use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
-use kafka_broker::{Broker, BrokerConfig};
+use kafka_broker::Broker;
 use kafka_client::{Cluster, TopicSpec};
 use mq_server::Server;
 use queue_manager::QueueManager;
@@ -29,6 +29,7 @@ use crate::config::{ConnectorConfig, Place};
 use crate::connect::{self, ApplyLevels, Connect, MqEngine, Standalone};
 use crate::lag::{self, Watched};
 use crate::levels;
+use crate::log;
 use crate::mq_outbox::MqOutbox;
 use crate::outbox::{AnyOutbox, QueueOutbox};
 use crate::queue;
@@ -226,24 +227,22 @@ pub async fn start(
         .parts
         .iter()
         .any(|part| !matches!(part, Part::Gateway | Part::Queue));
-    let (broker, kafka) = match needs_log {
-        true => start_log(&plan, &options).await?,
-        false => (None, String::new()),
+    // Without it: an external one, or the embedded log of another process.
+    let own_log = needs_log && has(Part::Log) && plan.config.log.place == Place::Embedded;
+    let broker = match own_log {
+        true => Some(log::start(&plan.config.log, &options.data_dir).await?),
+        false => None,
     };
-    let cluster = Cluster {
-        bootstrap_servers: kafka.clone(),
-        properties: plan.config.log.properties.clone(),
-        replicas: match plan.config.log.place {
-            Place::Embedded => 1,
-            Place::External => plan.config.log.replicas,
-        },
-    };
+    let cluster = log::log_cluster(&plan.config.log, &options.data_dir).map_err(failed("log"))?;
     if needs_log {
         cluster
             .ensure_topics(&topics(&plan))
             .await
             .map_err(failed("log"))?;
-        announce("log", format!("Kafka protocol on {kafka}"));
+        announce(
+            "log",
+            format!("Kafka protocol on {}", cluster.bootstrap_servers),
+        );
     }
 
     // The stages, so that nobody sends to one that is not there yet.
@@ -256,12 +255,12 @@ pub async fn start(
     let mut aggregators = Vec::new();
     if has(Part::Aggregate) {
         for planned in &plan.aggregations {
-            let started = Aggregator::start(
-                planned.options.clone(),
-                cluster.clone(),
-                &telemetry,
-                back.clone(),
-            );
+            let mut counting = planned.options.clone();
+            counting.instance = match plan.config.aggregator.instance.as_str() {
+                "" => own_log.then(|| "0".to_owned()),
+                given => Some(given.to_owned()),
+            };
+            let started = Aggregator::start(counting, cluster.clone(), &telemetry, back.clone());
             aggregators.push(started.map_err(failed("aggregator"))?);
         }
     }
@@ -286,6 +285,7 @@ pub async fn start(
                 (Some(queue), _) => Box::new(QueueSource::new(queue.clone())),
                 (None, Some(elsewhere)) => {
                     options.queue.clone_from(&elsewhere.transactions);
+                    options.refused_queue = Some(plan.config.queue.client.backout.clone());
                     Box::new(MqSource::new(Arc::clone(&elsewhere.options)))
                 }
                 (None, None) => {
@@ -314,7 +314,7 @@ pub async fn start(
     let mut running = Running {
         gateway: None,
         web: None,
-        kafka,
+        kafka: cluster.bootstrap_servers.clone(),
         admin: plan.config.admin.address,
         mq: listener.as_ref().map(Server::address),
         queue,
@@ -349,6 +349,10 @@ pub async fn start(
     if let Some(queue) = running.queue.clone() {
         let (telemetry, stop) = (Arc::clone(&running.telemetry), running.back.clone());
         tokio::spawn(levels::watch_queue(queue, telemetry, stop));
+    }
+    if let Some(broker) = &running.broker {
+        let (telemetry, stop) = (Arc::clone(&running.telemetry), running.back.clone());
+        tokio::spawn(levels::watch_broker(broker.watch(), telemetry, stop));
     }
     Ok(running)
 }
@@ -582,25 +586,6 @@ pub(crate) fn lock_data_dir(path: &Path) -> Result<File, StartError> {
     }
 }
 
-async fn start_log(
-    plan: &Plan,
-    options: &StartOptions,
-) -> Result<(Option<Broker>, String), StartError> {
-    let config = &plan.config.log;
-    if config.place == Place::External {
-        return Ok((None, config.bootstrap_servers.clone().unwrap_or_default()));
-    }
-    if !options.parts.contains(&Part::Log) {
-        // The embedded log of another process on this machine.
-        return Ok((None, config.address.to_string()));
-    }
-    let mut broker = BrokerConfig::new(config.address, options.data_dir.join("log"));
-    broker.partitions_default = config.partitions;
-    let broker = Broker::start(broker).await.map_err(failed("log"))?;
-    let address = broker.local_addr().to_string();
-    Ok((Some(broker), address))
-}
-
 fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptions {
     let mut options = ConnectorOptions {
         readers: config.readers,
@@ -634,6 +619,7 @@ fn topics(plan: &Plan) -> Vec<TopicSpec> {
         topic(names::TOPIC_DISCARDED, 1, "delete"),
         topic(names::TOPIC_QUARANTINE, 1, "delete"),
         topic(TOPIC_COUNTS, 1, "compact"),
+        topic(names::TOPIC_CONTROL, 1, "compact"),
     ];
     for planned in &plan.aggregations {
         topics.push(topic(&planned.options.name, partitions, "compact,delete"));
@@ -643,7 +629,7 @@ fn topics(plan: &Plan) -> Vec<TopicSpec> {
             "compact",
         ));
     }
-    // The log is the source of truth here; when it may forget is not acted on yet.
+    // The log is the source of truth here and forgets nothing by itself: who wants it to alters the topics' settings.
     let in_sync = plan.config.log.in_sync_replicas_min;
     for topic in &mut topics {
         topic.config.push(("retention.ms", "-1".to_owned()));
@@ -666,7 +652,14 @@ fn start_sink(
     let options = SinkOptions {
         tables: plan.tables().cloned().collect(),
         counts_topic: TOPIC_COUNTS.to_owned(),
-        parse_counts,
+        parse_counts: |key, value| {
+            let (of, counts) = parse_counts(key, value)?;
+            Some((of.aggregation, of.day, of.partition, counts))
+        },
+        parse_control: |key, value| {
+            let (aggregation, control) = parse_control(key, value)?;
+            Some((aggregation, control.generation))
+        },
         store: store.to_owned(),
     };
     Sink::start(options, cluster.clone(), telemetry, stop.clone()).map_err(failed("sink"))

@@ -19,4 +19,4 @@ mod record;
 mod service;
 
 pub use record::{RecordError, parse_row};
-pub use service::{ParseCounts, Sink, SinkError, SinkOptions};
+pub use service::{ParseControl, ParseCounts, Sink, SinkError, SinkOptions};

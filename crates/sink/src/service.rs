@@ -27,8 +27,10 @@ const ROWS_MAX: usize = 100_000;
 /// Longest time between two writes while there is something to write.
 const WRITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Reads key and value of a record of the counts topic.
-pub type ParseCounts = fn(&[u8], &[u8]) -> Option<(String, BusinessDay, Counts)>;
+/// Reads key and value of a record of the counts topic: aggregation, day, partition of the input, counts.
+pub type ParseCounts = fn(&[u8], &[u8]) -> Option<(String, BusinessDay, i32, Counts)>;
+/// Reads key and value of a record of the control topic: aggregation, and its newest generation.
+pub type ParseControl = fn(&[u8], &[u8]) -> Option<(String, u32)>;
 
 /// What is written where.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct SinkOptions {
     pub counts_topic: String,
     /// How its records are read.
     pub parse_counts: ParseCounts,
+    /// Reads records of the control topic.
+    pub parse_control: ParseControl,
     /// The store's file.
     pub store: PathBuf,
 }
@@ -63,12 +67,7 @@ pub enum SinkError {
 
 impl SinkError {
     fn is_final(&self) -> bool {
-        let wrong_store = |error: &StoreError| {
-            matches!(
-                error,
-                StoreError::NewerGeneration { .. } | StoreError::OtherColumns { .. }
-            )
-        };
+        let wrong_store = |error: &StoreError| matches!(error, StoreError::NewerGeneration { .. });
         match self {
             Self::Record(_) => true,
             Self::Store(error) => wrong_store(error),
@@ -146,6 +145,7 @@ impl Part for Runner {
 impl Runner {
     fn follow(&self, ready: &Ready) -> Result<(), SinkError> {
         let mut store = Store::open(&self.options.store)?;
+        self.refuse_newer(&store)?;
         let consumer = self
             .cluster
             .consumer("daybook-sink", "daybook-sink", true)?;
@@ -170,6 +170,27 @@ impl Runner {
         }
         if !gathered.is_empty() {
             self.write(&mut store, &mut gathered)?;
+        }
+        Ok(())
+    }
+
+    /// A store that is ahead of the log belongs to another one, or the log was restored from an older state.
+    fn refuse_newer(&self, store: &Store) -> Result<(), SinkError> {
+        let reader = self.cluster.reader("daybook-sink")?;
+        let mut generations = HashMap::new();
+        self.cluster
+            .read_all(&reader, names::TOPIC_CONTROL, |message| {
+                let (key, value) = (message.key(), message.payload());
+                generations.extend((self.options.parse_control)(
+                    key.unwrap_or_default(),
+                    value.unwrap_or_default(),
+                ));
+            })?;
+        for table in &self.options.tables {
+            // Nothing in force yet: the aggregation has not begun.
+            if let Some(generation) = generations.get(&table.name) {
+                store.refuse_newer(&table.name, *generation)?;
+            }
         }
         Ok(())
     }
@@ -251,9 +272,10 @@ impl Runner {
             let of_table = gathered
                 .counts
                 .iter()
-                .filter(|((aggregation, _), _)| *aggregation == table.name);
-            let counts: Vec<(BusinessDay, Counts)> =
-                of_table.map(|((_, day), counts)| (*day, *counts)).collect();
+                .filter(|((aggregation, _, _), _)| *aggregation == table.name);
+            let counts: Vec<(BusinessDay, i32, Counts)> = of_table
+                .map(|((_, day, partition), counts)| (*day, *partition, *counts))
+                .collect();
             if !counts.is_empty() {
                 store.write_counts(&table.name, &counts)?;
             }
@@ -274,7 +296,7 @@ fn pause(writing: Duration) -> Duration {
 struct Gathered {
     /// In the order of the options.
     tables: Vec<Pending>,
-    counts: HashMap<(String, BusinessDay), Counts>,
+    counts: HashMap<(String, BusinessDay, i32), Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -341,8 +363,8 @@ impl Gathered {
             return;
         };
         match (options.parse_counts)(key, value) {
-            Some((aggregation, day, counts)) => {
-                self.counts.insert((aggregation, day), counts);
+            Some((aggregation, day, partition, counts)) => {
+                self.counts.insert((aggregation, day, partition), counts);
             }
             None => warn!(
                 offset = message.offset(),

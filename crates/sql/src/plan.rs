@@ -57,6 +57,8 @@ pub struct Output {
 pub struct AggregationPlan {
     columns: Vec<InputColumn>,
     keys: Vec<String>,
+    /// Parts of the key that are columns of the stream.
+    key_columns: Vec<String>,
     folds: Vec<FoldKind>,
     outputs: Vec<Output>,
     source: Arc<Source>,
@@ -167,8 +169,13 @@ impl AggregationPlan {
             .iter()
             .map(|key| key_name(key, &outputs, &keys))
             .collect();
+        let key_columns = keys.iter().filter_map(|key| match bare(key) {
+            Expr::Column(column) => Some(column.name.clone()),
+            _ => None,
+        });
         Ok(Self {
             columns: used,
+            key_columns: key_columns.collect(),
             keys: key_names,
             folds,
             outputs,
@@ -186,6 +193,11 @@ impl AggregationPlan {
     /// Names of the parts of the key, `business_day` first.
     pub fn keys(&self) -> &[String] {
         &self.keys
+    }
+
+    /// Whether a column of the stream is a part of the key, as it is: then records that differ in it are never in one group.
+    pub fn groups_by(&self, column: &str) -> bool {
+        self.key_columns.iter().any(|key| key == column)
     }
 
     /// How the values fold.

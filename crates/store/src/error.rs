@@ -27,18 +27,7 @@ pub enum StoreError {
         aggregation: String,
         /// In the store.
         stored: u32,
-        /// In the results.
+        /// In the log.
         offered: u32,
-    },
-    /// A table of this name has other columns.
-    #[error(
-        "the store's table {table} lacks the column {column}: the aggregation was changed under \
-         the same name; give it another name"
-    )]
-    OtherColumns {
-        /// Which table.
-        table: String,
-        /// What is missing.
-        column: String,
     },
 }

@@ -55,9 +55,15 @@ impl Store {
                 "CREATE TABLE IF NOT EXISTS progress (aggregation TEXT, generation INTEGER, \
                    partition INTEGER, next_offset INTEGER, \
                    PRIMARY KEY (aggregation, generation, partition)) WITHOUT ROWID;
-                 CREATE TABLE IF NOT EXISTS counts (aggregation TEXT, day TEXT, counted INTEGER, \
-                   reversing INTEGER, duplicate INTEGER, late_corrected INTEGER, \
-                   quarantined INTEGER, PRIMARY KEY (aggregation, day)) WITHOUT ROWID;",
+                 CREATE TABLE IF NOT EXISTS counts_by_partition (aggregation TEXT, day TEXT, \
+                   partition INTEGER, counted INTEGER, reversing INTEGER, duplicate INTEGER, \
+                   late_corrected INTEGER, quarantined INTEGER, \
+                   PRIMARY KEY (aggregation, day, partition)) WITHOUT ROWID;
+                 CREATE VIEW IF NOT EXISTS daily_counts AS SELECT aggregation, day, \
+                   sum(counted) AS counted, sum(reversing) AS reversing, \
+                   sum(duplicate) AS duplicate, sum(late_corrected) AS late_corrected, \
+                   sum(quarantined) AS quarantined \
+                   FROM counts_by_partition GROUP BY aggregation, day;",
             )
         })?;
         Ok(store)
@@ -100,24 +106,20 @@ impl Store {
         })
     }
 
-    /// Creates the table of an aggregation, or checks that it has the columns.
+    /// Creates the table of an aggregation, or gives it the columns that it lacks: days that are over have nothing in a new one.
+    /// Columns that are no longer wanted stay.
     ///
     /// # Errors
     ///
-    /// [`StoreError::OtherColumns`] or [`StoreError::Sqlite`].
+    /// [`StoreError::Sqlite`].
     pub fn ensure_table(&self, table: &TableSpec) -> Result<(), StoreError> {
         let mut sql = format!(
             "CREATE TABLE IF NOT EXISTS {} ({FIXED_COLUMNS}",
             quoted(&table.name)
         );
         for (name, kind) in &table.columns {
-            let kind = if *kind == CellKind::Int {
-                "INTEGER"
-            } else {
-                "TEXT"
-            };
             // Writing to a String cannot fail.
-            let _ = write!(sql, ", {} {kind}", quoted(name));
+            let _ = write!(sql, ", {} {}", quoted(name), declared(*kind));
         }
         sql.push_str(") WITHOUT ROWID");
         let index = format!(
@@ -130,20 +132,46 @@ impl Store {
             connection.execute(&index, [])
         })?;
         let columns = self.run("read its schema", |connection| {
-            let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-            let names = statement.query_map([&table.name], |row| row.get::<_, String>(0))?;
-            names.collect::<rusqlite::Result<Vec<_>>>()
+            let mut statement =
+                connection.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
+            let columns = statement.query_map([&table.name], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            columns.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        match table
-            .columns
-            .iter()
-            .find(|(name, _)| !columns.contains(name))
-        {
-            None => Ok(()),
-            Some((column, _)) => Err(StoreError::OtherColumns {
-                table: table.name.clone(),
-                column: column.clone(),
+        self.run("change a table", |connection| {
+            let of_table = quoted(&table.name);
+            for (name, kind) in &table.columns {
+                let (kind, column) = (declared(*kind), quoted(name));
+                let there = columns.iter().find(|(there, _)| there == name);
+                if there.is_some_and(|(_, there)| there == kind) {
+                    continue;
+                }
+                // Of another type: a decimal must never be taken for a number by SQLite.
+                if there.is_some() {
+                    connection
+                        .execute(&format!("ALTER TABLE {of_table} DROP COLUMN {column}"), [])?;
+                }
+                let add = format!("ALTER TABLE {of_table} ADD COLUMN {column} {kind}");
+                connection.execute(&add, [])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Refuses a store that knows a newer generation of an aggregation than its log, whose newest is `log`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NewerGeneration`] or [`StoreError::Sqlite`].
+    pub fn refuse_newer(&self, aggregation: &str, log: u32) -> Result<(), StoreError> {
+        match self.generation(aggregation)? {
+            Some(stored) if stored > log => Err(StoreError::NewerGeneration {
+                aggregation: aggregation.to_owned(),
+                stored,
+                offered: log,
             }),
+            _ => Ok(()),
         }
     }
 
@@ -151,19 +179,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NewerGeneration`], or [`StoreError::Sqlite`]; nothing was written then.
+    /// [`StoreError::Sqlite`]; nothing was written then.
     pub fn write(&mut self, write: &Write<'_>) -> Result<(), StoreError> {
         let generation = write.rows.iter().map(|row| row.version.generation).max();
-        if let Some(offered) = generation {
-            let stored = self.generation(&write.table.name)?;
-            if stored.is_some_and(|stored| stored > offered) {
-                return Err(StoreError::NewerGeneration {
-                    aggregation: write.table.name.clone(),
-                    stored: stored.unwrap_or_default(),
-                    offered,
-                });
-            }
-        }
         let sql = upsert_sql(write.table);
         let path = self.path.clone();
         let result = (|| {
@@ -195,7 +213,7 @@ impl Store {
         })
     }
 
-    /// Replaces the counts of days.
+    /// Replaces the counts of days and partitions of the input.
     ///
     /// # Errors
     ///
@@ -203,19 +221,20 @@ impl Store {
     pub fn write_counts(
         &mut self,
         aggregation: &str,
-        counts: &[(BusinessDay, Counts)],
+        counts: &[(BusinessDay, i32, Counts)],
     ) -> Result<(), StoreError> {
         let path = self.path.clone();
         let result = (|| {
             let transaction = self.connection.transaction()?;
-            for (day, counts) in counts {
+            for (day, partition, counts) in counts {
                 transaction
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO counts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                        "INSERT OR REPLACE INTO counts_by_partition VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                     )?
                     .execute(params![
                         aggregation,
                         day.to_string(),
+                        partition,
                         counts.counted.cast_signed(),
                         counts.reversing.cast_signed(),
                         counts.duplicate.cast_signed(),
@@ -232,7 +251,7 @@ impl Store {
         })
     }
 
-    /// Counts of every day, oldest first.
+    /// Counts of every day, of all partitions together, oldest first.
     ///
     /// # Errors
     ///
@@ -241,7 +260,7 @@ impl Store {
         self.run("read counts", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT day, counted, reversing, duplicate, late_corrected, quarantined \
-                 FROM counts WHERE aggregation = ?1 ORDER BY day",
+                 FROM daily_counts WHERE aggregation = ?1 ORDER BY day",
             )?;
             let mut rows = statement.query([aggregation])?;
             let mut counts = Vec::new();
@@ -350,6 +369,14 @@ impl Store {
 /// A name as an SQL identifier, whatever characters it has.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Type of a column. Decimals are text, so that SQLite does not make floats of them.
+fn declared(kind: CellKind) -> &'static str {
+    match kind {
+        CellKind::Int => "INTEGER",
+        _ => "TEXT",
+    }
 }
 
 fn upsert_sql(table: &TableSpec) -> String {
@@ -507,14 +534,25 @@ mod tests {
         let mut newer = row("a", 1, "1.00");
         newer.version.generation = 2;
         let mut write = |rows: &[Row]| {
-            store.write(&Write {
-                table: &spec(),
-                rows,
-                progress: &[(0, 1)],
-            })
+            store
+                .write(&Write {
+                    table: &spec(),
+                    rows,
+                    progress: &[(0, 1)],
+                })
+                .expect("writes");
         };
-        write(&[newer]).expect("writes");
-        let error = write(&[row("a", 9, "1.00")]).expect_err("refuses");
+        write(&[newer]);
+        // While a new definition comes into force others may still write by the old one.
+        write(&[row("a", 9, "9.00"), row("b", 1, "1.00")]);
+        assert_eq!(
+            totals(&store),
+            ["a 2.1 Text(\"1.00\")", "b 1.1 Text(\"1.00\")"]
+        );
+        store
+            .refuse_newer(&spec().name, 2)
+            .expect("as new as the log");
+        let error = store.refuse_newer(&spec().name, 1).expect_err("refuses");
         assert!(matches!(
             error,
             StoreError::NewerGeneration {
@@ -526,14 +564,44 @@ mod tests {
     }
 
     #[test]
-    fn a_table_with_other_columns_is_refused() {
+    fn a_table_gets_the_columns_that_it_lacks_and_keeps_its_rows() {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&dir.path().join("store.db")).expect("opens");
+        let mut store = Store::open(&dir.path().join("store.db")).expect("opens");
         store.ensure_table(&spec()).expect("creates");
+        store
+            .write(&Write {
+                table: &spec(),
+                rows: &[row("a", 1, "1.00")],
+                progress: &[],
+            })
+            .expect("writes");
         let mut changed = spec();
         changed.columns.push(("mean".to_owned(), CellKind::Decimal));
-        let error = store.ensure_table(&changed).expect_err("refuses");
-        assert!(matches!(error, StoreError::OtherColumns { column, .. } if column == "mean"));
+        store.ensure_table(&changed).expect("adds");
+        let mut rows = Vec::new();
+        store
+            .scan(&changed, None, |row| rows.push(row))
+            .expect("reads");
+        assert_eq!(rows[0].cells.last(), Some(&Cell::Null));
+        assert_eq!(rows[0].cells.first(), row("a", 1, "1.00").cells.first());
+        // A column that was a number and is a decimal now is made anew.
+        changed.columns.pop();
+        changed.columns.push(("mean".to_owned(), CellKind::Int));
+        store.ensure_table(&changed).expect("changes");
+        let mut int = row("a", 2, "2.00");
+        int.cells.push(Cell::Int(7));
+        store
+            .write(&Write {
+                table: &changed,
+                rows: &[int],
+                progress: &[],
+            })
+            .expect("writes");
+        rows.clear();
+        store
+            .scan(&changed, None, |row| rows.push(row))
+            .expect("reads");
+        assert_eq!(rows[0].cells.last(), Some(&Cell::Int(7)));
     }
 
     #[test]
@@ -547,10 +615,17 @@ mod tests {
             ..Counts::default()
         };
         store
-            .write_counts("x", &[(day, Counts::default())])
+            .write_counts("x", &[(day, 0, Counts::default())])
             .expect("writes");
-        store.write_counts("x", &[(day, counts)]).expect("writes");
-        assert_eq!(store.counts("x").expect("reads"), [(day, counts)]);
+        store
+            .write_counts("x", &[(day, 0, counts), (day, 1, counts)])
+            .expect("writes");
+        let twice = Counts {
+            counted: 6,
+            duplicate: 2,
+            ..Counts::default()
+        };
+        assert_eq!(store.counts("x").expect("reads"), [(day, twice)]);
         assert_eq!(counts.total(), 4);
     }
 }

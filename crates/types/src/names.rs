@@ -33,6 +33,16 @@ pub fn topic_state(aggregation: &str) -> String {
     format!("__daybook_state_{aggregation}")
 }
 
+/// Internal topic of an aggregation whose GROUP BY lacks the stream's key: what each batch of a partition adds to each row.
+pub fn topic_parts(aggregation: &str, generation: u32) -> String {
+    format!("__daybook_parts_{aggregation}_{generation}")
+}
+
+/// Changelog topic of the totals of such an aggregation.
+pub fn topic_totals(aggregation: &str, generation: u32) -> String {
+    format!("__daybook_totals_{aggregation}_{generation}")
+}
+
 /// Header and property: the transaction's id within its source.
 pub const HEADER_ID: &str = "id";
 /// Header and property: the source it came through.

@@ -15,7 +15,7 @@ impl Engine {
         let currency = self.currency_key.and_then(part);
         let digits = currency.and_then(currency_digits).unwrap_or(DIGITS_UNKNOWN);
         let version = Version {
-            generation: self.generation,
+            generation: self.definition.generation,
             sequence: row.sequence,
         };
         let mut json = String::with_capacity(160);
@@ -35,6 +35,27 @@ impl Engine {
                     None => json.push_str("null"),
                 },
                 OutputSource::Value(index) => write_value(&mut json, row.values.get(index), digits),
+            }
+        }
+        json.push('}');
+        json.into_bytes()
+    }
+
+    /// The JSON of a row that an older definition had and this one has not.
+    pub(super) fn deleted_value(&self, key: &[u8], day: BusinessDay, sequence: u64) -> Vec<u8> {
+        let generation = self.definition.generation;
+        let mut json = format!(r#"{{"v":[{generation},{sequence}],"day":"{day}","deleted":true"#);
+        let parts: Vec<Option<String>> = serde_json::from_slice(key).unwrap_or_default();
+        for output in self.plan.outputs() {
+            // Which part of an old key is which is not known, but where nothing else changed it is the same.
+            if let OutputSource::Key(index) = output.source {
+                json.push(',');
+                write_json_text(&mut json, &output.name);
+                json.push(':');
+                match parts.get(index).and_then(Option::as_deref) {
+                    Some(text) => write_json_text(&mut json, text),
+                    None => json.push_str("null"),
+                }
             }
         }
         json.push('}');

@@ -4,13 +4,14 @@ use expect_test::{Expect, expect};
 use types::BusinessCalendar;
 
 use super::*;
-use crate::options::Late;
+use crate::options::{Definition, Late};
 
 const HOUR: i64 = 3_600_000_000;
 
 fn options(sql: &str) -> AggregationOptions {
     AggregationOptions {
         name: "daily_totals".to_owned(),
+        instance: None,
         sql: sql.to_owned(),
         zone: "Europe/Zagreb".to_owned(),
         cut_off: "00:00".to_owned(),
@@ -48,13 +49,9 @@ async fn outcome(options: &AggregationOptions, text: &str) -> String {
     let mut out = String::new();
     let mut offset = 0;
     for batch in text.split("\n\n") {
-        let mut engine = Engine::new(options.clone()).await.expect("compiles");
-        for entry in &log {
-            engine
-                .restore(&entry.key, entry.value.as_deref())
-                .expect("restores");
-        }
-        engine.restored();
+        let mut engine = engine_of(options, 1).await;
+        restore(&mut engine, 0, &log);
+        log.extend(engine.define(0).map(|(_, entry)| entry));
         let records: Vec<String> = batch.trim().lines().map(json).collect();
         let inputs: Vec<Input<'_>> = records
             .iter()
@@ -80,9 +77,9 @@ async fn outcome(options: &AggregationOptions, text: &str) -> String {
         for (_, offset, reason) in &changes.quarantined {
             out += &format!("quarantined {offset}: {reason}\n");
         }
-        log.extend(changes.changelog);
+        log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
         if text.ends_with(batch) {
-            for (day, counts) in engine.counts() {
+            for ((_, day), counts) in engine.counts() {
                 out += &format!("{day}: {counts:?}\n");
             }
             out += &format!(
@@ -203,21 +200,207 @@ fn with_all_days_kept_nothing_is_late() {
     );
 }
 
-#[test]
-fn a_changed_definition_is_refused() {
+async fn engine_of(options: &AggregationOptions, generation: u32) -> Engine {
+    let definition = Definition {
+        generation,
+        fingerprint: crate::options::fingerprint(options),
+    };
+    let engine = Engine::new(options.clone(), definition).await;
+    engine.expect("compiles")
+}
+
+fn restore(engine: &mut Engine, partition: i32, log: &[Published]) -> Restored {
+    engine.begin_restore(partition);
+    for entry in log {
+        engine
+            .restore(partition, &entry.key, entry.value.as_deref())
+            .expect("restores");
+    }
+    engine.end_restore(partition).expect("not newer")
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    runtime.block_on(async {
-        let mut first = Engine::new(options(SUM)).await.expect("compiles");
-        let changes = first.process(&[]).await.expect("processes");
-        let mut other = options(SUM);
-        other.sql = SUM.replace("currency, sum", "sum");
-        let mut second = Engine::new(other).await.expect("compiles");
-        let entry = &changes.changelog[0];
-        let error = second
-            .restore(&entry.key, entry.value.as_deref())
-            .expect_err("refuses");
-        assert!(matches!(error, EngineError::Definition { .. }));
+    runtime.block_on(future)
+}
+
+fn inputs(partition: i32, first: i64, records: &[String]) -> Vec<Input<'_>> {
+    let appended: jiff::Timestamp = "2026-11-25T00:00:00Z".parse().expect("a time");
+    let records = (first..).zip(records);
+    let inputs = records.map(|(offset, record)| Input {
+        partition,
+        offset,
+        appended_at: appended.as_microsecond(),
+        value: record.as_bytes(),
+    });
+    inputs.collect()
+}
+
+/// What is left of a changelog when it is compacted.
+fn compacted(log: &[Published]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut left = BTreeMap::new();
+    for entry in log {
+        match &entry.value {
+            Some(value) => drop(left.insert(entry.key.clone(), value.clone())),
+            None => drop(left.remove(&entry.key)),
+        }
+    }
+    left
+}
+
+#[test]
+fn a_state_of_a_newer_definition_is_refused() {
+    run(async {
+        let mut newer = engine_of(&options(SUM), 3).await;
+        newer.begin_restore(0);
+        let (_, entry) = newer.define(0).expect("not defined yet");
+        assert_eq!(newer.define(0), None);
+        let mut older = engine_of(&options(SUM), 2).await;
+        older.begin_restore(0);
+        older
+            .restore(0, &entry.key, entry.value.as_deref())
+            .expect("restores");
+        let error = older.end_restore(0).expect_err("refuses");
+        assert!(matches!(
+            error,
+            EngineError::Newer {
+                ours: 2,
+                theirs: 3,
+                ..
+            }
+        ));
+    });
+}
+
+#[test]
+fn each_partition_has_a_state_of_its_own() {
+    run(async {
+        let mut engine = engine_of(&options(SUM), 1).await;
+        for partition in [0, 1] {
+            engine.begin_restore(partition);
+        }
+        // The clock of one partition is a day ahead: what is late there is not late here.
+        let here = [json("t1 ann 1 23T10:00 23T10:00")];
+        let there = [
+            json("t2 bob 2 24T10:00 24T10:00"),
+            json("t3 bob 1 22T10:00 24T10:00"),
+        ];
+        let mut batch = inputs(1, 7, &there);
+        batch.extend(inputs(0, 3, &here));
+        let changes = engine.process(&batch).await.expect("processes");
+        assert_eq!(changes.quarantined, [(1, 8, Reason::TooLate)]);
+        let partitions: std::collections::BTreeSet<i32> = changes
+            .changelog
+            .iter()
+            .map(|(partition, _)| *partition)
+            .collect();
+        assert_eq!(partitions.into_iter().collect::<Vec<_>>(), [0, 1]);
+        engine.give_up(1);
+        assert_eq!(engine.rows(), 1);
+        assert_eq!(engine.partitions().collect::<Vec<_>>(), [0]);
+    });
+}
+
+/// The changelog holds nothing of days that are over: it does not grow with them.
+#[test]
+fn days_that_are_over_leave_the_changelog() {
+    run(async {
+        let mut engine = engine_of(&options(SUM), 1).await;
+        engine.begin_restore(0);
+        let mut log = Vec::new();
+        for (offset, day) in (0..).zip(20..24) {
+            let record = [json(&format!("t{day} ann 1 {day}T12:00 {day}T12:00"))];
+            let changes = engine
+                .process(&inputs(0, offset, &record))
+                .await
+                .expect("processes");
+            log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
+        }
+        let left = compacted(&log);
+        let of_kind = |kind: u8| left.keys().filter(|key| key[0] == kind).count();
+        // Two days are kept; the counts are kept of all.
+        assert_eq!((of_kind(b'r'), of_kind(b's'), of_kind(b'c')), (2, 2, 4));
+    });
+}
+
+/// What a rebuild publishes is what counting by the new definition from the beginning has, and what the old one had is
+/// taken away.
+#[test]
+fn a_new_definition_counts_the_kept_days_anew() {
+    let records: Vec<String> = "t1 ann 1 22T10:00 22T10:00
+t2 ann 2 23T10:00 23T10:00
+t3 bob 4 23T10:00 23T10:01
+t3 bob 4 23T10:00 23T10:02
+t4 ann 8 20T10:00 23T10:03
+t5 ann 16 22T11:00 23T10:04"
+        .lines()
+        .map(json)
+        .collect();
+    run(async {
+        let mut old = engine_of(&options(SUM), 1).await;
+        old.begin_restore(0);
+        let mut log: Vec<Published> = Vec::new();
+        log.extend(old.define(0).map(|(_, entry)| entry));
+        let batch = inputs(0, 100, &records);
+        let changes = old.process(&batch).await.expect("processes");
+        log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
+
+        let changed = AggregationOptions {
+            sql: "SELECT account, max(amount) AS largest FROM transactions \
+                  WHERE amount > 2 GROUP BY business_day, account"
+                .to_owned(),
+            ..options(SUM)
+        };
+        let mut new = engine_of(&changed, 2).await;
+        assert_eq!(
+            restore(&mut new, 0, &log),
+            Restored::Older { generation: 1 }
+        );
+        let mut taken = new.begin_rebuild(0);
+        for key in compacted(&log).keys() {
+            taken.note_key(key);
+        }
+        assert_eq!(taken.rows(), 3);
+        new.replay(&batch).await.expect("replays");
+        let mut changes = new.end_rebuild(0, &taken);
+        changes.results.sort_by(|a, b| a.key.cmp(&b.key));
+        let results: String = changes
+            .results
+            .iter()
+            .map(|result| {
+                let value = result.value.as_deref().expect("a value");
+                format!("{}\n", String::from_utf8_lossy(value))
+            })
+            .collect();
+        expect![[r#"
+            {"v":[2,2],"day":"2026-11-22","deleted":true,"account":"ann"}
+            {"v":[2,1],"day":"2026-11-22","deleted":false,"at":[0,105],"account":"ann","largest":"16.00"}
+            {"v":[2,1],"day":"2026-11-23","deleted":true,"account":"ann"}
+            {"v":[2,1],"day":"2026-11-23","deleted":true,"account":"bob"}
+            {"v":[2,1],"day":"2026-11-23","deleted":false,"at":[0,105],"account":"bob","largest":"4.00"}
+        "#]].assert_eq(&results);
+        log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
+
+        // The changelog is now what one of the new definition alone would be.
+        let mut again = engine_of(&changed, 2).await;
+        assert_eq!(restore(&mut again, 0, &log), Restored::Current);
+        assert_eq!((again.rows(), again.identities()), (new.rows(), 4));
+        let same = |engine: &Engine| engine.counts().collect::<Vec<_>>();
+        assert_eq!(same(&again), same(&old));
+        let rows = compacted(&log);
+        let rows = rows.keys().filter(|key| key[0] == b'r').count();
+        assert_eq!(rows, new.rows());
+        // And goes on as if nothing had been.
+        let more = [
+            json("t2 ann 2 23T10:00 23T11:00"),
+            json("t6 ann 32 23T10:00 23T11:00"),
+        ];
+        let changes = again
+            .process(&inputs(0, 106, &more))
+            .await
+            .expect("processes");
+        assert_eq!((changes.duplicates, changes.results.len()), (1, 1));
     });
 }

@@ -61,7 +61,7 @@ impl Place {
         let mut options = QueueManagerOptions::new("DAYBOOK", dir.join("queue"));
         options
             .queues
-            .push(QueueDefinition::new(names::QUEUE_TRANSACTIONS));
+            .extend([names::QUEUE_TRANSACTIONS, names::QUEUE_BACKOUT].map(QueueDefinition::new));
         let queue = QueueManager::start(options).expect("the queue manager starts");
         let mut listener = None;
         if over_the_wire {
@@ -118,14 +118,16 @@ impl Place {
     }
 
     fn delivered(&self) -> Vec<u32> {
+        self.delivered_to(names::TOPIC_TRANSACTIONS)
+    }
+
+    fn delivered_to(&self, topic: &str) -> Vec<u32> {
         let consumer = self.cluster.reader("test").expect("a consumer");
         let mut bodies = Vec::new();
-        let read = self
-            .cluster
-            .read_all(&consumer, names::TOPIC_TRANSACTIONS, |message| {
-                let body = std::str::from_utf8(message.payload().expect("a body")).expect("text");
-                bodies.push(body.parse().expect("a number"));
-            });
+        let read = self.cluster.read_all(&consumer, topic, |message| {
+            let body = std::str::from_utf8(message.payload().expect("a body")).expect("text");
+            bodies.push(body.parse().expect("a number"));
+        });
         read.expect("reads");
         bodies
     }
@@ -300,6 +302,72 @@ async fn every_message_is_delivered_once(over_the_wire: bool) {
     let delivered = tokio::task::block_in_place(|| place.delivered());
     assert_eq!(delivered, (0..put).collect::<Vec<_>>());
     assert!(came_again > 0, "nothing was ever discarded");
+}
+
+/// Records that the topic does not take go to the backout queue, alone, and nothing else waits for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_kafka_refuses_are_put_aside_and_the_others_delivered() {
+    for over_the_wire in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = Place::open(dir.path(), over_the_wire).await;
+        let limit = ("max.message.bytes".to_owned(), "2000".to_owned());
+        let made = place.broker.create_topic("narrow", 1, &[limit]).await;
+        assert!(made.expect("creates"));
+        place.put(0..9).await;
+        let mut unit = place.queue.begin();
+        for digits in [3_000, 2_500] {
+            let message = NewMessage {
+                body: Bytes::from("1".repeat(digits)),
+                ..NewMessage::default()
+            };
+            unit.put(names::QUEUE_TRANSACTIONS, message).expect("puts");
+        }
+        unit.commit().await.expect("commits");
+        place.put(9..20).await;
+        let shutdown = CancellationToken::new();
+        let telemetry = Telemetry::default();
+        let (queue, done) = (place.queue.clone(), shutdown.clone());
+        let mut runner = place.runner(&telemetry, &shutdown, move |step| {
+            let depth = queue.depth(names::QUEUE_TRANSACTIONS);
+            if step == Step::QueueCommitted && depth.map_err(SourceError::from)? == 0 {
+                done.cancel();
+            }
+            Ok(())
+        });
+        runner.options.topic = "narrow".to_owned();
+        runner.options.batch.messages_max = 8;
+        live(runner).await.expect("drains the queue");
+        let numbers = tokio::task::block_in_place(|| place.delivered_to("narrow"));
+        assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+        assert_eq!(place.queue.depth(names::QUEUE_BACKOUT).expect("a queue"), 2);
+        assert_eq!(telemetry.hop("connector").snapshot().quarantined, 2);
+        place.broker.shutdown().await;
+    }
+}
+
+/// Without a queue for them they stand in the way, and say why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_kafka_refuses_stands_in_the_way_where_nothing_says_where_it_goes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::open(dir.path(), false).await;
+    let limit = ("max.message.bytes".to_owned(), "60".to_owned());
+    let made = place.broker.create_topic("narrow", 1, &[limit]).await;
+    assert!(made.expect("creates"));
+    place.put(0..1).await;
+    let telemetry = Telemetry::default();
+    let mut runner = place.runner(&telemetry, &CancellationToken::new(), |_| Ok(()));
+    runner.options.topic = "narrow".to_owned();
+    runner.options.refused_queue = None;
+    let end = live(runner).await.expect_err("it cannot be delivered");
+    assert!(matches!(end, ConnectorError::Refused(_)), "{end:?}");
+    assert_eq!(
+        place
+            .queue
+            .depth(names::QUEUE_TRANSACTIONS)
+            .expect("a queue"),
+        1
+    );
+    place.broker.shutdown().await;
 }
 
 /// Two processes of one queue, of which one loses its connection at a step and acts on later.

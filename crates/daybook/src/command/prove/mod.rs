@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use hops::{Hops, Ledger};
 use kafka_client::Cluster;
-use pipeline::{Config, Place, Plan};
+use pipeline::{Place, Plan, log_cluster};
 use published::Published;
 use recompute::Totals;
 use sender::Target;
@@ -35,7 +35,7 @@ use crate::cli::{Global, ProveArgs};
 
 pub(crate) async fn run(global: &Global, args: ProveArgs) -> anyhow::Result<ExitCode> {
     let plan = global.plan().await?;
-    let cluster = cluster(plan.config());
+    let cluster = log_cluster(&plan.config().log, &global.data_dir)?;
     // Somebody else's queue manager keeps no ledger for us.
     let admin = match plan.config().queue.place {
         Place::Embedded => Some(Target::parse(&format!(
@@ -139,17 +139,6 @@ impl Look {
         };
         let mut totals = self.totals.iter().zip(&now.published);
         hops && totals.all(|(total, now)| total.has_arrived(now)) && !now.has_differences()
-    }
-}
-
-fn cluster(config: &Config) -> Cluster {
-    Cluster {
-        bootstrap_servers: match config.log.place {
-            Place::External => config.log.bootstrap_servers.clone().unwrap_or_default(),
-            Place::Embedded => config.log.address.to_string(),
-        },
-        properties: config.log.properties.clone(),
-        replicas: config.log.replicas,
     }
 }
 

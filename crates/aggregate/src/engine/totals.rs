@@ -1,0 +1,229 @@
+//! The second stage: rows whose records are in several partitions of the input. Parts in, results out.
+//!
+//! Each partition of the input publishes what a batch adds to a row; all parts of a row come to one partition of the topic
+//! of parts, where they are folded. Parts are absolute in nothing but themselves, so each is folded once: input offset,
+//! row and result are one transaction, as in the first stage.
+
+use std::collections::{BTreeMap, HashMap};
+
+use types::{BusinessDay, DayCache, Micros};
+
+use super::{Changes, Engine, EngineError, Published, Reason, Rows};
+use crate::changelog::{self, Entry};
+use crate::options::AggregationOptions;
+
+/// A record of the topic of parts.
+#[derive(Debug, Clone, Copy)]
+pub struct PartInput<'a> {
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// The row's key.
+    pub key: &'a [u8],
+    /// What is added to it.
+    pub value: &'a [u8],
+}
+
+/// Rows of the partitions of the topic of parts that are this process's.
+#[derive(Debug)]
+pub struct Totals {
+    keep_days: Option<i32>,
+    days: DayCache,
+    tasks: BTreeMap<i32, Rows>,
+    /// Of each partition here: the stream clocks of the partitions of the input, as their parts said.
+    clocks: BTreeMap<i32, HashMap<i32, Micros>>,
+    first_kept: BTreeMap<i32, BusinessDay>,
+    name: String,
+}
+
+impl Totals {
+    /// Without any partition yet.
+    pub fn new(options: &AggregationOptions) -> Self {
+        Self {
+            keep_days: options.keep_days.map(i32::from),
+            days: DayCache::new(options.calendar.clone()),
+            tasks: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            first_kept: BTreeMap::new(),
+            name: options.name.clone(),
+        }
+    }
+
+    /// Rows held.
+    pub fn rows(&self) -> usize {
+        self.tasks.values().map(Rows::len).sum()
+    }
+
+    /// Begins to restore a partition; what it had of it is forgotten.
+    pub fn begin_restore(&mut self, partition: i32) {
+        self.give_up(partition);
+        self.tasks.insert(partition, Rows::default());
+        self.clocks.insert(partition, HashMap::new());
+    }
+
+    /// Forgets a partition: it is another process's.
+    pub fn give_up(&mut self, partition: i32) {
+        self.tasks.remove(&partition);
+        self.clocks.remove(&partition);
+        self.first_kept.remove(&partition);
+    }
+
+    /// Applies one record of a partition's changelog.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Changelog`].
+    pub fn restore(
+        &mut self,
+        partition: i32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), EngineError> {
+        let entry = changelog::decode(key, value);
+        let entry = entry.map_err(|source| EngineError::Changelog {
+            name: self.name.clone(),
+            source,
+        })?;
+        let (Some(rows), Some(clocks)) = (
+            self.tasks.get_mut(&partition),
+            self.clocks.get_mut(&partition),
+        ) else {
+            return Ok(());
+        };
+        match entry {
+            Entry::Row(key, row) => drop(rows.insert(key, row)),
+            Entry::RowGone(key) => drop(rows.remove(&key)),
+            Entry::Clock(of, clock) => drop(clocks.insert(of, clock)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Results that take all rows away, which a newer generation counts anew.
+    pub(crate) fn deletions(&self, engine: &Engine) -> Changes {
+        let rows = self.tasks.values().flatten();
+        let deleted = rows.map(|(key, row)| Published {
+            key: key.to_vec(),
+            value: Some(engine.deleted_value(key, row.day, 0)),
+        });
+        Changes {
+            results: deleted.collect(),
+            ..Changes::default()
+        }
+    }
+
+    /// Folds parts. The changes are already part of the state: if they cannot be committed, it must be dropped and restored.
+    /// What cannot be folded is in [`Changes::quarantined`], with the part's own partition and offset.
+    pub fn process(&mut self, engine: &Engine, batch: &[PartInput<'_>]) -> Changes {
+        let mut changes = Changes::default();
+        let mut touched = BTreeMap::<(i32, &[u8]), ()>::new();
+        let mut clocks = BTreeMap::new();
+        for input in batch {
+            match self.fold(input, &mut clocks) {
+                Ok(()) => drop(touched.insert((input.partition, input.key), ())),
+                Err(reason) => {
+                    changes
+                        .quarantined
+                        .push((input.partition, input.offset, reason));
+                }
+            }
+        }
+        for (partition, key) in touched.into_keys() {
+            let Some(row) = self.tasks.get(&partition).and_then(|rows| rows.get(key)) else {
+                continue;
+            };
+            let entry = Published {
+                key: changelog::row_key(key),
+                value: Some(changelog::encode_row(row)),
+            };
+            changes.changelog.push((partition, entry));
+            changes.results.push(Published {
+                value: Some(engine.result_value(key, row)),
+                key: key.to_vec(),
+            });
+        }
+        for ((partition, of), clock) in clocks {
+            let entry = Published {
+                key: changelog::clock_key(of),
+                value: Some(changelog::encode_clock(clock)),
+            };
+            changes.changelog.push((partition, entry));
+        }
+        self.evict(&mut changes);
+        changes
+    }
+
+    fn fold(
+        &mut self,
+        input: &PartInput<'_>,
+        clocks: &mut BTreeMap<(i32, i32), Micros>,
+    ) -> Result<(), Reason> {
+        let unreadable = || Reason::Unreadable("not a part of a total".to_owned());
+        let (clock, part) = changelog::decode_part(input.value).ok_or_else(unreadable)?;
+        let rows = self
+            .tasks
+            .get_mut(&input.partition)
+            .ok_or_else(unreadable)?;
+        // A partition of the input that was days behind the others: the row is gone, and would begin at nothing.
+        if self
+            .first_kept
+            .get(&input.partition)
+            .is_some_and(|first| part.day < *first)
+        {
+            return Err(Reason::TooLate);
+        }
+        let known = self.clocks.entry(input.partition).or_default();
+        let known = known.entry(part.partition).or_insert(clock);
+        if clock >= *known {
+            *known = clock;
+            clocks.insert((input.partition, part.partition), clock);
+        }
+        match rows.get_mut(input.key) {
+            None => drop(rows.insert(input.key.into(), part)),
+            Some(row) => {
+                let pairs = row.values.iter().zip(&part.values);
+                let values: Option<Vec<_>> =
+                    pairs.map(|(old, new)| old.checked_fold(new)).collect();
+                let Some(values) = values else {
+                    let what = "a sum leaves DECIMAL(33,5)".to_owned();
+                    return Err(Reason::NotComputable(what));
+                };
+                row.values = values;
+                row.sequence += part.sequence;
+                (row.partition, row.offset) = (part.partition, part.offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets days that no partition of the input keeps.
+    fn evict(&mut self, changes: &mut Changes) {
+        let Some(keep) = self.keep_days else { return };
+        for (partition, clocks) in &self.clocks {
+            let Some(slowest) = clocks.values().min() else {
+                continue;
+            };
+            let today = self.days.day_of(*slowest).unwrap_or(BusinessDay::EPOCH);
+            let first = today.plus_days(1 - keep);
+            if self
+                .first_kept
+                .get(partition)
+                .is_some_and(|known| *known >= first)
+            {
+                continue;
+            }
+            self.first_kept.insert(*partition, first);
+            if let Some(rows) = self.tasks.get_mut(partition) {
+                let gone = rows.extract_if(|_, row| row.day < first);
+                let gone = gone.map(|(key, _)| Published {
+                    key: changelog::row_key(&key),
+                    value: None,
+                });
+                changes
+                    .changelog
+                    .extend(gone.map(|entry| (*partition, entry)));
+            }
+        }
+    }
+}
