@@ -74,6 +74,10 @@ pub struct BrokerConfig {
     pub group_subscription_bytes_max: usize,
     /// New group protocol: most different regular expressions that members of one group subscribe with.
     pub group_regexes_max: usize,
+    /// How long offsets of a group are kept that nobody is in (Kafka's `offsets.retention.minutes`, 7 days there).
+    /// `None`: for ever. Whoever assigns partitions to itself is in no group, and loses its place when it is silent
+    /// for longer.
+    pub offsets_retention: Option<Duration>,
     /// Longest metadata beside a committed offset, in bytes.
     pub offset_metadata_bytes_max: usize,
     /// Most transactional ids that are remembered.
@@ -122,6 +126,7 @@ impl BrokerConfig {
             consumer_heartbeat_interval: Duration::from_secs(5),
             group_subscription_bytes_max: 64 << 10,
             group_regexes_max: 100,
+            offsets_retention: None,
             offset_metadata_bytes_max: 4_096,
             transactional_ids_max: 100_000,
             transaction_timeout_ms_max: 900_000,

@@ -134,3 +134,35 @@ async fn a_client_goes_on_over_a_restart() {
     }
     broker.shutdown().await;
 }
+
+#[tokio::test]
+async fn offsets_of_a_group_without_members_expire_for_good() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = config(dir.path());
+    config.cleanup_interval = Duration::from_millis(20);
+    config.offsets_retention = Some(Duration::from_millis(100));
+    let broker = Broker::start(config).await.expect("starts");
+    assert!(broker.create_topic("t", 1, &[]).await.expect("created"));
+    let epoch = say(&broker, 0).await.member_epoch;
+    assert_eq!(commit(&broker, epoch, 7).await, 0);
+    let mut raw = Raw::connect(&broker).await;
+    assert_eq!(raw.commit("other", "t", 8).await, 0);
+    support::until(async || {
+        let found = Raw::connect(&broker).await.committed("other", "t").await;
+        (found == (0, -1)).then_some(())
+    })
+    .await;
+    // The member is still there.
+    assert_eq!(raw.committed("g", "t").await, (0, 7));
+    assert_eq!(say(&broker, -1).await.error_code, 0);
+    support::until(async || {
+        let found = Raw::connect(&broker).await.committed("g", "t").await;
+        (found == (0, -1)).then_some(())
+    })
+    .await;
+    broker.shutdown().await;
+    let broker = start(dir.path()).await;
+    let mut raw = Raw::connect(&broker).await;
+    assert_eq!(raw.committed("g", "t").await, (0, -1));
+    broker.shutdown().await;
+}

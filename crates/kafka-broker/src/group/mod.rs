@@ -20,6 +20,7 @@ mod tests;
 pub(crate) mod consumer;
 
 mod commit;
+mod expiry;
 mod rebalance;
 mod subscribed;
 
@@ -174,6 +175,8 @@ pub(crate) struct Groups {
     epoch_floor: i32,
     /// Epochs up to here may be from before the start.
     start_floor: i32,
+    /// When groups with offsets were first seen without members, in milliseconds since 1970.
+    idle_since_ms: HashMap<String, i64>,
 }
 
 fn millis(value: i32) -> Duration {
@@ -200,6 +203,7 @@ impl Groups {
             consumers: HashMap::new(),
             epoch_floor: 0,
             start_floor: 0,
+            idle_since_ms: HashMap::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 const DELAY: Duration = Duration::from_millis(20);
 
-fn groups() -> Groups {
+pub(super) fn groups() -> Groups {
     Groups::new(GroupLimits {
         groups_max: 2,
         members_max: 2,
@@ -43,7 +43,7 @@ fn refusal(mut answer: oneshot::Receiver<Joined>) -> Option<ResponseError> {
 }
 
 /// A stable group of one, with its member id.
-fn stable(groups: &mut Groups, now: Instant) -> String {
+pub(super) fn stable(groups: &mut Groups, now: Instant) -> String {
     let mut joined = groups.join(join(""), now);
     assert!(joined.try_recv().is_err(), "waits for others first");
     groups.tick(now + DELAY);
