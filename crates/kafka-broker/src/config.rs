@@ -125,7 +125,7 @@ impl BrokerConfig {
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
             group_subscription_bytes_max: 64 << 10,
-            group_regexes_max: 100,
+            group_regexes_max: 16,
             offsets_retention: None,
             offset_metadata_bytes_max: 4_096,
             transactional_ids_max: 100_000,
