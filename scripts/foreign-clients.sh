@@ -34,10 +34,19 @@ for topic in transactions daily_totals; do
   java -cp "$kafka/*" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$servers" --topic "$topic" \
     --from-beginning --isolation-level read_committed --timeout-ms 15000 >"$dir/$topic.txt" 2>"$dir/java.log" || true
 done
+# And as a member of a group of the new protocol (KIP-848), which the broker describes afterwards.
+java -cp "$kafka/*" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$servers" --topic transactions \
+  --group foreign --consumer-property group.protocol=consumer --consumer-property auto.offset.reset=earliest \
+  --isolation-level read_committed --timeout-ms 15000 >"$dir/member.txt" 2>>"$dir/java.log" || true
+java -cp "$kafka/*" org.apache.kafka.tools.consumer.group.ConsumerGroupCommand --bootstrap-server "$servers" \
+  --describe --state --group foreign >"$dir/group.txt" 2>>"$dir/java.log" || true
 java_transactions=$(grep -c '"account"' "$dir/transactions.txt" || true)
 java_accounts=$(grep -oE '"account":"a[0-6]"' "$dir/daily_totals.txt" | sort -u | wc -l)
+java_member=$(grep -c '"account"' "$dir/member.txt" || true)
 echo "Java console consumer: $java_transactions transactions, results of $java_accounts accounts"
-if [ "$java_transactions" != 100 ] || [ "$java_accounts" != 7 ]; then
-  cat "$dir/java.log"
+echo "Java console consumer, group.protocol=consumer: $java_member transactions"
+if [ "$java_transactions" != 100 ] || [ "$java_accounts" != 7 ] || [ "$java_member" != 100 ] ||
+  ! grep -qE '^foreign .* uniform +Empty ' "$dir/group.txt"; then
+  cat "$dir/java.log" "$dir/group.txt"
   exit 1
 fi

@@ -149,13 +149,17 @@ impl Broker {
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let groups = Groups::new(GroupLimits {
+        let mut groups = Groups::new(GroupLimits {
             groups_max: config.groups_max,
             members_max: config.group_members_max,
             session_timeout_ms_min: config.group_session_timeout_ms_min,
             session_timeout_ms_max: config.group_session_timeout_ms_max,
             initial_rebalance_delay: config.group_initial_rebalance_delay,
+            consumer_session_timeout: config.consumer_session_timeout,
+            subscription_bytes_max: config.group_subscription_bytes_max,
+            regexes_max: config.group_regexes_max,
         });
+        groups.start_above(state.group_epochs);
         let shared = Arc::new(Shared::new(
             config,
             local_addr,

@@ -66,6 +66,18 @@ pub struct BrokerConfig {
     pub group_session_timeout_ms_max: i32,
     /// How long the first member of an empty group waits for others.
     pub group_initial_rebalance_delay: Duration,
+    /// New group protocol: how long a member may be silent (Kafka's `group.consumer.session.timeout.ms`).
+    pub consumer_session_timeout: Duration,
+    /// New group protocol: how often members are told to send heartbeats (`group.consumer.heartbeat.interval.ms`).
+    pub consumer_heartbeat_interval: Duration,
+    /// New group protocol: most bytes of one member's ids, topic names and regular expression together.
+    pub group_subscription_bytes_max: usize,
+    /// New group protocol: most different regular expressions that members of one group subscribe with.
+    pub group_regexes_max: usize,
+    /// How long offsets of a group are kept that nobody is in (Kafka's `offsets.retention.minutes`, 7 days there).
+    /// `None`: for ever. Whoever assigns partitions to itself is in no group, and loses its place when it is silent
+    /// for longer.
+    pub offsets_retention: Option<Duration>,
     /// Longest metadata beside a committed offset, in bytes.
     pub offset_metadata_bytes_max: usize,
     /// Most transactional ids that are remembered.
@@ -110,6 +122,11 @@ impl BrokerConfig {
             group_session_timeout_ms_min: 10,
             group_session_timeout_ms_max: 1_800_000,
             group_initial_rebalance_delay: Duration::from_millis(20),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
+            group_subscription_bytes_max: 64 << 10,
+            group_regexes_max: 16,
+            offsets_retention: None,
             offset_metadata_bytes_max: 4_096,
             transactional_ids_max: 100_000,
             transaction_timeout_ms_max: 900_000,

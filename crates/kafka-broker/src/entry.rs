@@ -30,6 +30,7 @@ const KIND_DELETE_GROUP: u8 = 10;
 const KIND_ADD_PARTITIONS: u8 = 11;
 const KIND_SET_CONFIGS: u8 = 12;
 const KIND_DELETE_OFFSETS: u8 = 13;
+const KIND_RESERVE_EPOCHS: u8 = 14;
 
 /// A partition by the id of its topic, which is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +115,10 @@ pub(crate) enum Entry {
     SetConfigs {
         id: Uuid,
         configs: Vec<(String, String)>,
+    },
+    /// Epochs of groups up to here may have been given out.
+    ReserveEpochs {
+        epoch: i32,
     },
 }
 
@@ -236,6 +241,10 @@ impl Entry {
                 out.u8(KIND_SET_CONFIGS);
                 out.uuid(*id);
                 write_configs(&mut out, configs);
+            }
+            Entry::ReserveEpochs { epoch } => {
+                out.u8(KIND_RESERVE_EPOCHS);
+                out.i32(*epoch);
             }
             transactional => transactional.encode_transactional(&mut out),
         }
@@ -408,6 +417,9 @@ fn decode_entry(kind: u8, input: &mut Reader<'_>) -> Result<Entry, CodecError> {
             id: input.uuid()?,
             configs: read_configs(input)?,
         },
+        KIND_RESERVE_EPOCHS => Entry::ReserveEpochs {
+            epoch: input.i32()?,
+        },
         _ => {
             return Err(CodecError::Invalid {
                 what: "entry kind",
@@ -489,6 +501,7 @@ mod tests {
                 id,
                 configs: vec![("a".to_owned(), "b".to_owned())],
             },
+            Entry::ReserveEpochs { epoch: 1_000 },
         ]
     }
 

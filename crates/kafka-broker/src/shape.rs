@@ -120,7 +120,12 @@ pub(crate) const OFFSET_FETCH: &[Field] = &[
     between(0, 7, Array(&[all(Text), all(FixedArray(4))])),
     since(
         8,
-        Array(&[all(Text), all(Array(&[all(Text), all(FixedArray(4))]))]),
+        Array(&[
+            all(Text),
+            since(9, Text),
+            since(9, Fixed(4)),
+            all(Array(&[all(Text), all(FixedArray(4))])),
+        ]),
     ),
     since(7, Fixed(1)),
 ];
@@ -238,6 +243,19 @@ pub(crate) const CREATE_PARTITIONS: &[Field] = &[
 ];
 pub(crate) const DELETE_GROUPS: &[Field] = &[all(TextArray)];
 pub(crate) const DESCRIBE_CLUSTER: &[Field] = &[all(Fixed(1)), since(1, Fixed(1))];
+pub(crate) const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    all(Text),
+    all(Text),
+    all(Fixed(4)),
+    all(Text),
+    all(Text),
+    all(Fixed(4)),
+    all(TextArray),
+    since(1, Text),
+    all(Text),
+    all(Array(&[all(Fixed(16)), all(FixedArray(4))])),
+];
+pub(crate) const CONSUMER_GROUP_DESCRIBE: &[Field] = &[all(TextArray), all(Fixed(1))];
 
 struct Walk<'a> {
     bytes: &'a [u8],
@@ -437,7 +455,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_the_walk_panic(bytes: Vec<u8>, version in 0_i16..14, flexible: bool) {
-            for fields in [PRODUCE, FETCH, METADATA, JOIN_GROUP, OFFSET_FETCH, CREATE_TOPICS] {
+            for fields in [PRODUCE, FETCH, METADATA, JOIN_GROUP, OFFSET_FETCH, CREATE_TOPICS, CONSUMER_GROUP_HEARTBEAT] {
                 let _ = check(&bytes, fields, version, flexible, 1_000);
             }
         }

@@ -93,6 +93,8 @@ pub(crate) struct Shared {
     groups: Mutex<Groups>,
     /// A group's next deadline may have come nearer.
     pub(crate) groups_changed: Notify,
+    /// Journal position of the last [`Entry::ReserveEpochs`] of this run. Written under the lock of the state.
+    pub(crate) epochs_reserved: AtomicU64,
     /// Up to where watermarks have followed the journal.
     advanced: AtomicU64,
     /// Journal position of the last checkpoint.
@@ -139,6 +141,7 @@ impl Shared {
             }),
             groups: Mutex::new(groups),
             groups_changed: Notify::new(),
+            epochs_reserved: AtomicU64::new(0),
             advanced: AtomicU64::new(0),
             checkpointed: AtomicU64::new(checkpointed.0),
             checkpointing: tokio::sync::Mutex::new(()),

@@ -17,8 +17,9 @@ use kafka_protocol::ResponseError as E;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DescribeLogDirsRequest, ListGroupsRequest,
-    MetadataRequest, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+    ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+    CreateTopicsRequest, DescribeLogDirsRequest, ListGroupsRequest, MetadataRequest,
+    ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -385,6 +386,49 @@ async fn what_was_not_granted_is_refused() {
     let dirs = raw.call(4, DescribeLogDirsRequest::default()).await;
     assert_eq!(dirs.error_code, E::ClusterAuthorizationFailed.code());
     assert!(!broker.stats().end_offsets.contains_key("out.b"));
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_the_new_protocol_find_what_was_granted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = with_users(dir.path());
+    config.permissions.extend([
+        permission("bo", Resource::Topics("in.".to_owned()), Access::Read),
+        permission("bo", Resource::Groups("bo.".to_owned()), Access::Read),
+    ]);
+    let broker = Broker::start(config).await.expect("starts");
+    for topic in ["in.a", "in.b", "other"] {
+        broker.create_topic(topic, 1, &[]).await.expect("created");
+    }
+    let mut client = connect(broker.local_addr()).await;
+    assert_eq!(client.plain("bo", "bo's secret").await, 0);
+    let mut raw = Raw::over(client.stream);
+    let join = |group: &str, topics: &[&str], regex: &str| {
+        ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(text(group).into())
+            .with_member_id(text("m"))
+            .with_rebalance_timeout_ms(1_000)
+            .with_subscribed_topic_names(Some(topics.iter().map(|topic| name(topic)).collect()))
+            .with_subscribed_topic_regex(Some(text(regex)))
+            .with_topic_partitions(Some(Vec::new()))
+    };
+    for (group, topics, code) in [
+        ("other", ["in.a"], E::GroupAuthorizationFailed.code()),
+        ("bo.g", ["other"], E::TopicAuthorizationFailed.code()),
+    ] {
+        let refused = raw.call(1, join(group, &topics, "")).await;
+        assert_eq!(refused.error_code, code);
+    }
+    let joined = raw.call(1, join("bo.g", &[], ".*")).await;
+    let topics = joined.assignment.expect("an assignment").topic_partitions;
+    assert_eq!((joined.error_code, topics.len()), (0, 2));
+    for (group, code) in [("bo.g", 0), ("other", E::GroupAuthorizationFailed.code())] {
+        let groups = vec![text(group).into()];
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(groups);
+        let described = raw.call(1, request).await;
+        assert_eq!(described.groups[0].error_code, code);
+    }
     broker.shutdown().await;
 }
 

@@ -10,10 +10,13 @@ use kafka_protocol::messages::offset_commit_response::{
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 use super::{Context, Reply};
-use crate::entry::{CommittedOffset, Entry};
-use crate::group::Speaker;
+use crate::entry::{CommittedOffset, Entry, PartitionId};
+use crate::group::{Committing, Speaker};
 use crate::security::Access;
 use crate::shared::{Core, now_ms};
+
+/// Since this version members of the new group protocol may commit, with their epoch.
+const MEMBER_EPOCHS_SINCE: i16 = 9;
 
 /// An offset as it comes in a request.
 pub(super) struct Wish<'a> {
@@ -46,9 +49,17 @@ pub(super) fn handle(
     // The groups stay locked until the commit has its place in the journal: no rebalance comes in between.
     let mut groups = shared.groups();
     let allowed = context.grants.group(&request.group_id, Access::Read);
-    let allowed =
-        allowed.and_then(|()| groups.may_commit(&request.group_id, speaker, false, Instant::now()));
     let mut core = shared.core();
+    let how = if context.version >= MEMBER_EPOCHS_SINCE {
+        Committing::WithEpochs
+    } else {
+        Committing::Plain
+    };
+    let partitions = partitions(&core, wishes.clone());
+    let allowed = allowed.and_then(|()| {
+        let now = Instant::now();
+        groups.may_commit(&request.group_id, speaker, how, &partitions, now)
+    });
     let codes = match allowed {
         Ok(()) => submit(context, &mut core, &request.group_id, None, wishes),
         Err(error) => wishes.map(|_| error.code()).collect(),
@@ -76,6 +87,16 @@ pub(super) fn handle(
         });
         OffsetCommitResponse::default().with_topics(topics.collect())
     })
+}
+
+/// The partitions of wishes, as far as they exist.
+pub(super) fn partitions<'a>(
+    core: &Core,
+    wishes: impl Iterator<Item = Wish<'a>>,
+) -> Vec<Option<PartitionId>> {
+    wishes
+        .map(|wish| core.state.partition_id(wish.topic, wish.partition))
+        .collect()
 }
 
 /// Writes the legal ones among the wishes as one entry. Returns an error code for each.

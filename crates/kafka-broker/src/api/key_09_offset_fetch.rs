@@ -10,6 +10,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
 
 use super::{Context, Reply, text};
+use crate::group::Groups;
 use crate::security::{Access, Grants};
 use crate::shared::Core;
 use crate::state::GroupOffsets;
@@ -29,9 +30,10 @@ pub(super) fn handle(
 ) -> Reply<OffsetFetchResponse> {
     let shared = Arc::clone(context.shared);
     let (response, position) = {
+        let groups = shared.groups();
         let core = shared.core();
         (
-            collect(&core, &context.grants, context.version, request),
+            collect(&core, &groups, &context.grants, context.version, request),
             shared.journal.end(),
         )
     };
@@ -47,6 +49,7 @@ pub(super) fn handle(
 
 fn collect(
     core: &Core,
+    members: &Groups,
     grants: &Grants,
     version: i16,
     request: OffsetFetchRequest,
@@ -60,7 +63,12 @@ fn collect(
                     .map(|topic| (topic.name, topic.partition_indexes))
                     .collect()
             });
-            if let Err(error) = grants.group(&group.group_id, Access::Read) {
+            let allowed = grants.group(&group.group_id, Access::Read);
+            let allowed = allowed.and_then(|()| {
+                let member = group.member_id.as_deref();
+                members.may_fetch(&group.group_id, member, group.member_epoch)
+            });
+            if let Err(error) = allowed {
                 return OffsetFetchResponseGroup::default()
                     .with_group_id(group.group_id)
                     .with_error_code(error.code());

@@ -1,4 +1,4 @@
-//! DescribeGroups: a group's state and members.
+//! DescribeGroups: state and members of a group of the classic protocol.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -6,6 +6,9 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
 use super::{Context, NO_OPERATIONS, Reply, text};
 use crate::group::MemberDescription;
+
+/// Since this version a group that is not there is an error, before only dead.
+const NOT_FOUND_SINCE: i16 = 6;
 
 pub(super) fn handle(
     context: &Context<'_>,
@@ -25,9 +28,15 @@ pub(super) fn handle(
                 .with_protocol_type(text(&group.protocol_type))
                 .with_protocol_data(text(&group.protocol))
                 .with_members(group.members.into_iter().map(describe).collect()),
-            None if core.state.groups.contains_key(id.as_str()) => {
+            None if core.state.groups.contains_key(id.as_str())
+                && groups.consumer_state(&id).is_none() =>
+            {
                 answer.with_group_state(text("Empty"))
             }
+            None if context.version >= NOT_FOUND_SINCE => answer
+                .with_group_state(text("Dead"))
+                .with_error_code(ResponseError::GroupIdNotFound.code())
+                .with_error_message(Some(text("Not a classic group."))),
             None => answer.with_group_state(text("Dead")),
         };
         answer.with_group_id(id)

@@ -8,9 +8,9 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
-use super::key_08_offset_commit::{Wish, submit};
+use super::key_08_offset_commit::{Wish, partitions, submit};
 use super::{Context, Reply};
-use crate::group::Speaker;
+use crate::group::{Committing, Speaker};
 use crate::security::Access;
 use crate::shared::Core;
 use crate::state::TransactionState;
@@ -41,8 +41,11 @@ pub(super) fn handle(
     let allowed = grants
         .transactional_id(&request.transactional_id)
         .and_then(|()| grants.group(&request.group_id, Access::Read));
-    let allowed =
-        allowed.and_then(|()| groups.may_commit(&request.group_id, speaker, true, Instant::now()));
+    let partitions = partitions(&core, wishes.clone());
+    let allowed = allowed.and_then(|()| {
+        let (how, now) = (Committing::InTransaction, Instant::now());
+        groups.may_commit(&request.group_id, speaker, how, &partitions, now)
+    });
     let allowed = allowed.and_then(|()| check(&core, &request));
     let producer_id = Some(request.producer_id.0);
     let codes = match allowed {

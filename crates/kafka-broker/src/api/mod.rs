@@ -43,6 +43,8 @@ mod key_60_describe_cluster;
 mod key_61_describe_producers;
 mod key_65_describe_transactions;
 mod key_66_list_transactions;
+mod key_68_consumer_group_heartbeat;
+mod key_69_consumer_group_describe;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -196,15 +198,15 @@ apis! {
     Fetch 4..=12 FETCH key_01_fetch;
     ListOffsets 1..=7 LIST_OFFSETS key_02_list_offsets;
     Metadata 0..=12 METADATA key_03_metadata;
-    OffsetCommit 2..=8 OFFSET_COMMIT key_08_offset_commit;
-    OffsetFetch 1..=8 OFFSET_FETCH key_09_offset_fetch;
+    OffsetCommit 2..=9 OFFSET_COMMIT key_08_offset_commit;
+    OffsetFetch 1..=9 OFFSET_FETCH key_09_offset_fetch;
     FindCoordinator 0..=4 FIND_COORDINATOR key_10_find_coordinator;
     JoinGroup 0..=9 JOIN_GROUP key_11_join_group;
     Heartbeat 0..=4 HEARTBEAT key_12_heartbeat;
     LeaveGroup 0..=5 LEAVE_GROUP key_13_leave_group;
     SyncGroup 0..=5 SYNC_GROUP key_14_sync_group;
-    DescribeGroups 0..=5 DESCRIBE_GROUPS key_15_describe_groups;
-    ListGroups 0..=4 LIST_GROUPS key_16_list_groups;
+    DescribeGroups 0..=6 DESCRIBE_GROUPS key_15_describe_groups;
+    ListGroups 0..=5 LIST_GROUPS key_16_list_groups;
     SaslHandshake 1..=1 SASL_HANDSHAKE key_17_sasl_handshake;
     ApiVersions 0..=3 API_VERSIONS key_18_api_versions;
     CreateTopics 2..=7 CREATE_TOPICS key_19_create_topics;
@@ -228,6 +230,8 @@ apis! {
     DescribeProducers 0..=0 DESCRIBE_PRODUCERS key_61_describe_producers;
     DescribeTransactions 0..=0 DESCRIBE_TRANSACTIONS key_65_describe_transactions;
     ListTransactions 0..=1 LIST_TRANSACTIONS key_66_list_transactions;
+    ConsumerGroupHeartbeat 0..=1 CONSUMER_GROUP_HEARTBEAT key_68_consumer_group_heartbeat;
+    ConsumerGroupDescribe 0..=1 CONSUMER_GROUP_DESCRIBE key_69_consumer_group_describe;
 }
 
 impl Context<'_> {

@@ -1,7 +1,8 @@
 //! What makes logs shorter: retention by time and size, and compaction, for the topics whose settings ask for it.
 //!
 //! ```text
-//! every cleanup_interval ─► retention ─► DeleteRecords entry ─► journal
+//! every cleanup_interval ─► offsets ─► DeleteOffsets entry ─► journal
+//!                        └► retention ─► DeleteRecords entry ─► journal
 //!                        └► plan (lock) ─► compact::run (no lock) ─► swap (lock) ─► checkpoint
 //! ```
 //!
@@ -31,6 +32,9 @@ use crate::state::partition::{Aborted, Partition};
 use crate::topic_config::TopicConfig;
 use compact::{Pass, Work};
 
+/// Most offsets in one journal entry, so that it is smaller than any batch may be.
+const EXPIRED_AT_ONCE: usize = 1_000;
+
 /// One round over all topics. Returns whether something was freed.
 ///
 /// # Errors
@@ -38,6 +42,7 @@ use compact::{Pass, Work};
 /// The disk failed; nothing is acknowledged any more.
 pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), ResponseError> {
     let now = now_ms();
+    expire_offsets(shared, now)?;
     let compacted = {
         let mut core = shared.core();
         retain(shared, &mut core, now)?;
@@ -57,6 +62,32 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), ResponseError> {
     // Files are unlinked by a checkpoint alone.
     if freed {
         checkpoint::take(shared).await?;
+    }
+    Ok(())
+}
+
+/// Deletes offsets of groups that nobody has been in for as long as they are kept. Through the journal, like a
+/// client's OffsetDelete.
+fn expire_offsets(shared: &Shared, now: i64) -> Result<(), ResponseError> {
+    let Some(retention) = shared.config.offsets_retention else {
+        return Ok(());
+    };
+    let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    // Nobody joins before the deletion has its place in the journal.
+    let mut groups = shared.groups();
+    let mut core = shared.core();
+    let expired = groups.expired_offsets(&core.state.groups, retention_ms, now);
+    for (group, partitions) in expired {
+        debug!(
+            group,
+            partitions = partitions.len(),
+            "offsets are kept no longer"
+        );
+        for partitions in partitions.chunks(EXPIRED_AT_ONCE) {
+            let (group, partitions) = (group.clone(), partitions.to_vec());
+            let entry = Entry::DeleteOffsets { group, partitions };
+            shared.submit(&mut core, &entry)?;
+        }
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Consumer groups, classic protocol: who is a member, and when the group rebalances.
+//! Consumer groups: who is a member, and when the group rebalances. Here the classic protocol, in [`consumer`] the new
+//! one.
 //!
 //! ```text
 //! JoinGroup ─► wait for all members ─► leader gets the list ─► SyncGroup ─► everybody gets an assignment
@@ -16,14 +17,23 @@
 #[cfg(test)]
 mod tests;
 
-mod rebalance;
+pub(crate) mod consumer;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod commit;
+mod expiry;
+mod rebalance;
+mod subscribed;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
+
+pub(crate) use self::commit::Committing;
+use self::consumer::ConsumerGroup;
+pub(crate) use self::subscribed::Subscribed;
 
 /// How long a group without members is shown. Kafka's interval of looking for such groups.
 const EMPTY_KEPT: Duration = Duration::from_secs(10 * 60);
@@ -37,6 +47,12 @@ pub(crate) struct GroupLimits {
     pub(crate) session_timeout_ms_max: i32,
     /// How long the first member of an empty group waits for others.
     pub(crate) initial_rebalance_delay: Duration,
+    /// New protocol: how long a member may be silent.
+    pub(crate) consumer_session_timeout: Duration,
+    /// New protocol: bytes of a member's names and subscription.
+    pub(crate) subscription_bytes_max: usize,
+    /// New protocol: different regular expressions of a group.
+    pub(crate) regexes_max: usize,
 }
 
 /// A member's wish to join.
@@ -148,47 +164,19 @@ pub(crate) struct MemberDescription {
     pub(crate) assignment: Bytes,
 }
 
-/// What a group's members read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Subscribed {
-    /// There are no members.
-    Nobody,
-    Topics(BTreeSet<String>),
-    /// They are no consumers, or say it in a way that is not known here.
-    Unknown,
-}
-
-impl Subscribed {
-    pub(crate) fn has(&self, topic: &str) -> bool {
-        match self {
-            Subscribed::Nobody => false,
-            Subscribed::Topics(topics) => topics.contains(topic),
-            Subscribed::Unknown => true,
-        }
-    }
-}
-
-/// The topics in a consumer's metadata: version, then an array of names (Kafka's `ConsumerProtocolSubscription`; what
-/// later versions have is behind it).
-fn subscription(mut metadata: &[u8]) -> Option<Vec<String>> {
-    let (_version, rest) = metadata.split_first_chunk::<2>()?;
-    let (count, rest) = rest.split_first_chunk::<4>()?;
-    metadata = rest;
-    let mut topics = Vec::new();
-    for _ in 0..u32::from_be_bytes(*count) {
-        let (length, rest) = metadata.split_first_chunk::<2>()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        topics.push(std::str::from_utf8(name).ok()?.to_owned());
-        metadata = rest;
-    }
-    Some(topics)
-}
-
 /// All groups of the broker.
 #[derive(Debug)]
 pub(crate) struct Groups {
     limits: GroupLimits,
     groups: HashMap<String, Group>,
+    /// Groups of the new protocol. No name is in both.
+    consumers: HashMap<String, ConsumerGroup>,
+    /// A new group's epochs begin above it.
+    epoch_floor: i32,
+    /// Epochs up to here may be from before the start.
+    start_floor: i32,
+    /// When groups with offsets were first seen without members, in milliseconds since 1970.
+    idle_since_ms: HashMap<String, i64>,
 }
 
 fn millis(value: i32) -> Duration {
@@ -212,6 +200,10 @@ impl Groups {
         Self {
             limits,
             groups: HashMap::new(),
+            consumers: HashMap::new(),
+            epoch_floor: 0,
+            start_floor: 0,
+            idle_since_ms: HashMap::new(),
         }
     }
 
@@ -243,18 +235,29 @@ impl Groups {
         if join.protocols.is_empty() || join.protocol_type.is_empty() {
             return Err(ResponseError::InconsistentGroupProtocol);
         }
-        if self.groups.len() >= self.limits.groups_max && !self.groups.contains_key(&join.group) {
-            // Those that are only remembered make room.
+        self.yield_to_classic(&join.group)?;
+        if self.groups.contains_key(&join.group) {
+            Ok(())
+        } else if !join.member_id.is_empty() {
+            Err(ResponseError::UnknownMemberId)
+        } else if !self.has_room() {
+            Err(ResponseError::CoordinatorNotAvailable)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// May there be one group more? Those that are only remembered make room.
+    fn has_room(&mut self) -> bool {
+        let groups_max = self.limits.groups_max;
+        if self.groups.len() + self.consumers.len() >= groups_max {
             self.groups
                 .retain(|_, group| !group.members.is_empty() || !group.promised.is_empty());
+            let empty = self.consumers.iter().filter(|(_, group)| group.is_empty());
+            let empty: Vec<String> = empty.map(|(name, _)| name.clone()).collect();
+            empty.iter().for_each(|name| self.forget_consumer(name));
         }
-        match self.groups.get(&join.group) {
-            None if !join.member_id.is_empty() => Err(ResponseError::UnknownMemberId),
-            None if self.groups.len() >= self.limits.groups_max => {
-                Err(ResponseError::CoordinatorNotAvailable)
-            }
-            _ => Ok(()),
-        }
+        self.groups.len() + self.consumers.len() < groups_max
     }
 
     /// Hands in the leader's assignments, or asks for one's own.
@@ -291,38 +294,6 @@ impl Groups {
         }
     }
 
-    /// May `speaker` commit offsets of `group`? Those who manage their partitions themselves have generation -1 and
-    /// no member id, and may as long as the group has no members.
-    pub(crate) fn may_commit(
-        &mut self,
-        group: &str,
-        speaker: Speaker<'_>,
-        transactional: bool,
-        now: Instant,
-    ) -> Result<(), ResponseError> {
-        let alone = speaker.generation < 0 && speaker.member_id.is_empty();
-        let empty = self
-            .groups
-            .get(group)
-            .is_none_or(|group| group.members.is_empty());
-        if alone && (empty || transactional) {
-            return Ok(());
-        }
-        let group = match self.checked(group, speaker) {
-            Err(ResponseError::UnknownMemberId) if empty && speaker.generation >= 0 => {
-                return Err(ResponseError::IllegalGeneration);
-            }
-            other => other?,
-        };
-        if let Some(member) = group.members.get_mut(speaker.member_id) {
-            member.deadline = now + member.session_timeout;
-        }
-        match group.phase {
-            Phase::Completing => Err(ResponseError::RebalanceInProgress),
-            Phase::Empty | Phase::Preparing | Phase::Stable => Ok(()),
-        }
-    }
-
     /// Takes a member out. `member_id` may be empty for a static member.
     pub(crate) fn leave(
         &mut self,
@@ -331,10 +302,9 @@ impl Groups {
         instance_id: Option<&str>,
         now: Instant,
     ) -> Result<(), ResponseError> {
-        let group = self
-            .groups
-            .get_mut(group)
-            .ok_or(ResponseError::UnknownMemberId)?;
+        let Some(group) = self.groups.get_mut(group) else {
+            return self.remove_consumer(group, member_id, instance_id);
+        };
         let id = match instance_id {
             Some(instance) => {
                 let known = group
@@ -359,7 +329,7 @@ impl Groups {
 
     /// Does what time alone brings: sessions end, rebalances complete. Returns when to come again.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Instant> {
-        let mut next = None;
+        let mut next = self.tick_consumers(now);
         self.groups.retain(|_, group| {
             let at = group.tick(now);
             next = [next, at].into_iter().flatten().min();
@@ -376,58 +346,38 @@ impl Groups {
 
     /// The group's members are gone, or it never had any.
     pub(crate) fn is_empty(&self, group: &str) -> bool {
-        self.groups
-            .get(group)
-            .is_none_or(|group| group.members.is_empty())
+        let classic = self.groups.get(group);
+        let consumers = self.consumers.get(group);
+        classic.is_none_or(|group| group.members.is_empty())
+            && consumers.is_none_or(ConsumerGroup::is_empty)
     }
 
     /// Forgets a group without members.
     pub(crate) fn forget(&mut self, group: &str) {
         self.groups.remove(group);
+        self.forget_consumer(group);
     }
 
     /// Whether it has members, or had some a while ago.
     pub(crate) fn is_known(&self, group: &str) -> bool {
-        self.groups.contains_key(group)
-    }
-
-    /// Which topics the members of a group say that they read.
-    pub(crate) fn subscribed(&self, group: &str) -> Subscribed {
-        let Some(group) = self
-            .groups
-            .get(group)
-            .filter(|group| !group.members.is_empty())
-        else {
-            return Subscribed::Nobody;
-        };
-        if group.protocol_type != "consumer" {
-            return Subscribed::Unknown;
-        }
-        let mut topics = BTreeSet::new();
-        for member in group.members.values() {
-            // Before the group has agreed on one protocol, any of them tells.
-            for (_, metadata) in &member.protocols {
-                let Some(more) = subscription(metadata) else {
-                    return Subscribed::Unknown;
-                };
-                topics.extend(more);
-            }
-        }
-        Subscribed::Topics(topics)
+        self.groups.contains_key(group) || self.consumers.contains_key(group)
     }
 
     /// Groups with members, and their members.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let members = self.groups.values().map(|group| group.members.len());
+        let consumers = self.consumers.values().map(ConsumerGroup::len);
         members
+            .chain(consumers)
             .filter(|members| *members > 0)
             .fold((0, 0), |(groups, all), members| (groups + 1, all + members))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.groups.keys()
+        self.groups.keys().chain(self.consumers.keys())
     }
 
+    /// A group of the classic protocol.
     pub(crate) fn describe(&self, group: &str) -> Option<GroupDescription> {
         let group = self.groups.get(group)?;
         let state = match group.phase {

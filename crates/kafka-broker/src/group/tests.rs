@@ -4,13 +4,16 @@ use super::*;
 
 const DELAY: Duration = Duration::from_millis(20);
 
-fn groups() -> Groups {
+pub(super) fn groups() -> Groups {
     Groups::new(GroupLimits {
         groups_max: 2,
         members_max: 2,
         session_timeout_ms_min: 10,
         session_timeout_ms_max: 1_000,
         initial_rebalance_delay: DELAY,
+        consumer_session_timeout: Duration::from_secs(1),
+        subscription_bytes_max: 100,
+        regexes_max: 1,
     })
 }
 
@@ -40,7 +43,7 @@ fn refusal(mut answer: oneshot::Receiver<Joined>) -> Option<ResponseError> {
 }
 
 /// A stable group of one, with its member id.
-fn stable(groups: &mut Groups, now: Instant) -> String {
+pub(super) fn stable(groups: &mut Groups, now: Instant) -> String {
     let mut joined = groups.join(join(""), now);
     assert!(joined.try_recv().is_err(), "waits for others first");
     groups.tick(now + DELAY);
@@ -73,7 +76,7 @@ fn a_second_member_makes_the_first_join_again() {
     assert_eq!(heard, Err(ResponseError::RebalanceInProgress));
     // Commits of the generation that ends are still taken.
     assert_eq!(
-        groups.may_commit("g", speaker(&first, 1), false, now),
+        groups.may_commit("g", speaker(&first, 1), Committing::Plain, &[], now),
         Ok(())
     );
     let mut first_again = groups.join(join(&first), now);
@@ -84,7 +87,7 @@ fn a_second_member_makes_the_first_join_again() {
     assert_eq!((first_again.generation, second.generation), (2, 2));
     assert_eq!(first_again.leader, first);
     assert_eq!((first_again.members.len(), second.members.len()), (2, 0));
-    let late = groups.may_commit("g", speaker(&first, 1), false, now);
+    let late = groups.may_commit("g", speaker(&first, 1), Committing::Plain, &[], now);
     assert_eq!(late, Err(ResponseError::IllegalGeneration));
     let mut waiting = groups.sync("g", speaker(&second.member_id, 2), Vec::new(), now);
     assert!(waiting.try_recv().is_err());
@@ -245,9 +248,15 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self() {
 #[test]
 fn whoever_manages_partitions_alone_may_commit_to_an_empty_group() {
     let (mut groups, now) = (groups(), Instant::now());
-    assert_eq!(groups.may_commit("g", speaker("", -1), false, now), Ok(()));
+    assert_eq!(
+        groups.may_commit("g", speaker("", -1), Committing::Plain, &[], now),
+        Ok(())
+    );
     stable(&mut groups, now);
-    let refused = groups.may_commit("g", speaker("", -1), false, now);
+    let refused = groups.may_commit("g", speaker("", -1), Committing::Plain, &[], now);
     assert_eq!(refused, Err(ResponseError::UnknownMemberId));
-    assert_eq!(groups.may_commit("g", speaker("", -1), true, now), Ok(()));
+    assert_eq!(
+        groups.may_commit("g", speaker("", -1), Committing::InTransaction, &[], now),
+        Ok(())
+    );
 }

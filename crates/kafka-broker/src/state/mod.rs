@@ -84,6 +84,10 @@ pub(crate) struct State {
     /// Transactional id by producer id.
     owners: HashMap<i64, String>,
     pub(crate) groups: BTreeMap<String, GroupOffsets>,
+    /// Epochs of groups up to here may have been given out to members.
+    pub(crate) group_epochs: i32,
+    /// Another number whenever a topic has come, gone or grown. Not durable.
+    pub(crate) topics_version: u64,
     partitions: usize,
     /// Directories of deleted topics, to remove when a snapshot without them is on disk.
     dropped: Vec<PathBuf>,
@@ -101,6 +105,8 @@ impl State {
             transactions: HashMap::new(),
             owners: HashMap::new(),
             groups: BTreeMap::new(),
+            group_epochs: 0,
+            topics_version: 0,
             partitions: 0,
             dropped: Vec::new(),
         }
@@ -257,6 +263,7 @@ impl State {
             }
             Entry::DeleteOffsets { group, partitions } => self.delete_offsets(group, partitions),
             Entry::SetConfigs { id, configs } => self.set_configs(*id, configs),
+            Entry::ReserveEpochs { epoch } => self.group_epochs = self.group_epochs.max(*epoch),
         }
         Ok(())
     }
@@ -348,6 +355,7 @@ impl State {
     }
 
     fn add_partitions(&mut self, id: Uuid, partitions: i32) {
+        self.topics_version += 1;
         let from = self
             .topics
             .get(&id)
@@ -371,6 +379,7 @@ impl State {
             return;
         };
         self.names.remove(&topic.name);
+        self.topics_version += 1;
         self.partitions -= topic.partitions.len();
         topic.partitions.iter_mut().for_each(Partition::wake);
         for group in self.groups.values_mut() {

@@ -15,8 +15,8 @@ use crate::partition_log::{PartitionLog, SegmentError, SegmentName, segment_path
 use crate::topic_config::{Defaults, TopicConfig};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DBKS");
-/// Since 2: generations of segments, and how far a partition is compacted.
-const LAYOUT_VERSION: u8 = 2;
+/// Since 2: generations of segments, and how far a partition is compacted. Since 3: epochs of groups.
+const LAYOUT_VERSION: u8 = 3;
 const CRC_BYTES: usize = 4;
 
 /// The snapshot, or what it names, cannot be loaded.
@@ -77,6 +77,7 @@ pub(crate) fn encode(state: &State, position: u64) -> Vec<u8> {
             write_offsets(&mut out, pending);
         }
     }
+    out.i32(state.group_epochs);
     let mut bytes = out.into_bytes();
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
@@ -218,6 +219,9 @@ pub(crate) fn decode(
         state
             .groups
             .insert(group, GroupOffsets { committed, pending });
+    }
+    if layout >= 3 {
+        state.group_epochs = input.i32()?;
     }
     Ok((state, position))
 }

@@ -84,7 +84,12 @@ async fn heartbeat(raw: &mut Raw, group: &str, member: &str, generation: i32) ->
     raw.call(4, request).await.error_code
 }
 
-async fn leave(raw: &mut Raw, group: &str, member: &str, instance: Option<&str>) -> (i16, i16) {
+pub(crate) async fn leave(
+    raw: &mut Raw,
+    group: &str,
+    member: &str,
+    instance: Option<&str>,
+) -> (i16, i16) {
     let member = MemberIdentity::default()
         .with_member_id(text(member))
         .with_group_instance_id(instance.map(text));

@@ -8,6 +8,10 @@ mod admin;
 mod admin_configs;
 mod cleanup;
 mod client;
+mod consumer_clients;
+mod consumer_groups;
+mod consumer_offsets;
+mod consumer_shares;
 mod describe;
 mod fetch;
 mod groups;
@@ -160,6 +164,8 @@ fn settings(dir: &std::path::Path) -> BrokerConfig {
     config.auto_create_topics = false;
     config.group_initial_rebalance_delay = Duration::ZERO;
     config.cleanup_interval = Duration::from_millis(200);
+    config.consumer_heartbeat_interval = Duration::from_millis(200);
+    config.consumer_session_timeout = Duration::from_secs(5);
     config
 }
 

@@ -39,7 +39,12 @@ async fn code(raw: &mut Raw, request: OffsetCommitRequest) -> i16 {
 }
 
 /// Error code of the request and of the partition.
-async fn delete(raw: &mut Raw, group: &str, topic: &str, partition: i32) -> (i16, Option<i16>) {
+pub(crate) async fn delete(
+    raw: &mut Raw,
+    group: &str,
+    topic: &str,
+    partition: i32,
+) -> (i16, Option<i16>) {
     let partition = OffsetDeleteRequestPartition::default().with_partition_index(partition);
     let topic = OffsetDeleteRequestTopic::default()
         .with_name(name(topic))
