@@ -27,9 +27,9 @@ pub(super) fn easter(year: i16) -> Option<Date> {
 /// Whether the Eurosystem's TARGET is closed on a date for another reason than that it is a
 /// Saturday or a Sunday.
 ///
-/// Sources: press releases of the European Central Bank of 14 December 2000 (from 2002 on), 25 May
-/// 2000 (for 2001: 31 December too), 15 July 1999 (for 2000, and 31 December 1999) and 3 September
-/// 1998 (for 1999: New Year's Day and Christmas Day). Years before are taken as 1999 without its last day.
+/// Sources: press releases of the European Central Bank of 14 December 2000 (from 2002 on), 15 July 1999
+/// (for 2000, and 31 December 1999) and 3 September 1998 (for 1999); for 31 December 2001 the calendar of
+/// QuantLib. Years before 1999 are taken like 1999, without its last day.
 pub(super) fn is_target_holiday(date: Date) -> bool {
     match (date.month(), date.day(), date.year()) {
         (1, 1, _) | (12, 25, _) | (12, 31, 1999 | 2001) => true,
