@@ -86,9 +86,11 @@ pub enum EngineError {
     },
     /// Kept results mean something else. Retrying does not help.
     #[error(
-        "the definition of the aggregation {name} was changed (SQL, zone, cut_off, keep_days, late or \
-         text_columns); its kept results would be wrong. Give the changed aggregation another name, \
-         or change it back"
+        "the definition of the aggregation {name} was changed (SQL, zone, cut_off, working_days, \
+         holidays, zone_column, keep_days, late, text_columns, or with another version of this program \
+         the time zone database, which is {} now); its kept results would be wrong. Give the changed \
+         aggregation another name, or change it back",
+        types::tzdata_version()
     )]
     Definition {
         /// Which aggregation.
