@@ -507,6 +507,7 @@ working_days = []
                 aggregation totals: "25:00" is no time of day (example: "00:00" or "17:30"): failed to parse two digit integer as hour: parameter 'hour' is not in the required range of 0..=23
                 aggregation totals: `working_days` has "friday", but must be of "mon", "tue", "wed", "thu", "fri", "sat", "sun"
                 aggregation totals: `holidays` has "24.12.2026", which is neither a date ("2026-12-24") nor a known calendar ("target")
+                aggregation totals: `holidays` has "2026-12-24T10:00:00", which is neither a date ("2026-12-24") nor a known calendar ("target")
                 aggregation totals: `holidays_file` /nowhere/holidays.txt: cannot be opened: No such file or directory (os error 2)
                 aggregation totals: `zone_column` is "account", but must be a text field beside the standard ones, which the mapping fills with a zone's name (example: "branch_zone")
                 aggregation never: `working_days` is empty; name one at least, or remove the key: every day is one then

@@ -76,7 +76,7 @@ impl WorkingDays {
             self.target = true;
             return Ok(());
         }
-        let date = text.parse().map_err(|_| CalendarError::Holiday {
+        let date = plain_date(text).ok_or_else(|| CalendarError::Holiday {
             text: text.to_owned(),
         })?;
         self.insert(date)
@@ -94,7 +94,7 @@ impl WorkingDays {
             if line.is_empty() {
                 continue;
             }
-            let date = line.parse().map_err(|_| CalendarError::HolidayLine {
+            let date = plain_date(line).ok_or_else(|| CalendarError::HolidayLine {
                 line: index + 1,
                 text: line.to_owned(),
             })?;
@@ -181,6 +181,12 @@ impl WorkingDays {
         }
         text
     }
+}
+
+/// A date in the one form that is taken: with a time of day or without dashes it is a slip.
+fn plain_date(text: &str) -> Option<BusinessDay> {
+    let date: BusinessDay = text.parse().ok()?;
+    (date.to_string() == text).then_some(date)
 }
 
 /// For people: `every day`, or `mon tue wed thu fri without target and 3 holidays`.
