@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use types::{BusinessDay, DayCache, Micros};
+use types::{BusinessDay, DayCache, Micros, UnknownZone, ZonedDays};
 
 use crate::options::{AggregationOptions, Late};
 use crate::record::{Parsed, identity_hash};
@@ -17,6 +17,8 @@ pub enum Reason {
     ClockSkew,
     /// `booked_at` is too far ahead of the stream clock.
     Future,
+    /// The zone that it names is not known.
+    Zone(UnknownZone),
     /// Its day is no longer kept.
     TooLate,
     /// Its day has passed, and late ones are not wanted.
@@ -33,6 +35,7 @@ impl fmt::Display for Reason {
             Self::Unreadable(detail) => write!(f, "unreadable: {detail}"),
             Self::ClockSkew => f.write_str("clock-skew: received_at is ahead of the log's clock"),
             Self::Future => f.write_str("future: booked_at is further ahead than future_max"),
+            Self::Zone(unknown) => write!(f, "zone: {unknown}"),
             Self::TooLate => f.write_str("too-late: its business day is no longer kept"),
             Self::Late => f.write_str("late: its business day has passed"),
             Self::Conflict => f.write_str("conflict: the same id came before with other content"),
@@ -61,8 +64,10 @@ pub(crate) struct Seen {
 /// Identities of the kept days and the stream clocks.
 #[derive(Debug)]
 pub(crate) struct Classifier {
-    days: DayCache,
-    keep_days: Option<i32>,
+    days: ZonedDays,
+    /// Which text of a record names its zone.
+    zone_column: Option<usize>,
+    keep_days: Option<u16>,
     late: Late,
     future_max: i64,
     clock_skew_max: i64,
@@ -75,8 +80,9 @@ pub(crate) struct Classifier {
 impl Classifier {
     pub(crate) fn new(options: &AggregationOptions) -> Self {
         Self {
-            days: DayCache::new(options.calendar.clone()),
-            keep_days: options.keep_days.map(i32::from),
+            days: ZonedDays::new(options.calendar.clone()),
+            zone_column: options.zone_column,
+            keep_days: options.keep_days,
             late: options.late,
             future_max: options.future_max_micros,
             clock_skew_max: options.clock_skew_max_micros,
@@ -85,9 +91,9 @@ impl Classifier {
         }
     }
 
-    /// The business day of an instant; years beyond ±9999 count as the epoch's.
+    /// The business day of an instant in the aggregation's own zone.
     pub(crate) fn day_of(&mut self, at: Micros) -> BusinessDay {
-        self.days.day_of(at).unwrap_or(BusinessDay::EPOCH)
+        day_of(self.days.default_zone(), at)
     }
 
     /// Judges a record and remembers its identity. `appended_at` is the log's clock.
@@ -107,14 +113,20 @@ impl Classifier {
         let clock = self.clocks.entry(partition).or_insert(received);
         *clock = received.max(*clock);
         let clock = *clock;
-        let today = self.day_of(clock);
         let refuse = |day, reason| (day, Class::Quarantined(reason), None);
+        let text = self.zone_column.and_then(|column| parsed.texts.get(column));
+        let days = match self.days.zone(text.and_then(Option::as_deref)) {
+            Ok(days) => days,
+            Err(unknown) => return refuse(self.day_of(clock), Reason::Zone(unknown)),
+        };
+        // Today is the row's own: it may be tomorrow elsewhere.
+        let today = day_of(days, clock);
         if parsed.booked_at > clock.saturating_add(self.future_max) {
             return refuse(today, Reason::Future);
         }
-        let day = self.day_of(parsed.booked_at);
-        let age_max = self.keep_days;
-        if age_max.is_some_and(|keep| day <= today.plus_days(-keep)) {
+        let day = day_of(days, parsed.booked_at);
+        let first_kept = self.keep_days.map(|keep| days.first_kept(today, keep));
+        if first_kept.is_some_and(|first| day < first) {
             return refuse(today, Reason::TooLate);
         }
         let identity = identity_hash(&parsed.source, &parsed.id);
@@ -124,7 +136,7 @@ impl Classifier {
                 false => refuse(day, Reason::Conflict),
             };
         }
-        let late = age_max.is_some() && day < today;
+        let late = first_kept.is_some() && day < today;
         if late && self.late == Late::Quarantine {
             return refuse(today, Reason::Late);
         }
@@ -141,11 +153,16 @@ impl Classifier {
         (day, class, Some((identity, seen)))
     }
 
-    /// First day that is kept by every partition's clock; `None` while all are kept.
+    /// A day before which nothing is kept by any partition's clock, in any zone that a row may name;
+    /// `None` while all are kept.
     pub(crate) fn first_kept_day(&mut self) -> Option<BusinessDay> {
         let keep = self.keep_days?;
         let slowest = *self.clocks.values().min()?;
-        Some(self.day_of(slowest).plus_days(1 - keep))
+        if self.zone_column.is_some() {
+            return self.days.first_kept_anywhere(slowest, keep);
+        }
+        let today = self.day_of(slowest);
+        Some(self.days.default_zone().first_kept(today, keep))
     }
 
     /// Forgets identities of days before `first`.
@@ -153,4 +170,9 @@ impl Classifier {
         let first = first.epoch_days();
         self.seen.retain(|_, seen| seen.day >= first);
     }
+}
+
+/// The business day of an instant; years beyond ±9999 count as the epoch's.
+fn day_of(days: &mut DayCache, at: Micros) -> BusinessDay {
+    days.day_of(at).unwrap_or(BusinessDay::EPOCH)
 }

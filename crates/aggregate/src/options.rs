@@ -26,8 +26,11 @@ pub struct AggregationOptions {
     pub zone: String,
     /// Beginning of the business day in local time, as configured.
     pub cut_off: String,
-    /// Zone and cut-off, understood.
+    /// Zone, cut-off and working days, understood.
     pub calendar: BusinessCalendar,
+    /// Which of [`AggregationOptions::text_columns`] names the zone of a row; rows without it, and
+    /// all rows if it is `None`, are of the calendar's zone.
+    pub zone_column: Option<usize>,
     /// Business days kept, today included; `None` keeps every day, and then nothing is late.
     pub keep_days: Option<u16>,
     /// See [`Late`].
@@ -53,16 +56,18 @@ pub struct Definition {
 }
 
 /// Identifies what the results mean. When it changes the kept days are counted anew.
+///
+/// The calendar is in it with all its holidays and the version of the time zone database.
 pub fn fingerprint(options: &AggregationOptions) -> String {
     let words: Vec<&str> = options.sql.split_whitespace().collect();
     let definition = format!(
-        "2|{}|{}|{}|{:?}|{:?}|{}",
+        "2|{}|{}|{:?}|{:?}|{}|{:?}",
         words.join(" "),
-        options.zone,
-        options.cut_off,
+        options.calendar.definition(),
         options.keep_days,
         options.late,
-        options.text_columns.join(",")
+        options.text_columns.join(","),
+        options.zone_column
     );
     blake3::hash(definition.as_bytes()).to_hex()[..32].to_owned()
 }

@@ -7,7 +7,6 @@ use connector::READERS_MAX;
 use mapping::Mapping;
 use sql::{AggregationPlan, FoldKind, OutputSource};
 use store::{CellKind, TableSpec};
-use types::BusinessCalendar;
 
 use crate::config::{
     AggregationConfig, Authentication, Config, ConnectorConfig, KeepDays, LateConfig, Place,
@@ -272,8 +271,11 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
              and not be \"transactions\""
         )));
     }
-    let calendar = BusinessCalendar::new(&config.zone, &config.cut_off);
-    let calendar = calendar.map_err(|error| mistakes.push(Mistake::from(error).of(name)));
+    let of_this = |text| Mistake(text).of(name);
+    let calendar = crate::calendar::of(config);
+    let calendar = calendar.map_err(|found| mistakes.extend(found.into_iter().map(of_this)));
+    let columns = crate::calendar::text_columns(config);
+    let columns = columns.map_err(|found| mistakes.push(of_this(found)));
     let keep_days = match config.keep_days {
         KeepDays::All(_) => None,
         KeepDays::Days(days) => {
@@ -291,7 +293,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
             "aggregation {name}: `batch_records_max` is {given}, but must be 1 to 100000"
         )));
     }
-    let Ok(calendar) = calendar else {
+    let (Ok(calendar), Ok((text_columns, zone_column))) = (calendar, columns) else {
         return Err(mistakes);
     };
     let options = AggregationOptions {
@@ -301,6 +303,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         zone: config.zone.clone(),
         cut_off: config.cut_off.clone(),
         calendar,
+        zone_column,
         keep_days,
         late: match config.late {
             LateConfig::Correct => Late::Correct,
@@ -308,7 +311,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         },
         future_max_micros: i64::from(config.future_hours_max) * 3_600_000_000,
         clock_skew_max_micros: i64::from(config.clock_skew_minutes_max) * 60_000_000,
-        text_columns: config.text_columns.clone(),
+        text_columns,
         batch_records_max: config.batch_records_max,
     };
     let definition = Definition {
@@ -462,12 +465,89 @@ GROUP BY business_day, account"""
                 `log.use` is "external", so `log.bootstrap_servers` must say where: "host:9092"
                 `web.address` is 0.0.0.0:8080: without authentication, which this version lacks, only loopback addresses are allowed (127.0.0.1:8080)
                 `aggregation.name` is "Bad-Name", but must be 1 to 64 of a-z, 0-9 and _, begin with a letter, and not be "transactions"
-                aggregation Bad-Name: "Europe/Zagrebb" is no time zone of the IANA database (example: "Europe/Zagreb"): failed to find time zone `Europe/Zagrebb` in time zone database
+                aggregation Bad-Name: "Europe/Zagrebb" is no time zone of the IANA database (example: "Europe/Zagreb")
                 aggregation totals: `sql`: line 1, column 21: not accepted: column 'amuont' not found
                   | SELECT account, sum(amuont) AS total
                   |                     ^
             "#]],
         );
+    }
+
+    #[test]
+    fn calendars_that_are_not_understood_are_refused_with_what_to_do() {
+        check(
+            r#"
+[[aggregation]]
+name = "totals"
+sql = "SELECT account, count(*) AS n FROM transactions GROUP BY business_day, account"
+cut_off = "25:00"
+working_days = ["mon", "friday"]
+holidays = ["target", "24.12.2026", 2026-12-24T10:00:00]
+holidays_file = "/nowhere/holidays.txt"
+zone_column = "account"
+[[aggregation]]
+name = "never"
+sql = "SELECT account, count(*) AS n FROM transactions GROUP BY business_day, account"
+working_days = []
+"#,
+            &expect![[r#"
+                aggregation totals: "25:00" is no time of day (example: "00:00" or "17:30"): failed to parse two digit integer as hour: parameter 'hour' is not in the required range of 0..=23
+                aggregation totals: `working_days` has "friday", but must be of "mon", "tue", "wed", "thu", "fri", "sat", "sun"
+                aggregation totals: `holidays` has "24.12.2026", which is neither a date ("2026-12-24") nor a known calendar ("target")
+                aggregation totals: `holidays` has "2026-12-24T10:00:00", which is neither a date ("2026-12-24") nor a known calendar ("target")
+                aggregation totals: `holidays_file` /nowhere/holidays.txt: cannot be opened: No such file or directory (os error 2)
+                aggregation totals: `zone_column` is "account", but must be a text field beside the standard ones, which the mapping fills with a zone's name (example: "branch_zone")
+                aggregation never: `working_days` is empty; name one at least, or remove the key: every day is one then
+            "#]],
+        );
+    }
+
+    #[test]
+    fn holidays_come_from_list_and_file_and_must_leave_business_days() {
+        let path = std::env::temp_dir().join(format!("daybook-holidays-{}", std::process::id()));
+        let planned = |days: i64, weekdays: &str, more: &str| {
+            let first = types::BusinessDay::EPOCH;
+            let dates =
+                (0..days).map(|day| first.plus_days(20_000 + i32::try_from(day).expect("small")));
+            let lines: String = dates.map(|date| format!("{date} # closed\n")).collect();
+            std::fs::write(&path, format!("# Our holidays\n\n{lines}{more}")).expect("writes");
+            let toml = format!(
+                "[[aggregation]]\nname = \"totals\"\nworking_days = [{weekdays}]\n\
+                 holidays = [\"target\", 2026-12-24, \"2026-12-31\"]\nholidays_file = {path:?}\n\
+                 sql = \"SELECT region, branch_zone, count(*) AS n FROM transactions \
+                 GROUP BY business_day, region, branch_zone\"\n\
+                 text_columns = [\"region\"]\nzone_column = \"branch_zone\"\n"
+            );
+            let config = Config::parse(Path::new("daybook.toml"), &toml).expect("parses");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime");
+            runtime
+                .block_on(Plan::check(config))
+                .map_err(|mistakes| mistakes[0].to_string())
+        };
+        let plan = planned(20, "\"mon\", \"tue\"", "").expect("usable");
+        let options = plan.aggregations().next().expect("one");
+        assert_eq!(options.text_columns, ["region", "branch_zone"]);
+        assert_eq!(options.zone_column, Some(1));
+        assert_eq!(
+            options.calendar.working_days().to_string(),
+            "mon tue without target and 22 holidays"
+        );
+        assert_eq!(
+            planned(366, "\"mon\"", "").expect_err("refused"),
+            "aggregation totals: from 2024-10-01 on there is no business day in 366 days; remove holidays \
+             or add `working_days`"
+        );
+        let place = path.display();
+        assert_eq!(
+            planned(1, "\"mon\"", "2026-13-01").expect_err("refused"),
+            format!(
+                "aggregation totals: `holidays_file` {place}: line 4 is \"2026-13-01\"; a line is a date \
+                 (\"2026-12-24\"), and what follows # is a comment"
+            )
+        );
+        std::fs::remove_file(&path).expect("removes");
     }
 
     #[test]

@@ -409,6 +409,16 @@ pub enum LateConfig {
     Quarantine,
 }
 
+/// An entry of `holidays`; TOML's dates may go without quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Holiday {
+    /// A date, or the name of a calendar.
+    Text(String),
+    /// A date of TOML.
+    Date(toml::value::Datetime),
+}
+
 /// `[[aggregation]]` (DESIGN §4).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -423,6 +433,16 @@ pub struct AggregationConfig {
     /// Local time at which the business day begins. `"00:00"`.
     #[serde(default = "midnight")]
     pub cut_off: String,
+    /// Weekdays on which there is a business day, `"mon"` to `"sun"`; what falls between counts to the
+    /// next one. All seven.
+    pub working_days: Option<Vec<String>>,
+    /// Dates without a business day (`"2026-12-24"`) and names of calendars of such (`"target"`). None.
+    #[serde(default)]
+    pub holidays: Vec<Holiday>,
+    /// A file of further ones: one date a line, `#` begins a comment. None.
+    pub holidays_file: Option<PathBuf>,
+    /// Text field of a transaction that names its zone; `zone` where it is not there. None.
+    pub zone_column: Option<String>,
     /// What becomes of late transactions. `"correct"`.
     #[serde(default)]
     pub late: LateConfig,
@@ -472,6 +492,10 @@ impl AggregationConfig {
                 .to_owned(),
             zone: "Europe/Zagreb".to_owned(),
             cut_off: midnight(),
+            working_days: None,
+            holidays: Vec::new(),
+            holidays_file: None,
+            zone_column: None,
             late: LateConfig::Correct,
             keep_days: two_days(),
             future_hours_max: one_day(),
@@ -522,6 +546,9 @@ impl Config {
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         config.sources_dir.iter_mut().for_each(absolute);
         config.store.path.iter_mut().for_each(absolute);
+        for aggregation in &mut config.aggregations {
+            aggregation.holidays_file.iter_mut().for_each(absolute);
+        }
         let variables = &mut config.connector.variable_directories;
         variables.iter_mut().for_each(absolute);
         if let Some(tls) = &mut config.queue.tls {

@@ -12,6 +12,7 @@
 //! - Stopping goes upstream first, so that what was accepted is carried through.
 
 mod admin;
+mod calendar;
 mod check;
 mod config;
 mod connect;

@@ -23,7 +23,10 @@ mod version;
 pub use amount::{Amount, AmountError, SCALE_DIGITS, SCALE_FACTOR};
 pub use counts::Counts;
 pub use currency::{DIGITS_UNKNOWN, currency_digits};
-pub use day::{BusinessCalendar, BusinessDay, CalendarError, DayCache, Micros};
+pub use day::{
+    BusinessCalendar, BusinessDay, CLOSED_DAYS_MAX, CalendarError, DayCache, HOLIDAYS_MAX, Micros,
+    UnknownZone, WorkingDays, ZONES_MAX, ZonedDays, is_zone, tzdata_version,
+};
 pub use report::report;
 pub use tally::{Tally, id_hash, minute_of};
 pub use version::Version;

@@ -23,7 +23,7 @@ pub(crate) fn run(hub: &Hub, mut feed: Box<dyn Feed>, shutdown: &CancellationTok
     while !shutdown.is_cancelled() {
         let begun = Instant::now();
         let Err(error) = hand_off(hub, feed.as_mut(), shutdown) else {
-            return;
+            continue;
         };
         if begun.elapsed() > GOOD_AFTER {
             wait = RETRY_WAIT_MIN;
@@ -43,9 +43,11 @@ pub(crate) fn run(hub: &Hub, mut feed: Box<dyn Feed>, shutdown: &CancellationTok
     }
 }
 
+/// From a beginning to the shutdown, or to a clock that went back to an earlier day.
 fn hand_off(hub: &Hub, feed: &mut dyn Feed, shutdown: &CancellationToken) -> Result<(), FeedError> {
     let mut stored = Vec::new();
-    let beginning = feed.begin(&hub.days(), &mut |change| stored.push(change))?;
+    let span = hub.span();
+    let beginning = feed.begin(&span.days, &mut |change| stored.push(change))?;
     info!(
         aggregation = hub.name(),
         rows = stored.len(),
@@ -53,9 +55,9 @@ fn hand_off(hub: &Hub, feed: &mut dyn Feed, shutdown: &CancellationToken) -> Res
         ends = ?beginning.ends,
         "following the results"
     );
-    hub.begin(&beginning, stored);
+    hub.begin(&beginning, &span, stored);
     let mut batch = Batch::default();
-    while !shutdown.is_cancelled() {
+    while !shutdown.is_cancelled() && !hub.went_back() {
         batch.clear();
         let result = feed.poll(POLL_WAIT, &mut batch);
         hub.apply(&mut batch);

@@ -12,7 +12,7 @@
 //!   ask, so a slow one costs no memory here.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,11 @@ use crate::position::{Position, write_position};
 use crate::row::Change;
 use crate::view::View;
 
+mod today;
+
+pub(crate) use today::Span;
+use today::oldest_in_view;
+
 /// A frame that was encoded this shortly ago is given to others at the same position as it is,
 /// although newer changes are there: so clients stay in step and share the next one as well.
 const FRAME_SHARED: Duration = Duration::from_millis(5);
@@ -41,6 +46,9 @@ const UNSHOWN_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Hub {
     pub(crate) spec: AggregationView,
     view: RwLock<View>,
+    days_in_view: u16,
+    /// The clock went back to an earlier day, whose rows a new hand-off must bring.
+    went_back: AtomicBool,
     /// Rises with everything a client may want to know.
     changed: watch::Sender<u64>,
     health: Mutex<Health>,
@@ -127,10 +135,14 @@ impl Hub {
         hop: Arc<Hop>,
         clients: Arc<Meter>,
     ) -> Self {
+        let days_in_view = u16::try_from(options.days_in_view).unwrap_or(u16::MAX);
         let now = (options.clock)();
         let today = spec.calendar.day_of(now).unwrap_or(BusinessDay::EPOCH);
+        let oldest = oldest_in_view(&spec, today, days_in_view);
         Self {
-            view: RwLock::new(View::new(today, options.days_in_view)),
+            view: RwLock::new(View::new(today, oldest)),
+            days_in_view,
+            went_back: AtomicBool::new(false),
             spec,
             changed: watch::Sender::new(0),
             health: Mutex::new(Health {
@@ -191,22 +203,13 @@ impl Hub {
 
 /// The way in.
 impl Hub {
-    /// Days whose stored rows a hand-off needs, tomorrow's early ones included.
-    pub(crate) fn days(&self) -> Vec<BusinessDay> {
-        let view = self.view();
-        let (mut day, last) = (view.oldest_day(), view.today().plus_days(1));
-        let mut days = Vec::new();
-        while day <= last {
-            days.push(day);
-            day = day.plus_days(1);
-        }
-        days
-    }
-
     /// Begins a hand-off with the stored rows.
-    pub(crate) fn begin(&self, beginning: &Beginning, stored: Vec<Change>) {
+    pub(crate) fn begin(&self, beginning: &Beginning, span: &Span, stored: Vec<Change>) {
+        let scanned = (span.today, span.oldest);
+        let now = self.by_the_clock().map_or(scanned, |now| now.max(scanned));
         let mut view = self.view_mut();
         let other = view.begin(&beginning.epoch, beginning.offsets.len());
+        view.set_today(now.0, now.1);
         for change in stored {
             view.apply(change);
         }
@@ -332,14 +335,7 @@ impl Hub {
     /// Lets the clock decide the day; called a few times a second.
     pub(crate) fn tick(&self) {
         let now = (self.clock)();
-        let today = self.spec.calendar.day_of(now);
-        if today.is_some_and(|today| today != self.view().today())
-            && let Some(today) = today
-            && self.view_mut().set_today(today)
-        {
-            tracing::info!(aggregation = self.name(), day = %today, "a new business day");
-            self.announce();
-        }
+        self.look_at_the_clock();
         let oldest = now - i64::try_from(UNSHOWN_MAX.as_micros()).unwrap_or(i64::MAX);
         let mut unshown = locked(&self.unshown);
         let forgotten = unshown.partition_point(|unshown| unshown.applied_at < oldest);

@@ -108,8 +108,11 @@ pub struct AggregationView {
     pub keys: Vec<String>,
     /// Columns whose values may be added over the rows (sums and counts, not means or extremes).
     pub sums: Vec<String>,
-    /// Decides which day is today.
+    /// Decides which day is today, and which days are in view.
     pub calendar: BusinessCalendar,
+    /// How far ahead of the clock the days of rows may begin, in microseconds: such rows are read
+    /// from the store too, as they are shown when their day has come.
+    pub ahead_max: Micros,
     /// Name of the calendar's zone, to be shown.
     pub zone: String,
 }

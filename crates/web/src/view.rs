@@ -32,7 +32,7 @@ pub struct View {
     /// Next offset of each partition.
     position: Vec<i64>,
     today: BusinessDay,
-    days: u32,
+    oldest: BusinessDay,
 }
 
 #[derive(Debug)]
@@ -46,15 +46,15 @@ struct Row {
 }
 
 impl View {
-    /// Empty view of `days` days, the last of which is `today`.
-    pub fn new(today: BusinessDay, days: u32) -> Self {
+    /// Empty view of the days from `oldest` on; `today` is shown unless another one is asked for.
+    pub fn new(today: BusinessDay, oldest: BusinessDay) -> Self {
         Self {
             epoch: String::new(),
             rows: HashMap::default(),
             by_change: Vec::new(),
             position: Vec::new(),
             today,
-            days: days.max(1),
+            oldest,
         }
     }
 
@@ -115,13 +115,16 @@ impl View {
         true
     }
 
-    /// Makes this day today. Days that are too old leave the view. Says whether the day is another.
-    pub fn set_today(&mut self, today: BusinessDay) -> bool {
+    /// Makes this day today. Days before `oldest` leave the view. Says whether the day is another.
+    ///
+    /// With an earlier `oldest` than before, rows of the days between must be applied before anybody
+    /// looks.
+    pub fn set_today(&mut self, today: BusinessDay, oldest: BusinessDay) -> bool {
         if today == self.today {
             return false;
         }
-        self.today = today;
-        let (oldest, by_change) = (self.oldest_day(), &mut self.by_change);
+        (self.today, self.oldest) = (today, oldest);
+        let by_change = &mut self.by_change;
         self.rows.retain(|key, row| {
             let keep = row.day >= oldest;
             if let (false, Some((partition, offset))) = (keep, row.changed_at) {
@@ -139,8 +142,7 @@ impl View {
 
     /// Rows of earlier days are not in view.
     pub fn oldest_day(&self) -> BusinessDay {
-        let back = i32::try_from(self.days - 1).unwrap_or(i32::MAX);
-        self.today.plus_days(-back)
+        self.oldest
     }
 
     /// Whether the rows of a day are kept here.

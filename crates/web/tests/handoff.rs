@@ -180,7 +180,7 @@ impl World {
     }
 
     fn begin(&mut self) -> Replica {
-        let mut view = View::new(day(), 2);
+        let mut view = View::new(day(), day().plus_days(-1));
         view.begin("log", PARTITIONS);
         let mut keys: Vec<String> = (0..KEYS)
             .map(|key| format!("[\"2026-11-23\",\"{key}\"]"))
@@ -338,7 +338,7 @@ fn after_quiet_every_replica_and_every_browser_has_the_truth() {
 
 #[test]
 fn a_new_day_takes_the_oldest_out_of_view() {
-    let mut view = View::new(day(), 2);
+    let mut view = View::new(day(), day().plus_days(-1));
     view.begin("log", 1);
     let version = Version {
         generation: 1,
@@ -350,9 +350,10 @@ fn a_new_day_takes_the_oldest_out_of_view() {
     row.day = day().plus_days(1);
     row.offset = 1;
     assert!(view.apply(row.clone()), "tomorrow's rows are kept as well");
-    assert!(view.set_today(day().plus_days(1)) && !view.set_today(day().plus_days(1)));
+    let next = day().plus_days(1);
+    assert!(view.set_today(next, day()) && !view.set_today(next, day()));
     assert_eq!(view.len(), 2, "yesterday is in view");
-    view.set_today(day().plus_days(2));
+    view.set_today(day().plus_days(2), next);
     assert_eq!(view.len(), 1);
     assert_eq!(view.rows_since(&[0], day()).count(), 0);
     assert_eq!(view.rows_since(&[0], day().plus_days(1)).count(), 1);
@@ -365,7 +366,7 @@ fn a_new_day_takes_the_oldest_out_of_view() {
 
 #[test]
 fn rows_of_another_log_are_forgotten() {
-    let mut view = View::new(day(), 2);
+    let mut view = View::new(day(), day().plus_days(-1));
     assert!(view.begin("one", 1));
     view.apply(change(
         1,

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use types::{BusinessDay, Counts, Version};
+use types::{BusinessDay, Counts, Version, WorkingDays};
 use web::{Web, WebError, WebOptions};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -426,6 +426,88 @@ async fn the_day_rolls_over_by_the_clock_without_traffic() {
     let (_, frame) = follows.next_named("message").await;
     assert_eq!(rows(&frame), world.truth(second));
     assert_eq!(server.snapshot().await["day"], second.to_string());
+    server.stop().await;
+}
+
+static WEEK_CLOCK: AtomicI64 = AtomicI64::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_friday_at_midnight_monday_begins_and_friday_stays_in_view() {
+    let weekdays = ["mon", "tue", "wed", "thu", "fri"];
+    let working = WorkingDays::of_week(&weekdays).expect("weekdays");
+    let calendar = daily_totals().calendar.with_working_days(working);
+    let calendar = calendar.expect("open");
+    let [thursday, friday, monday, tuesday]: [BusinessDay; 4] =
+        ["2026-11-26", "2026-11-27", "2026-11-30", "2026-12-01"]
+            .map(|text| text.parse().expect("a date"));
+    let start = |day| calendar.start(day).expect("in range");
+    WEEK_CLOCK.store(start(monday) - 1, Relaxed);
+    let world = World::new(2);
+    for (amount, day) in (1..).zip([thursday, friday, monday, tuesday]) {
+        world.book(day, "ann", "EUR", amount, 0);
+    }
+    // From here on the rows are in the store alone: what is shown was in view from the beginning.
+    world.sink_all();
+    world.expire();
+    let set = |options: &mut WebOptions| {
+        options.clock = || WEEK_CLOCK.load(Relaxed);
+        options.aggregations[0].calendar = calendar.clone();
+        options.aggregations[0].ahead_max = 24 * 3_600_000_000;
+    };
+    let server = Server::start_with(&world, set).await.live().await;
+    assert_eq!(server.snapshot().await["day"], friday.to_string());
+    let mut follows = server.stream("", "").await;
+    let (_, frame) = follows.next_named("message").await;
+    assert_eq!(rows(&frame), world.truth(friday));
+    for (today, before) in [(monday, friday), (tuesday, monday)] {
+        WEEK_CLOCK.store(start(today), Relaxed);
+        let (_, change) = follows.next_named("day").await;
+        assert_eq!(
+            (&change["day"], &change["previous"]),
+            (&today.to_string().into(), &before.to_string().into())
+        );
+        let (_, frame) = follows.next_named("message").await;
+        assert_eq!(rows(&frame), world.truth(today));
+        let path = format!("/api/v1/daily_totals/snapshot?day={before}");
+        assert_eq!(
+            rows(&server.get(&path).await.1),
+            world.truth(before),
+            "still in view"
+        );
+    }
+    server.stop().await;
+}
+
+static WRONG_CLOCK: AtomicI64 = AtomicI64::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_brings_the_earlier_day_with_all_its_rows() {
+    let calendar = daily_totals().calendar;
+    let today: BusinessDay = "2026-11-27".parse().expect("a date");
+    let wrong = today.plus_days(1_000);
+    WRONG_CLOCK.store(calendar.start(wrong).expect("in range"), Relaxed);
+    let world = World::new(2);
+    world.book(today, "ann", "EUR", 100, 0);
+    world.book(today.plus_days(-1), "ann", "EUR", 50, 0);
+    world.book(wrong, "bob", "EUR", 7, 0);
+    world.sink_all();
+    world.expire();
+    let set = |options: &mut WebOptions| options.clock = || WRONG_CLOCK.load(Relaxed);
+    let server = Server::start_with(&world, set).await.live().await;
+    let mut follows = server.stream("", "").await;
+    let (_, frame) = follows.next_named("message").await;
+    assert_eq!(rows(&frame), world.truth(wrong));
+    WRONG_CLOCK.store(calendar.start(today).expect("in range"), Relaxed);
+    let (_, change) = follows.next_named("day").await;
+    assert_eq!(change["day"], today.to_string());
+    let (_, frame) = follows.next_named("message").await;
+    assert_eq!(rows(&frame), world.truth(today));
+    world.book(today, "ann", "EUR", 1, 0);
+    let (_, frame) = follows.next_named("message").await;
+    assert_eq!(rows(&frame), world.truth(today));
+    let yesterday = today.plus_days(-1);
+    let path = format!("/api/v1/daily_totals/snapshot?day={yesterday}");
+    assert_eq!(rows(&server.get(&path).await.1), world.truth(yesterday));
     server.stop().await;
 }
 

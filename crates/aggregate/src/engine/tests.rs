@@ -1,10 +1,10 @@
 //! Records in, changes and counts out.
 
 use expect_test::{Expect, expect};
-use types::BusinessCalendar;
+use types::{BusinessCalendar, WorkingDays};
 
 use super::*;
-use crate::options::{Definition, Late};
+use crate::options::{Definition, Late, fingerprint};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -16,6 +16,7 @@ fn options(sql: &str) -> AggregationOptions {
         zone: "Europe/Zagreb".to_owned(),
         cut_off: "00:00".to_owned(),
         calendar: BusinessCalendar::new("Europe/Zagreb", "00:00").expect("a calendar"),
+        zone_column: None,
         keep_days: Some(2),
         late: Late::Correct,
         future_max_micros: 24 * HOUR,
@@ -203,7 +204,7 @@ fn with_all_days_kept_nothing_is_late() {
 async fn engine_of(options: &AggregationOptions, generation: u32) -> Engine {
     let definition = Definition {
         generation,
-        fingerprint: crate::options::fingerprint(options),
+        fingerprint: fingerprint(options),
     };
     let engine = Engine::new(options.clone(), definition).await;
     engine.expect("compiles")
@@ -403,4 +404,143 @@ t5 ann 16 22T11:00 23T10:04"
             .expect("processes");
         assert_eq!((changes.duplicates, changes.results.len()), (1, 1));
     });
+}
+
+/// Monday to Friday, and the zone of a row in its field `zone`.
+fn with_zones() -> AggregationOptions {
+    let base = options(
+        "SELECT account, sum(amount) AS total FROM transactions GROUP BY business_day, account",
+    );
+    let working = WorkingDays::of_week(&["mon", "tue", "wed", "thu", "fri"]).expect("weekdays");
+    AggregationOptions {
+        calendar: base
+            .calendar
+            .clone()
+            .with_working_days(working)
+            .expect("open"),
+        text_columns: vec!["merchant".to_owned(), "zone".to_owned()],
+        zone_column: Some(1),
+        ..base
+    }
+}
+
+fn in_zone(line: &str, zone: &str) -> String {
+    let whole = json(line);
+    let open = whole.strip_suffix('}').expect("an object");
+    format!("{open},\"zone\":\"{zone}\"}}")
+}
+
+#[test]
+fn what_falls_on_a_weekend_counts_to_the_next_business_day_and_business_days_are_kept() {
+    let options = AggregationOptions {
+        zone_column: None,
+        ..with_zones()
+    };
+    // Saturday the 21st: today is Monday already, so Friday is late and Thursday is too late.
+    check(
+        &options,
+        "t1 ann 1 21T12:00 21T12:00\nt2 ann 2 20T12:00 21T12:01\nt3 ann 4 19T12:00 21T12:02\n\n\
+         t4 ann 8 23T12:00 23T12:00\n\nt5 ann 16 20T22:59 23T22:59\n\nt6 ann 32 20T22:59 23T23:00",
+        &expect![[r#"
+            {"v":[1,1],"day":"2026-11-20","deleted":false,"at":[0,2],"account":"ann","total":"2.00"}
+            {"v":[1,1],"day":"2026-11-23","deleted":false,"at":[0,2],"account":"ann","total":"1.00"}
+            quarantined 3: too-late: its business day is no longer kept
+            {"v":[1,2],"day":"2026-11-23","deleted":false,"at":[0,4],"account":"ann","total":"9.00"}
+            {"v":[1,2],"day":"2026-11-20","deleted":false,"at":[0,5],"account":"ann","total":"18.00"}
+            quarantined 6: too-late: its business day is no longer kept
+            2026-11-20: Counts { counted: 0, reversing: 0, duplicate: 0, late_corrected: 2, quarantined: 0 }
+            2026-11-23: Counts { counted: 2, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 1 }
+            2026-11-24: Counts { counted: 0, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 1 }
+            rows 1 identities 2
+        "#]],
+    );
+}
+
+#[test]
+fn a_row_has_the_day_and_the_today_of_its_own_zone() {
+    let text = [
+        // 23:30 on Monday in Zagreb, Monday afternoon in New York, Tuesday in Tokyo.
+        json("t1 ann 1 23T22:30 23T22:30"),
+        in_zone("t2 ann 2 23T22:30 23T22:30", "America/New_York"),
+        in_zone("t3 ann 4 23T22:30 23T22:30", "Asia/Tokyo"),
+        // For Tokyo Friday is no longer kept, as today is Tuesday there; elsewhere it is.
+        in_zone("t4 ann 8 20T12:00 23T22:31", "Asia/Tokyo"),
+        in_zone("t5 ann 16 20T12:00 23T22:31", "America/New_York"),
+        in_zone("t6 ann 32 23T22:30 23T22:31", "Mars/Base"),
+        in_zone("t7 ann 64 23T22:30 23T22:31", ""),
+        // After midnight in Zagreb: Monday is late there, but not in New York.
+        json("t8 bob 1 23T22:30 23T23:30"),
+        in_zone("t9 bob 2 23T22:30 23T23:30", "america/new_york"),
+    ];
+    check(
+        &with_zones(),
+        &text.join("\n"),
+        &expect![[r#"
+        {"v":[1,1],"day":"2026-11-20","deleted":false,"at":[0,9],"account":"ann","total":"16.00"}
+        {"v":[1,2],"day":"2026-11-23","deleted":false,"at":[0,9],"account":"ann","total":"3.00"}
+        {"v":[1,2],"day":"2026-11-23","deleted":false,"at":[0,9],"account":"bob","total":"3.00"}
+        {"v":[1,1],"day":"2026-11-24","deleted":false,"at":[0,9],"account":"ann","total":"4.00"}
+        quarantined 4: too-late: its business day is no longer kept
+        quarantined 6: zone: "Mars/Base" is no time zone of the IANA database
+        quarantined 7: zone: "" is no time zone of the IANA database
+        2026-11-20: Counts { counted: 0, reversing: 0, duplicate: 0, late_corrected: 1, quarantined: 0 }
+        2026-11-23: Counts { counted: 3, reversing: 0, duplicate: 0, late_corrected: 1, quarantined: 2 }
+        2026-11-24: Counts { counted: 1, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 1 }
+        rows 4 identities 6
+    "#]],
+    );
+}
+
+#[test]
+fn nothing_is_forgotten_while_a_zone_keeps_it() {
+    // In Zagreb it is Wednesday, and Monday is over; in Midway it is Tuesday, and Monday is kept.
+    let text = [
+        in_zone("t1 ann 1 23T12:00 23T12:00", "Pacific/Midway"),
+        String::new(),
+        json("t2 ann 2 24T23:30 24T23:30"),
+        String::new(),
+        in_zone("t1 ann 1 23T12:00 23T12:00", "Pacific/Midway"),
+        in_zone("t3 ann 4 23T12:00 24T23:31", "Pacific/Midway"),
+        json("t4 ann 8 23T12:00 24T23:31"),
+    ];
+    check(
+        &with_zones(),
+        &text.join("\n"),
+        &expect![[r#"
+        {"v":[1,1],"day":"2026-11-23","deleted":false,"at":[0,1],"account":"ann","total":"1.00"}
+        {"v":[1,1],"day":"2026-11-25","deleted":false,"at":[0,2],"account":"ann","total":"2.00"}
+        {"v":[1,2],"day":"2026-11-23","deleted":false,"at":[0,4],"account":"ann","total":"5.00"}
+        quarantined 5: too-late: its business day is no longer kept
+        2026-11-23: Counts { counted: 1, reversing: 0, duplicate: 1, late_corrected: 1, quarantined: 0 }
+        2026-11-25: Counts { counted: 1, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 1 }
+        rows 2 identities 3
+    "#]],
+    );
+}
+
+#[test]
+fn the_definition_has_the_calendar_and_the_time_zone_database() {
+    let base = with_zones();
+    let known = fingerprint(&base);
+    let mut holiday = base.calendar.working_days().clone();
+    holiday.add_holiday("2026-12-24").expect("a date");
+    let calendar = base.calendar.clone();
+    let others = [
+        AggregationOptions {
+            calendar: calendar.clone().with_working_days(holiday).expect("open"),
+            ..base.clone()
+        },
+        AggregationOptions {
+            calendar: calendar.in_zone("Europe/Vienna").expect("a zone"),
+            ..base.clone()
+        },
+        AggregationOptions {
+            zone_column: None,
+            ..base.clone()
+        },
+    ];
+    for other in others {
+        assert_ne!(fingerprint(&other), known);
+    }
+    assert!(base.calendar.definition().contains(types::tzdata_version()));
 }

@@ -4,12 +4,13 @@
 //! of parts, where they are folded. Parts are absolute in nothing but themselves, so each is folded once: input offset,
 //! row and result are one transaction, as in the first stage.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use types::{BusinessDay, DayCache, Micros};
+use types::{BusinessDay, Micros};
 
 use super::{Changes, Engine, EngineError, Published, Reason, Rows};
 use crate::changelog::{self, Entry};
+use crate::classify::Classifier;
 use crate::options::AggregationOptions;
 
 /// A record of the topic of parts.
@@ -28,45 +29,45 @@ pub struct PartInput<'a> {
 /// Rows of the partitions of the topic of parts that are this process's.
 #[derive(Debug)]
 pub struct Totals {
-    keep_days: Option<i32>,
-    days: DayCache,
-    tasks: BTreeMap<i32, Rows>,
-    /// Of each partition here: the stream clocks of the partitions of the input, as their parts said.
-    clocks: BTreeMap<i32, HashMap<i32, Micros>>,
-    first_kept: BTreeMap<i32, BusinessDay>,
-    name: String,
+    options: AggregationOptions,
+    tasks: BTreeMap<i32, TotalsTask>,
+}
+
+#[derive(Debug)]
+struct TotalsTask {
+    rows: Rows,
+    /// Its clocks are those of the partitions of the input, as their parts said.
+    classifier: Classifier,
+    first_kept: Option<BusinessDay>,
 }
 
 impl Totals {
     /// Without any partition yet.
     pub fn new(options: &AggregationOptions) -> Self {
         Self {
-            keep_days: options.keep_days.map(i32::from),
-            days: DayCache::new(options.calendar.clone()),
+            options: options.clone(),
             tasks: BTreeMap::new(),
-            clocks: BTreeMap::new(),
-            first_kept: BTreeMap::new(),
-            name: options.name.clone(),
         }
     }
 
     /// Rows held.
     pub fn rows(&self) -> usize {
-        self.tasks.values().map(Rows::len).sum()
+        self.tasks.values().map(|task| task.rows.len()).sum()
     }
 
     /// Begins to restore a partition; what it had of it is forgotten.
     pub fn begin_restore(&mut self, partition: i32) {
-        self.give_up(partition);
-        self.tasks.insert(partition, Rows::default());
-        self.clocks.insert(partition, HashMap::new());
+        let task = TotalsTask {
+            rows: Rows::default(),
+            classifier: Classifier::new(&self.options),
+            first_kept: None,
+        };
+        self.tasks.insert(partition, task);
     }
 
     /// Forgets a partition: it is another process's.
     pub fn give_up(&mut self, partition: i32) {
         self.tasks.remove(&partition);
-        self.clocks.remove(&partition);
-        self.first_kept.remove(&partition);
     }
 
     /// Applies one record of a partition's changelog.
@@ -82,19 +83,16 @@ impl Totals {
     ) -> Result<(), EngineError> {
         let entry = changelog::decode(key, value);
         let entry = entry.map_err(|source| EngineError::Changelog {
-            name: self.name.clone(),
+            name: self.options.name.clone(),
             source,
         })?;
-        let (Some(rows), Some(clocks)) = (
-            self.tasks.get_mut(&partition),
-            self.clocks.get_mut(&partition),
-        ) else {
+        let Some(task) = self.tasks.get_mut(&partition) else {
             return Ok(());
         };
         match entry {
-            Entry::Row(key, row) => drop(rows.insert(key, row)),
-            Entry::RowGone(key) => drop(rows.remove(&key)),
-            Entry::Clock(of, clock) => drop(clocks.insert(of, clock)),
+            Entry::Row(key, row) => drop(task.rows.insert(key, row)),
+            Entry::RowGone(key) => drop(task.rows.remove(&key)),
+            Entry::Clock(of, clock) => drop(task.classifier.clocks.insert(of, clock)),
             _ => {}
         }
         Ok(())
@@ -102,7 +100,7 @@ impl Totals {
 
     /// Results that take all rows away, which a newer generation counts anew.
     pub(crate) fn deletions(&self, engine: &Engine) -> Changes {
-        let rows = self.tasks.values().flatten();
+        let rows = self.tasks.values().flat_map(|task| &task.rows);
         let deleted = rows.map(|(key, row)| Published {
             key: key.to_vec(),
             value: Some(engine.deleted_value(key, row.day, 0)),
@@ -130,7 +128,8 @@ impl Totals {
             }
         }
         for (partition, key) in touched.into_keys() {
-            let Some(row) = self.tasks.get(&partition).and_then(|rows| rows.get(key)) else {
+            let task = self.tasks.get(&partition);
+            let Some(row) = task.and_then(|task| task.rows.get(key)) else {
                 continue;
             };
             let entry = Published {
@@ -161,24 +160,21 @@ impl Totals {
     ) -> Result<(), Reason> {
         let unreadable = || Reason::Unreadable("not a part of a total".to_owned());
         let (clock, part) = changelog::decode_part(input.value).ok_or_else(unreadable)?;
-        let rows = self
+        let task = self
             .tasks
             .get_mut(&input.partition)
             .ok_or_else(unreadable)?;
         // A partition of the input that was days behind the others: the row is gone, and would begin at nothing.
-        if self
-            .first_kept
-            .get(&input.partition)
-            .is_some_and(|first| part.day < *first)
-        {
+        if task.first_kept.is_some_and(|first| part.day < first) {
             return Err(Reason::TooLate);
         }
-        let known = self.clocks.entry(input.partition).or_default();
-        let known = known.entry(part.partition).or_insert(clock);
+        let known = task.classifier.clocks.entry(part.partition);
+        let known = known.or_insert(clock);
         if clock >= *known {
             *known = clock;
             clocks.insert((input.partition, part.partition), clock);
         }
+        let rows = &mut task.rows;
         match rows.get_mut(input.key) {
             None => drop(rows.insert(input.key.into(), part)),
             Some(row) => {
@@ -199,31 +195,20 @@ impl Totals {
 
     /// Forgets days that no partition of the input keeps.
     fn evict(&mut self, changes: &mut Changes) {
-        let Some(keep) = self.keep_days else { return };
-        for (partition, clocks) in &self.clocks {
-            let Some(slowest) = clocks.values().min() else {
+        for (partition, task) in &mut self.tasks {
+            let first = task.classifier.first_kept_day();
+            let Some(first_day) = first.filter(|_| first > task.first_kept) else {
                 continue;
             };
-            let today = self.days.day_of(*slowest).unwrap_or(BusinessDay::EPOCH);
-            let first = today.plus_days(1 - keep);
-            if self
-                .first_kept
-                .get(partition)
-                .is_some_and(|known| *known >= first)
-            {
-                continue;
-            }
-            self.first_kept.insert(*partition, first);
-            if let Some(rows) = self.tasks.get_mut(partition) {
-                let gone = rows.extract_if(|_, row| row.day < first);
-                let gone = gone.map(|(key, _)| Published {
-                    key: changelog::row_key(&key),
-                    value: None,
-                });
-                changes
-                    .changelog
-                    .extend(gone.map(|entry| (*partition, entry)));
-            }
+            task.first_kept = first;
+            let gone = task.rows.extract_if(|_, row| row.day < first_day);
+            let gone = gone.map(|(key, _)| Published {
+                key: changelog::row_key(&key),
+                value: None,
+            });
+            changes
+                .changelog
+                .extend(gone.map(|entry| (*partition, entry)));
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let plan = global.plan().await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "configuration: fine")?;
+    writeln!(out, "time zones:    {}", types::tzdata_version())?;
     let sources: Vec<&str> = plan.sources().collect();
     writeln!(out, "sources:       {}", sources.join(", "))?;
     for (table, options) in plan.tables().zip(plan.aggregations()) {
@@ -17,16 +18,21 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(name, _)| name.as_str())
             .collect();
-        let keep = options
-            .keep_days
-            .map_or("all days".to_owned(), |days| format!("{days} days"));
+        let keep = options.keep_days.map_or("all days".to_owned(), |days| {
+            format!("{days} business days")
+        });
+        let of_rows = options
+            .zone_column
+            .and_then(|column| options.text_columns.get(column));
+        let of_rows = of_rows.map_or(String::new(), |column| format!(" or the row's {column:?}"));
         writeln!(
             out,
-            "aggregation:   {} ({}), day of {} from {}, keeps {keep}",
+            "aggregation:   {} ({}), day of {}{of_rows} from {} (business days: {}), keeps {keep}",
             table.name,
             columns.join(", "),
             options.zone,
-            options.cut_off
+            options.cut_off,
+            options.calendar.working_days(),
         )?;
     }
     Ok(ExitCode::SUCCESS)

@@ -27,6 +27,7 @@ pub(crate) fn daily_totals() -> AggregationView {
             .to_vec(),
         sums: ["total", "transactions"].map(str::to_owned).to_vec(),
         calendar: BusinessCalendar::new("Europe/Zagreb", "00:00").expect("a zone"),
+        ahead_max: 25 * 3_600_000_000,
         zone: "Europe/Zagreb".to_owned(),
     }
 }

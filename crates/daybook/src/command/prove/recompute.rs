@@ -6,7 +6,9 @@ use aggregate::{AggregationOptions, Late, stream_columns};
 use serde_json::Value;
 use sql::{AggregationPlan, Folded, OutputSource};
 use store::{Cell, Row};
-use types::{Amount, BusinessDay, Counts, DIGITS_UNKNOWN, DayCache, Version, currency_digits};
+use types::{
+    Amount, BusinessDay, Counts, DIGITS_UNKNOWN, DayCache, Version, ZonedDays, currency_digits,
+};
 
 use super::published::Published;
 use super::transaction::{Fields, Record};
@@ -80,7 +82,7 @@ fn is_at_most(left: &Counts, right: &Counts) -> bool {
 
 /// Judges a record as DESIGN §2 and §4 say; the parsed fields if it is added.
 struct Judge {
-    days: DayCache,
+    days: ZonedDays,
     options: AggregationOptions,
     /// Hash of the content by source and id.
     seen: HashMap<(String, String), u64>,
@@ -91,7 +93,7 @@ struct Judge {
 impl Judge {
     fn new(options: &AggregationOptions) -> Self {
         Self {
-            days: DayCache::new(options.calendar.clone()),
+            days: ZonedDays::new(options.calendar.clone()),
             options: options.clone(),
             seen: HashMap::new(),
             clocks: HashMap::new(),
@@ -100,7 +102,7 @@ impl Judge {
     }
 
     fn day(&mut self, at: i64) -> BusinessDay {
-        self.days.day_of(at).unwrap_or(BusinessDay::EPOCH)
+        day_of(self.days.default_zone(), at)
     }
 
     /// The business day, if the record is added.
@@ -124,13 +126,22 @@ impl Judge {
         let clock = self.clocks.entry(record.partition).or_insert(received);
         *clock = (*clock).max(received);
         let clock = *clock;
-        let today = self.day(clock);
-        let day = self.day(booked);
+        let column = self.options.zone_column;
+        let column = column.and_then(|column| self.options.text_columns.get(column));
+        let zone = column.and_then(|column| fields.text(column));
+        let Ok(days) = self.days.zone(zone) else {
+            let today = self.day(clock);
+            return quarantine(self, today);
+        };
+        let (today, day) = (day_of(days, clock), day_of(days, booked));
+        let first_kept = self
+            .options
+            .keep_days
+            .map(|keep| days.first_kept(today, keep));
         if booked > clock + self.options.future_max_micros {
             return quarantine(self, today);
         }
-        let keep = self.options.keep_days.map(i32::from);
-        if keep.is_some_and(|keep| day <= today.plus_days(-keep)) {
+        if first_kept.is_some_and(|first| day < first) {
             return quarantine(self, today);
         }
         let content = fields.content();
@@ -146,7 +157,7 @@ impl Judge {
             Some(_) => return quarantine(self, day),
             None => {}
         }
-        let late = keep.is_some() && day < today;
+        let late = first_kept.is_some() && day < today;
         if late && self.options.late == Late::Quarantine {
             return quarantine(self, today);
         }
@@ -159,6 +170,10 @@ impl Judge {
         }
         Some(day)
     }
+}
+
+fn day_of(days: &mut DayCache, at: i64) -> BusinessDay {
+    days.day_of(at).unwrap_or(BusinessDay::EPOCH)
 }
 
 /// Makes the totals of one aggregation anew from all records and compares them with what was
