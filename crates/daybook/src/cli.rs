@@ -102,6 +102,10 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Ask the store with SQL
     Query(QueryArgs),
+    /// Print the totals as they were at a moment, counted again from the log
+    Totals(TotalsArgs),
+    /// Show the way of one transaction: received, log, which totals it changed from what to what, store
+    Trace(TraceArgs),
     /// Compare in and out at every hop, and results and store with totals recomputed from the log
     Prove(ProveArgs),
     /// Measure: open-loop load, latency from the intended send time to the event on the page's stream
@@ -194,6 +198,33 @@ pub(crate) struct QueryArgs {
     /// How the answer is printed
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TotalsArgs {
+    /// Which aggregation; the first of the configuration
+    pub(crate) aggregation: Option<String>,
+    /// A time of today in the aggregation's zone (14:03), or one with its date and offset (2026-11-23T14:03:00+01:00); now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Which business day (2026-11-23); the one of that moment
+    #[arg(long, value_name = "DAY")]
+    pub(crate) day: Option<String>,
+    /// How the totals are printed
+    #[arg(long, default_value = "table")]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// The transaction's id
+    pub(crate) id: String,
+    /// Only of this source; ids are unique within one
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

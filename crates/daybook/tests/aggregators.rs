@@ -201,6 +201,16 @@ fn configure(part: &Place, instance: Option<u64>, kafka: Option<&str>) {
         );
     }
     if let Some(servers) = kafka {
+        let brokers = servers.split(',').count();
+        change(
+            "\nreplicas = 1 ",
+            format!("\nreplicas = {} ", brokers.min(3)),
+        );
+        let in_sync = if brokers >= 3 { 2 } else { 1 };
+        change(
+            "\nin_sync_replicas_min = 1 ",
+            format!("\nin_sync_replicas_min = {in_sync} "),
+        );
         change(
             "[log]\nuse = \"embedded\" ",
             format!("[log]\nbootstrap_servers = \"{servers}\"\nuse = \"external\" "),

@@ -5,5 +5,8 @@ pub(crate) mod check;
 pub(crate) mod prove;
 pub(crate) mod query;
 pub(crate) mod queue;
+mod replay;
 pub(crate) mod send;
+pub(crate) mod totals;
+pub(crate) mod trace;
 pub(crate) mod up;

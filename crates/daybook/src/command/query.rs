@@ -26,12 +26,18 @@ pub(crate) async fn run(global: &Global, args: QueryArgs) -> anyhow::Result<Exit
         let names: Vec<&str> = plan.tables().map(|spec| spec.name.as_str()).collect();
         format!("the query failed (tables: {}, counts)", names.join(", "))
     })?;
-    match args.format {
-        OutputFormat::Table => write_table(&result)?,
-        OutputFormat::Csv => write_csv(&result)?,
-        OutputFormat::Json => write_json(&result)?,
-    }
+    print(&result, args.format)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a result.
+pub(crate) fn print(result: &ResultTable, format: OutputFormat) -> anyhow::Result<()> {
+    match format {
+        OutputFormat::Table => write_table(result)?,
+        OutputFormat::Csv => write_csv(result)?,
+        OutputFormat::Json => write_json(result)?,
+    }
+    Ok(())
 }
 
 /// The store of the configuration, for reading.

@@ -84,8 +84,8 @@ fn is_at_most(left: &Counts, right: &Counts) -> bool {
 struct Judge {
     days: ZonedDays,
     options: AggregationOptions,
-    /// Hash of the content by source and id.
-    seen: HashMap<(String, String), u64>,
+    /// Hash of the content by partition, source and id.
+    seen: HashMap<(i32, String, String), u64>,
     clocks: HashMap<i32, i64>,
     counts: BTreeMap<BusinessDay, Counts>,
 }
@@ -146,6 +146,7 @@ impl Judge {
         }
         let content = fields.content();
         let identity = (
+            record.partition,
             fields.text("source").unwrap_or("").to_owned(),
             fields.text("id")?.to_owned(),
         );

@@ -1,0 +1,183 @@
+//! Counts the log again from its beginning, for questions about the past: `totals --at` and `trace`.
+//!
+//! By the aggregation's own engine, which judges by the stream's clock alone: what it says of a moment is what was published
+//! then. (`prove` recomputes with code of its own instead; that is another question.)
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+
+use aggregate::{
+    AggregationOptions, Changes, Definition, Engine, Input, PartInput, Totals, fingerprint,
+};
+use anyhow::Context as _;
+use kafka_client::{CALL_TIME_MAX, Cluster};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use types::names;
+
+/// Most records counted at a time.
+const BATCH_RECORDS_MAX: usize = 50_000;
+
+/// The state of one aggregation as the log is counted.
+pub(super) struct Replay {
+    engine: Engine,
+    totals: Totals,
+    /// The newest result of each key.
+    pub(super) rows: HashMap<Vec<u8>, Vec<u8>>,
+    parts: i64,
+}
+
+impl Replay {
+    pub(super) async fn new(
+        options: &AggregationOptions,
+        partitions: i32,
+        generation: u32,
+    ) -> anyhow::Result<Self> {
+        let definition = Definition {
+            generation,
+            fingerprint: fingerprint(options),
+        };
+        let mut engine = Engine::of_partitions(options.clone(), definition, partitions).await?;
+        let mut totals = Totals::new(options);
+        for partition in 0..partitions {
+            engine.begin_restore(partition);
+        }
+        totals.begin_restore(0);
+        Ok(Self {
+            engine,
+            totals,
+            rows: HashMap::new(),
+            parts: 0,
+        })
+    }
+
+    /// Names of the columns of its results, in the order of the SELECT list.
+    pub(super) fn columns(&self) -> Vec<String> {
+        let outputs = self.engine.plan().outputs().iter();
+        outputs.map(|output| output.name.clone()).collect()
+    }
+
+    /// Adds records; gives what they changed. Results are among the rows already.
+    pub(super) async fn add(&mut self, records: &[Input<'_>]) -> anyhow::Result<Changes> {
+        let mut changes = self.engine.process(records).await?;
+        let parts = std::mem::take(&mut changes.parts);
+        if !parts.is_empty() {
+            let inputs: Vec<PartInput<'_>> = parts
+                .iter()
+                .map(|part| {
+                    self.parts += 1;
+                    PartInput {
+                        partition: 0,
+                        offset: self.parts,
+                        key: &part.key,
+                        value: part.value.as_deref().unwrap_or_default(),
+                    }
+                })
+                .collect();
+            let second = self.totals.process(&self.engine, &inputs);
+            changes.results.extend(second.results);
+        }
+        for result in &changes.results {
+            if let Some(value) = &result.value {
+                self.rows.insert(result.key.clone(), value.clone());
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// Reads all of `transactions` and counts it. `alone` says which records are counted on their own; what they changed is
+/// handed to `changed` with the rows of before. Records appended behind `until` (microseconds) are left out.
+pub(super) async fn replay(
+    cluster: &Cluster,
+    replays: &mut [Replay],
+    until: Option<i64>,
+    alone: impl Fn(&Input<'_>) -> bool,
+    mut changed: impl FnMut(usize, &Input<'_>, &Changes, &HashMap<Vec<u8>, Vec<u8>>),
+) -> anyhow::Result<u64> {
+    let consumer = cluster.reader("daybook-replay")?;
+    let bounds = cluster
+        .offsets(&consumer, names::TOPIC_TRANSACTIONS)
+        .context("is `daybook up` running?")?;
+    let mut assignment = TopicPartitionList::new();
+    let mut open = 0;
+    for (partition, (first, next)) in (0..).zip(&bounds) {
+        if next > first {
+            let topic = names::TOPIC_TRANSACTIONS;
+            assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+            open += 1;
+        }
+    }
+    consumer.assign(&assignment)?;
+    let all: i64 = bounds.iter().map(|(first, next)| next - first).sum();
+    let bar = progress(all);
+    let mut records = 0_u64;
+    let mut messages: Vec<BorrowedMessage<'_>> = Vec::new();
+    while open > 0 {
+        match consumer.poll(CALL_TIME_MAX) {
+            Some(Ok(message)) => messages.push(message),
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(error)) => return Err(error).context("cannot read transactions"),
+            None => anyhow::bail!("the log does not answer"),
+        }
+        if messages.len() < BATCH_RECORDS_MAX && open > 0 {
+            continue;
+        }
+        records += messages.len() as u64;
+        count(&messages, replays, until, &alone, &mut changed).await?;
+        bar.set_position(records);
+        messages.clear();
+    }
+    bar.finish_and_clear();
+    Ok(records)
+}
+
+async fn count(
+    messages: &[BorrowedMessage<'_>],
+    replays: &mut [Replay],
+    until: Option<i64>,
+    alone: &impl Fn(&Input<'_>) -> bool,
+    changed: &mut impl FnMut(usize, &Input<'_>, &Changes, &HashMap<Vec<u8>, Vec<u8>>),
+) -> anyhow::Result<()> {
+    let mut batch: Vec<Input<'_>> = Vec::new();
+    for message in messages {
+        let record = input(message);
+        if until.is_some_and(|until| record.appended_at > until) {
+            continue;
+        }
+        if !alone(&record) {
+            batch.push(record);
+            continue;
+        }
+        for (index, replay) in replays.iter_mut().enumerate() {
+            replay.add(&batch).await?;
+            let before = replay.rows.clone();
+            let changes = replay.add(&[record]).await?;
+            changed(index, &record, &changes, &before);
+        }
+        batch.clear();
+    }
+    for replay in replays {
+        replay.add(&batch).await?;
+    }
+    Ok(())
+}
+
+fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
+    Input {
+        partition: message.partition(),
+        offset: message.offset(),
+        appended_at: message.timestamp().to_millis().unwrap_or(0) * 1_000 + 999,
+        value: message.payload().unwrap_or_default(),
+    }
+}
+
+fn progress(records: i64) -> indicatif::ProgressBar {
+    let records = records.max(0).cast_unsigned();
+    match std::io::stderr().is_terminal() && records > 200_000 {
+        true => indicatif::ProgressBar::new(records),
+        false => indicatif::ProgressBar::hidden(),
+    }
+}

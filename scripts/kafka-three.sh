@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Delivery and aggregation against three brokers of Apache Kafka on this machine, of which one at a time is killed with -9 every
+# 12 s and started again: topics with three replicas, two in sync. Runs a test with KAFKA set: `delivery` or `aggregators`.
+#
+#   scripts/kafka-three.sh [delivery | aggregators]
+#
+# Environment: KAFKA_VERSION (4.3.1), KAFKA_PORT (29392, and the next two), TRIALS=full for the long trials.
+# Needs a JRE 17 or later and Maven; the jars are kept in ~/.cache/daybook.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=${KAFKA_VERSION:-4.3.1}
+port=${KAFKA_PORT:-29392}
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
+jars="$HOME/.cache/daybook/kafka-server-$version"
+dir=$(mktemp -d)
+killer=
+stop() {
+  [ -z "$killer" ] || kill "$killer" 2>/dev/null || true
+  for n in 1 2 3; do
+    [ ! -f "$dir/$n.pid" ] || kill -9 "$(cat "$dir/$n.pid")" 2>/dev/null || true
+  done
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+if [ ! -f "$jars/done" ]; then
+  mkdir -p "$jars"
+  mvn -q -B -f scripts/kafka-server.xml dependency:copy-dependencies -DincludeScope=runtime \
+    -Dkafka.version="$version" -DoutputDirectory="$jars"
+  touch "$jars/done"
+fi
+printf 'status=error\nappender.c.type=Console\nappender.c.name=C\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=[%%d] %%p %%m (%%c)%%n\nrootLogger.level=WARN\nrootLogger.appenderRef.c.ref=C\n' >"$dir/log4j2.properties"
+voters="1@127.0.0.1:$((port + 100)),2@127.0.0.1:$((port + 101)),3@127.0.0.1:$((port + 102))"
+tool() { java -Xmx128m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"; }
+id=$(tool kafka.tools.StorageTool random-uuid)
+start() {
+  (exec java -Xmx384m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" kafka.Kafka "$dir/$1.properties") >>"$dir/$1.log" 2>&1 &
+  echo $! >"$dir/$1.pid"
+}
+up() { (exec 3<>"/dev/tcp/127.0.0.1/$((port + $1 - 1))") 2>/dev/null; }
+servers=
+for n in 1 2 3; do
+  at=$((port + n - 1))
+  servers+="${servers:+,}127.0.0.1:$at"
+  cat >"$dir/$n.properties" <<CONF
+process.roles=broker,controller
+node.id=$n
+controller.quorum.voters=$voters
+listeners=PLAINTEXT://127.0.0.1:$at,CONTROLLER://127.0.0.1:$((at + 100))
+advertised.listeners=PLAINTEXT://127.0.0.1:$at
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$dir/data$n
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=4
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=3
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=3
+transaction.state.log.min.isr=2
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+replica.lag.time.max.ms=5000
+group.initial.rebalance.delay.ms=500
+CONF
+  tool kafka.tools.StorageTool format -t "$id" -c "$dir/$n.properties" >"$dir/$n.format" 2>&1 || { cat "$dir/$n.format" >&2; exit 1; }
+  start $n
+done
+for n in 1 2 3; do
+  for _ in $(seq 600); do up $n && break; sleep 0.1; done
+done
+(
+  kills=0
+  while sleep 12; do
+    n=$((RANDOM % 3 + 1))
+    kill -9 "$(cat "$dir/$n.pid")" 2>/dev/null || true
+    kills=$((kills + 1))
+    echo $kills >"$dir/kills"
+    sleep 3
+    start $n
+  done
+) &
+killer=$!
+driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
+result=0
+KAFKA=$servers RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
+  cargo test --release --locked --workspace --test "${1:-delivery}" -- --nocapture || result=1
+echo "three brokers of Apache Kafka $version: $(cat "$dir/kills" 2>/dev/null || echo 0) killed, one at a time"
+exit $result
