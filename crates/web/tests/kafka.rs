@@ -197,7 +197,7 @@ async fn committed_records_from_the_progress_on_are_handed_over() {
             ..Counts::default()
         };
         store
-            .write_counts(TOPIC, &[(today(), counts)])
+            .write_counts(TOPIC, &[(today(), 0, counts)])
             .expect("writes counts");
         let write = Write {
             table: &table,

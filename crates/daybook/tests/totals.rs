@@ -1,0 +1,127 @@
+//! What the totals were, how they came about, and what becomes of them when their definition changes.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::Place;
+
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+fn post(place: &Place, id: &str, account: &str, amount: &str) {
+    let body = format!(
+        r#"{{"id":"{id}","account":"{account}","amount":"{amount}","currency":"EUR","booked_at":"{}"}}"#,
+        now()
+    );
+    let headers = "Content-Type: application/json\r\n";
+    let answer = place.post("json", headers, body.as_bytes());
+    assert_eq!(answer.map(|(status, _)| status), Some(202));
+}
+
+const SQL: &str = "SELECT account, currency, sum(amount) AS total, count(*) AS transactions\n\
+                   FROM transactions\nGROUP BY business_day, account, currency\n";
+
+/// The default configuration, but for the SQL.
+fn redefine(place: &Place, sql: &str) {
+    let file = place.config.as_ref().expect("a part has one");
+    let config = std::fs::read_to_string(file).expect("reads");
+    let begin = config.find("SELECT").expect("there is an aggregation");
+    let end = begin + config[begin..].find("\"\"\"").expect("its end");
+    let config = format!("{}{sql}{}", &config[..begin], &config[end..]);
+    std::fs::write(file, config).expect("writes");
+}
+
+#[test]
+fn a_changed_definition_counts_what_is_there_already() {
+    let place = Place::new().part(0);
+    redefine(&place, SQL);
+    let running = place.up();
+    post(&place, "1", "ann", "12.50");
+    post(&place, "2", "ann", "7.50");
+    post(&place, "3", "bob", "1.00");
+    place.wait_for_query(
+        "SELECT account, total, transactions FROM daily_totals ORDER BY account",
+        "ann,20.00,2\nbob,1.00,1",
+    );
+    assert_eq!(running.stop(), Some(0));
+
+    // Another column, another key, and a condition: bob has no row any more.
+    redefine(
+        &place,
+        "SELECT account, max(amount) AS largest, count(*) AS transactions FROM transactions\n\
+         WHERE amount > 5 GROUP BY business_day, account\n",
+    );
+    let running = place.up();
+    let sql = "SELECT account, largest, transactions FROM daily_totals ORDER BY account";
+    place.wait_for_query(sql, "ann,12.50,2");
+    post(&place, "4", "eve", "30.00");
+    place.wait_for_query(sql, "ann,12.50,2\neve,30.00,1");
+    // Page and proof have the new rows alone.
+    let (status, snapshot) = place
+        .get(8080, "/api/v1/daily_totals/snapshot")
+        .expect("an answer");
+    assert_eq!(status, 200);
+    assert!(
+        snapshot.contains("largest") && !snapshot.contains("bob"),
+        "{snapshot}"
+    );
+    place.stdout(&["prove"]);
+    assert_eq!(running.stop(), Some(0));
+
+    // And back: the generation rises, the rows are those of the beginning.
+    redefine(&place, SQL);
+    let _running = place.up();
+    place.wait_for_query(
+        "SELECT account, total, transactions FROM daily_totals ORDER BY account",
+        "ann,20.00,2\nbob,1.00,1\neve,30.00,1",
+    );
+    place.stdout(&["prove"]);
+}
+
+#[test]
+fn the_way_of_a_transaction_and_the_totals_of_a_moment_are_shown() {
+    let place = Place::new().part(0);
+    let _running = place.up();
+    post(&place, "first", "ann", "12.50");
+    place.wait_for_query("SELECT total FROM daily_totals", "12.50");
+    // The log's clock has milliseconds, and the moment must be behind the first one's.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let between = now().to_string();
+    post(&place, "second", "ann", "7.50");
+    post(&place, "second", "ann", "7.50");
+    place.wait_for_query("SELECT total FROM daily_totals", "20.00");
+    let totals = |arguments: &[&str]| {
+        let all = [&["totals", "--format", "csv"], arguments].concat();
+        place.stdout(&all)
+    };
+    let head = "account,currency,total,transactions";
+    assert_eq!(totals(&[]), format!("{head}\nann,EUR,20.00,2\n"));
+    assert_eq!(
+        totals(&["daily_totals", "--at", &between]),
+        format!("{head}\nann,EUR,12.50,1\n")
+    );
+    assert_eq!(totals(&["--day", "2020-01-01"]), format!("{head}\n"));
+
+    let traced = place.stdout(&["trace", "second"]);
+    for expected in [
+        "transaction second of json: 7.50 EUR on account ann",
+        "daily_totals: counted",
+        "total: 12.50 -> 20.00",
+        "transactions: 1 -> 2",
+        "published  daily_totals, partition 0",
+        "store      version [1,2] now",
+        "daily_totals: duplicate: it was counted before",
+    ] {
+        assert!(traced.contains(expected), "{expected}\n{traced}");
+    }
+    let lines = place.stdout(&["trace", "second", "--json", "--source", "json"]);
+    for line in lines.lines() {
+        let one: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(one["transaction"]["id"], "second");
+    }
+    assert_eq!(lines.lines().count(), 2);
+    let output = place.run(&["trace", "third"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(common::text(&output.stderr).contains("no transaction \"third\""));
+}
