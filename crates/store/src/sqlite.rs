@@ -380,12 +380,17 @@ fn declared(kind: CellKind) -> &'static str {
 }
 
 fn upsert_sql(table: &TableSpec) -> String {
-    let columns = table.columns.len();
+    // By name: a table may have columns of an older definition too.
     let mut sql = format!(
-        "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7",
+        "INSERT INTO {} (row_key, row_day, row_generation, row_sequence, row_deleted, \
+         row_partition, row_offset",
         quoted(&table.name)
     );
-    for index in 0..columns {
+    for (name, _) in &table.columns {
+        let _ = write!(sql, ", {}", quoted(name));
+    }
+    sql.push_str(") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7");
+    for index in 0..table.columns.len() {
         let _ = write!(sql, ", ?{}", index + 8);
     }
     sql.push_str(
@@ -587,7 +592,10 @@ mod tests {
         // A column that was a number and is a decimal now is made anew.
         changed.columns.pop();
         changed.columns.push(("mean".to_owned(), CellKind::Int));
+        // One that is no longer wanted stays in the table, wherever it stands.
+        let first = changed.columns.remove(0);
         store.ensure_table(&changed).expect("changes");
+        changed.columns.insert(0, first);
         let mut int = row("a", 2, "2.00");
         int.cells.push(Cell::Int(7));
         store

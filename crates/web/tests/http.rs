@@ -718,7 +718,9 @@ async fn a_day_out_of_view_and_the_counts_are_the_stores() {
         ..Counts::default()
     };
     let name = &table.name;
-    store.write_counts(name, &[(day, 0, counts)]).expect("writes");
+    store
+        .write_counts(name, &[(day, 0, counts)])
+        .expect("writes");
     let (_, snapshot) = server.get(&old).await;
     assert_eq!(snapshot["live"], false);
     let expected = ("ann".to_owned(), "EUR".to_owned(), "-0.05".to_owned(), 2);
