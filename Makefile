@@ -36,11 +36,14 @@ soak: build
 	TRIALS=full cargo test --release --locked --workspace --test mq_trials -- --nocapture
 	TRIALS=full cargo test --release --locked --workspace --test delivery_model -- --nocapture
 	TRIALS=full cargo test --release --locked --workspace --test delivery -- --nocapture
+	TRIALS=full cargo test --release --locked --workspace --test aggregators -- --nocapture
+	scripts/kafka-three.sh delivery
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build
 	bench/run.sh $(DAYBOOK)
 	bench/mq.sh $(DAYBOOK)
+	bench/kafka.sh $(DAYBOOK)
 
 fuzz:
 	scripts/fuzz.sh

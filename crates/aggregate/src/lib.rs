@@ -33,6 +33,8 @@ mod classify;
 mod control;
 mod counts;
 mod engine;
+mod error;
+mod in_force;
 mod options;
 mod record;
 mod service;
@@ -44,6 +46,7 @@ pub use counts::{CountsOf, TOPIC_COUNTS, counts_key, parse_counts};
 pub use engine::{
     Changes, Engine, EngineError, Input, Old, PartInput, Published, Restored, Totals,
 };
+pub use error::ServiceError;
 pub use options::{AggregationOptions, Definition, Late, fingerprint, stream_columns};
 pub use record::{Parsed, Unreadable, content_hash, identity_hash, parse};
-pub use service::{Aggregator, ServiceError, consumer_group};
+pub use service::{Aggregator, consumer_group};

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_client::{
-    ClientError, Cluster, Member, Membership, Move, Part, PartThread, Ready, TopicSpec,
-    TransactionalProducer, is_rebalanced, number_header,
+    Cluster, Member, Membership, Move, Part, PartThread, Ready, TransactionalProducer,
+    is_rebalanced, number_header,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -23,10 +23,11 @@ use tracing::info;
 use types::{BusinessDay, Counts, names};
 
 use crate::changelog;
-use crate::control::{Control, Decision, decide, parse_control};
 use crate::counts::{CountsOf, TOPIC_COUNTS, counts_key, counts_value};
-use crate::engine::{Changes, Engine, EngineError, Input, PartInput, Published, Totals};
-use crate::options::{AggregationOptions, Definition, fingerprint};
+use crate::engine::{Changes, Engine, Input, PartInput, Published, Totals};
+use crate::error::ServiceError;
+use crate::in_force::{Topics, ensure_parts, put_in_force};
+use crate::options::AggregationOptions;
 use crate::takeover::Takeover;
 
 /// How long a poll waits for a first record; also how soon a stop is noticed.
@@ -35,97 +36,8 @@ const POLL_TIME: Duration = Duration::from_millis(100);
 const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
 /// After so much silence a process counts as gone, and others take its partitions. The least that Kafka allows.
 const SESSION_MS: u32 = 6_000;
-/// How long parts are kept, in milliseconds: they are needed until they are folded. One that was missed is an error, not silence.
-const PARTS_KEPT_MS: i64 = 31 * 24 * 60 * 60 * 1_000;
 /// Most records of one transaction of a rebuild: it must end before Kafka ends it.
 const REBUILD_RECORDS_MAX: usize = 100_000;
-
-/// The service cannot go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServiceError {
-    /// The log failed; retried from the last commit.
-    #[error("the log failed")]
-    Client(#[from] ClientError),
-    /// The engine refused.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The group's partitions are being given out anew, and it takes no offsets of before. Nothing was committed; what was in
-    /// hand is read again.
-    #[error("the group of the aggregation {name} is being rebalanced")]
-    Rebalanced {
-        /// Which aggregation.
-        name: String,
-    },
-    /// A transaction in the changelog does not end. Retried.
-    #[error("a transaction is open in {topic}, partition {partition}, for more than {seconds} s")]
-    Open {
-        /// The changelog.
-        topic: String,
-        /// Which partition.
-        partition: i32,
-        /// How long was waited.
-        seconds: u64,
-    },
-    /// Which records are counted together has changed. Retrying does not help.
-    #[error(
-        "the topic {topic} has {partitions} partitions, but the aggregation {name} was counted over {before}: \
-         the same account would be in two totals. Give the aggregation another name, or make the topic anew"
-    )]
-    Partitions {
-        /// Which aggregation.
-        name: String,
-        /// Which topic.
-        topic: String,
-        /// How many it has now.
-        partitions: i32,
-        /// How many it had, or the input has.
-        before: i32,
-    },
-    /// A changed definition cannot be counted: the log has forgotten a part of the kept days. Retrying does not help.
-    #[error(
-        "the definition of the aggregation {name} has changed, but {topic}, partition {partition}, begins at offset {first}: \
-         kept days cannot be counted anew. Change the definition back, or give the aggregation another name; \
-         retention of {topic} must be longer than the kept days"
-    )]
-    Forgotten {
-        /// Which aggregation.
-        name: String,
-        /// The input.
-        topic: String,
-        /// Which partition.
-        partition: i32,
-        /// Its first offset.
-        first: i64,
-    },
-    /// Another process has put another definition in force. Retrying does not help.
-    #[error(
-        "the aggregation {name} has another definition since another process was started with it (generation {theirs}); \
-         start this one again with that configuration"
-    )]
-    Replaced {
-        /// Which aggregation.
-        name: String,
-        /// The generation in force.
-        theirs: u32,
-    },
-    /// A thread could not be started.
-    #[error("cannot start a thread for the aggregation")]
-    Thread(#[source] std::io::Error),
-}
-
-impl ServiceError {
-    /// Whether trying again, from the last commit, can help.
-    fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Client(_)
-                | Self::Rebalanced { .. }
-                | Self::Open { .. }
-                | Self::Engine(EngineError::Sql { .. })
-        )
-    }
-}
 
 /// A running aggregation, on a thread of its own.
 #[derive(Debug)]
@@ -232,23 +144,6 @@ fn transactional_id(options: &AggregationOptions) -> String {
     }
 }
 
-/// Internal topics of an aggregation.
-struct Topics {
-    state: String,
-    parts: String,
-    totals: String,
-}
-
-impl Topics {
-    fn new(name: &str, generation: u32) -> Self {
-        Self {
-            state: names::topic_state(name),
-            parts: names::topic_parts(name, generation),
-            totals: names::topic_totals(name, generation),
-        }
-    }
-}
-
 /// From joining the group to the next failure.
 struct Life<'a> {
     runner: &'a Runner,
@@ -277,7 +172,8 @@ impl<'a> Life<'a> {
         producer
             .init()
             .map_err(|source| cluster.error("initialise transactions", source))?;
-        let (definition, partitions) = put_in_force(runner, &producer)?;
+        let (definition, partitions) =
+            put_in_force(cluster, options, runner.has_started, &producer)?;
         let topics = Topics::new(name, definition.generation);
         let engine = Engine::of_partitions(options.clone(), definition, partitions);
         let engine = runner.runtime.block_on(engine)?;
@@ -289,7 +185,9 @@ impl<'a> Life<'a> {
         };
         let mut inputs = vec![names::TOPIC_TRANSACTIONS];
         if engine.is_in_parts() {
-            ensure_parts(runner, &topics, partitions)?;
+            // The admin client's answers come on threads of its own.
+            let made = ensure_parts(cluster, &topics, partitions);
+            runner.runtime.block_on(made)?;
             inputs.push(&topics.parts);
         }
         let consumer = cluster.member("daybook-aggregate", &membership, &inputs)?;
@@ -680,26 +578,6 @@ struct Aside<'a> {
     reason: String,
 }
 
-/// Topics of the second stage. Those of older generations stay until somebody deletes them: another process may still use them.
-fn ensure_parts(runner: &Runner, topics: &Topics, partitions: i32) -> Result<(), ServiceError> {
-    let cluster = &runner.cluster;
-    let topic = |name: &str, policy: &str, retention_ms: i64| TopicSpec {
-        name: name.to_owned(),
-        partitions,
-        config: vec![
-            ("cleanup.policy", policy.to_owned()),
-            ("retention.ms", retention_ms.to_string()),
-        ],
-    };
-    let both = [
-        topic(&topics.parts, "delete", PARTS_KEPT_MS),
-        topic(&topics.totals, "compact", -1),
-    ];
-    // The admin client's answers come on threads of its own.
-    let made = runner.runtime.block_on(cluster.ensure_topics(&both));
-    Ok(made?)
-}
-
 /// A record of the input.
 pub(crate) fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
     let appended = message.timestamp().to_millis();
@@ -709,77 +587,6 @@ pub(crate) fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
         appended_at: appended.map_or_else(now_micros, |millis| millis * 1000 + 999),
         value: message.payload().unwrap_or_default(),
     }
-}
-
-/// The definition that this process counts by; a new one is put in force.
-fn put_in_force(
-    runner: &Runner,
-    producer: &TransactionalProducer,
-) -> Result<(Definition, i32), ServiceError> {
-    let (cluster, options) = (&runner.cluster, &runner.options);
-    let name = &options.name;
-    let consumer = cluster.reader("daybook-aggregate")?;
-    let partitions = cluster.partitions(&consumer, names::TOPIC_TRANSACTIONS)?;
-    let state_topic = names::topic_state(name);
-    let state_partitions = cluster.partitions(&consumer, &state_topic)?;
-    let mut in_force = None;
-    cluster.read_all(&consumer, names::TOPIC_CONTROL, |message| {
-        let (key, value) = (message.key(), message.payload());
-        let parsed = parse_control(key.unwrap_or_default(), value.unwrap_or_default());
-        if let Some((_, control)) = parsed.filter(|(of, _)| of == name) {
-            in_force = Some(control);
-        }
-    })?;
-    let before = in_force.as_ref().map(|control| control.partitions);
-    let other = |topic: &str, partitions, before| {
-        Err(ServiceError::Partitions {
-            name: name.clone(),
-            topic: topic.to_owned(),
-            partitions,
-            before,
-        })
-    };
-    match before {
-        Some(before) if before != partitions => {
-            return other(names::TOPIC_TRANSACTIONS, partitions, before);
-        }
-        _ if state_partitions < partitions => {
-            return other(&state_topic, state_partitions, partitions);
-        }
-        _ => {}
-    }
-    let own = fingerprint(options);
-    let decision = decide(in_force.as_ref(), &own, !runner.has_started);
-    let definition = match decision {
-        Ok(Decision::Follow(definition)) => return Ok((definition, partitions)),
-        Ok(Decision::Raise(definition)) => definition,
-        Err(theirs) => {
-            return Err(ServiceError::Replaced {
-                name: name.clone(),
-                theirs,
-            });
-        }
-    };
-    let control = Control {
-        generation: definition.generation,
-        fingerprint: own,
-        partitions,
-        sql: options.sql.trim().to_owned(),
-    };
-    // Text and numbers: that cannot fail.
-    let value = serde_json::to_vec(&control).unwrap_or_default();
-    let wrap = |source| cluster.error("put a definition in force", source);
-    producer.begin().map_err(wrap)?;
-    producer
-        .send(names::TOPIC_CONTROL, name.as_bytes(), Some(&value), None)
-        .map_err(wrap)?;
-    producer.commit().map_err(wrap)?;
-    info!(
-        name,
-        generation = definition.generation,
-        "a definition is in force"
-    );
-    Ok((definition, partitions))
 }
 
 /// Group under which an aggregation commits the offsets of its input.

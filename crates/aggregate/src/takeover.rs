@@ -22,8 +22,9 @@ use types::names;
 
 use crate::changelog::{self, Entry};
 use crate::engine::{Changes, Engine, Restored, Totals};
+use crate::error::ServiceError;
 use crate::options::AggregationOptions;
-use crate::service::{ServiceError, consumer_group, input};
+use crate::service::{consumer_group, input};
 
 /// How long a transaction may stay open in a changelog before its owner is fenced.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -58,6 +59,8 @@ pub(crate) struct Takeover<'a> {
     reader: LogConsumer,
     /// Reads all.
     raw: LogConsumer,
+    /// Knows the group's offsets.
+    group: LogConsumer,
 }
 
 impl<'a> Takeover<'a> {
@@ -75,6 +78,7 @@ impl<'a> Takeover<'a> {
             state_topic: names::topic_state(&options.name),
             reader: cluster.reader("daybook-restore")?,
             raw: cluster.tail("daybook-restore", "daybook-restore")?,
+            group: cluster.consumer("daybook-restore", &consumer_group(&options.name), true)?,
         })
     }
 
@@ -295,11 +299,10 @@ impl<'a> Takeover<'a> {
 
     /// The group's offset, when no transaction is open that would change it.
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, ServiceError> {
-        let group = consumer_group(&self.options.name);
-        let consumer = self.cluster.consumer("daybook-restore", &group, true)?;
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
-        let committed = consumer
+        let committed = self
+            .group
             .committed_offsets(list, kafka_client::CALL_TIME_MAX)
             .map_err(|source| {
                 let what = format!("read the committed offset of {topic}");

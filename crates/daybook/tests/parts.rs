@@ -277,3 +277,38 @@ allow = "read"
     let _running = place.up();
     place.stdout(&["prove", "--wait", "60"]);
 }
+
+/// Processes are started in any order: one that finds no log waits for it.
+#[test]
+fn a_part_that_is_started_before_the_log_waits_for_it() {
+    let rest = Place::new();
+    let part = rest.part(1);
+    let early = std::thread::spawn(move || {
+        let running = part.start(&["aggregate"]);
+        (part, running)
+    });
+    // Long enough to find nobody, in most runs.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(!early.is_finished(), "it waits for nothing");
+    let _log = rest.start(&["up", "--only", "log"]);
+    let (_part, running) = early.join().expect("it became ready");
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn a_wrong_file_of_ibms_connector_names_every_key_and_exits_as_a_wrong_configuration() {
+    let place = Place::new();
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("mq-source.properties");
+    std::fs::write(
+        &file,
+        "name=a\nconnector.class=com.ibm.eventstreams.connect.mqsource.MQSourceConnector\nmq.queue=Q\n",
+    )
+    .expect("writes");
+    let output = place.run(&["connect", file.to_str().expect("text")]);
+    let found = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{found}");
+    for key in ["mq.queue.manager", "mq.record.builder", "topic"] {
+        assert!(found.contains(key), "{key}: {found}");
+    }
+}

@@ -353,6 +353,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether the cluster answers within this time. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`]: it does not, or refuses us.
+    pub fn answers(&self, within: Duration) -> Result<(), ClientError> {
+        let consumer = self.reader("daybook-admin")?;
+        let answer = consumer.fetch_metadata(None, within);
+        answer.map_err(|source| self.error("reach the log", source))?;
+        Ok(())
+    }
+
     /// Partitions of a topic.
     ///
     /// # Errors

@@ -370,6 +370,14 @@ impl std::fmt::Debug for Standalone {
     }
 }
 
+/// What is wrong with the configuration of a connector of IBM's, each with its key; nothing is opened.
+pub fn connector_mistakes(file: &ConfigFile) -> Vec<String> {
+    match IbmConfig::from(&file.config) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
 impl Standalone {
     pub(crate) async fn start(
         engine: &MqEngine,

@@ -33,7 +33,7 @@ pub use config::{
     QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
     WebConfig,
 };
-pub use connect::ApplyLevels;
+pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};
 pub use log::{LogConfigError, log_cluster};
 pub use queue::{ClientConfigError, QueueProcess, hash_password, reachable};

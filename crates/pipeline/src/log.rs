@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kafka_broker::{Access, Broker, BrokerConfig, Permission, Resource, TlsFiles, User};
 use kafka_client::Cluster;
@@ -21,6 +22,10 @@ use crate::start::{StartError, failed};
 pub(crate) const OWN_USER: &str = "daybook";
 /// Where their secret is, in the data directory.
 const SECRET_FILE: &str = "log-secret";
+/// How long one question to a log of another process may take.
+const REACH_TIME_MAX: Duration = Duration::from_secs(5);
+/// First and longest pause between two questions.
+const REACH_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Two random UUIDs as text.
 const SECRET_CHARS: usize = 72;
 
@@ -112,6 +117,26 @@ fn reachable_address(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
+}
+
+/// Waits until a log of another process answers, and says what it waits for: processes are started in any order.
+pub(crate) async fn reached(cluster: &Cluster) {
+    let mut pause = REACH_PAUSE.0;
+    loop {
+        let asked = cluster.clone();
+        let answered = tokio::task::spawn_blocking(move || asked.answers(REACH_TIME_MAX)).await;
+        match answered {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => tracing::warn!(
+                servers = cluster.bootstrap_servers,
+                error = types::report(&error),
+                "the log does not answer; tries again until it does"
+            ),
+            Err(error) => tracing::warn!(error = %error, "the log could not be asked; tries again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(REACH_PAUSE.1);
+    }
 }
 
 /// Starts the embedded broker.

@@ -235,6 +235,9 @@ pub async fn start(
     };
     let cluster = log::log_cluster(&plan.config.log, &options.data_dir).map_err(failed("log"))?;
     if needs_log {
+        if !own_log {
+            log::reached(&cluster).await;
+        }
         cluster
             .ensure_topics(&topics(&plan))
             .await

@@ -71,6 +71,11 @@ pub(crate) async fn run_connect(
             .map_err(|error| WrongConfiguration(format!("cannot read {shown}: {error}")))?;
         let file = ConfigFile::read(&text)
             .map_err(|error| WrongConfiguration(format!("{shown}: {error}")))?;
+        let mistakes = pipeline::connector_mistakes(&file);
+        if !mistakes.is_empty() {
+            let mistakes = mistakes.join("\n  ");
+            return Err(WrongConfiguration(format!("{shown}:\n  {mistakes}")).into());
+        }
         connectors.push((shown, file));
     }
     let options = StartOptions {
