@@ -21,6 +21,7 @@ fn options(sql: &str) -> AggregationOptions {
         late: Late::Correct,
         future_max_micros: 24 * HOUR,
         clock_skew_max_micros: HOUR,
+        reversals: true,
         text_columns: Vec::new(),
         batch_records_max: 100,
     }
@@ -352,6 +353,7 @@ t5 ann 16 22T11:00 23T10:04"
             sql: "SELECT account, max(amount) AS largest FROM transactions \
                   WHERE amount > 2 GROUP BY business_day, account"
                 .to_owned(),
+            reversals: false,
             ..options(SUM)
         };
         let mut new = engine_of(&changed, 2).await;
