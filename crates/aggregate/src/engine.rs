@@ -663,4 +663,6 @@ fn push(columns: &[Source], batch: &mut InputBatch, record: &Accepted<'_>) {
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod sql_tests;
+#[cfg(test)]
 mod tests;

@@ -4,34 +4,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{Array, AsArray, Date32Array, Int64Array};
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::{SessionConfig, SessionContext};
-use datafusion::functions_aggregate::array_agg::array_agg_udaf;
-use datafusion::functions_aggregate::count::{count_all, count_udaf};
-use datafusion::functions_aggregate::sum::sum_udaf;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::functions_aggregate::count::count_all;
 use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Volatility, cast,
-};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Volatility};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, collect};
-use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::batch::{InputBatch, InputColumn, schema};
 use crate::error::SqlError;
-use crate::exact::{self, Exact, ExactPlanner, SCALE, sum_type, whole_type};
-use crate::finish::{Finish, Finished, FoldedRow, key_column, refuse_floats, value_column};
+use crate::exact::{self, Exact, ExactPlanner};
+use crate::finish::{Finish, Finished, FoldedRow};
 use crate::fold::{FoldKind, Folded, ValueKind};
-use crate::read::{Reader, as_text, value_kind};
-use crate::subset::{self, Known, Places};
+use crate::read::{Reader, as_text};
+use crate::subset::{self, Known};
+
+mod partial;
+mod parts;
+
+use partial::Partial;
+use parts::{Parts, bare, is_business_day, over_columns};
 
 /// Name of the stream in SQL.
 const STREAM: &str = "transactions";
@@ -123,13 +122,13 @@ impl AggregationPlan {
     ///
     /// [`SqlError`] with the position of what is outside the subset or not understood.
     pub async fn compile(sql: &str, columns: &[InputColumn]) -> Result<Self, SqlError> {
-        let known = known_functions();
+        let known = new_session();
         let places = subset::check(sql, STREAM, |name| known_function(&known, name))?;
-        let used = used_columns(sql, columns).await?;
+        let used = used_columns(sql, columns, &places).await?;
         let (context, source) = session(&used)?;
         let plan = context.state().create_logical_plan(sql).await;
         let plan = plan.map_err(|error| SqlError::from_datafusion("not accepted", error))?;
-        let parts = Parts::take(plan)?;
+        let parts = Parts::take(plan).map_err(|error| error.at(places.select))?;
         parts.refuse_floats(&places)?;
 
         let mut order: Vec<usize> = (0..parts.group_expr.len()).collect();
@@ -390,10 +389,6 @@ fn session(columns: &[InputColumn]) -> Result<(SessionContext, Arc<Source>), Sql
     Ok((context, source))
 }
 
-fn known_functions() -> SessionContext {
-    new_session()
-}
-
 fn known_function(context: &SessionContext, name: &str) -> Known {
     if let Ok(function) = context.udf(name) {
         return match function.signature().volatility {
@@ -407,11 +402,33 @@ fn known_function(context: &SessionContext, name: &str) -> Known {
     }
 }
 
+/// The error at the part of the text that is refused also on its own.
+async fn located(context: &SessionContext, error: SqlError, places: &subset::Places) -> SqlError {
+    if error.place.is_some() {
+        return error;
+    }
+    for (place, alone) in &places.alone {
+        if context.state().create_logical_plan(alone).await.is_err() {
+            return error.at(*place);
+        }
+    }
+    error.at(places.select)
+}
+
 /// Columns of the stream that the text reads. `business_day` is always among them.
-async fn used_columns(sql: &str, columns: &[InputColumn]) -> Result<Vec<InputColumn>, SqlError> {
+async fn used_columns(
+    sql: &str,
+    columns: &[InputColumn],
+    places: &subset::Places,
+) -> Result<Vec<InputColumn>, SqlError> {
     let context = session(columns)?.0;
-    let plan = context.state().create_logical_plan(sql).await;
-    let plan = plan.map_err(|error| SqlError::from_datafusion("not accepted", error))?;
+    let plan = match context.state().create_logical_plan(sql).await {
+        Ok(plan) => plan,
+        Err(error) => {
+            let error = SqlError::from_datafusion("not accepted", error);
+            return Err(located(&context, error, places).await);
+        }
+    };
     let mut names = std::collections::BTreeSet::from([BUSINESS_DAY.to_owned()]);
     let walked = plan.apply(|node| {
         if !matches!(node, LogicalPlan::TableScan(_)) {
@@ -429,281 +446,6 @@ async fn used_columns(sql: &str, columns: &[InputColumn]) -> Result<Vec<InputCol
     walked.map_err(|error| SqlError::from_datafusion("not accepted", error))?;
     let used = columns.iter().filter(|column| names.contains(&column.name));
     Ok(used.cloned().collect())
-}
-
-/// What an aggregation consists of.
-struct Parts {
-    group_expr: Vec<Expr>,
-    aggr_expr: Vec<Expr>,
-    /// Name and expression of each column of the results, over `schema`.
-    columns: Vec<(String, Expr)>,
-    having: Option<Expr>,
-    /// Keys, then aggregates.
-    schema: Arc<DFSchema>,
-    input: Arc<LogicalPlan>,
-}
-
-/// Columns of the results, and expressions that some of them are.
-type Outputs = (Vec<Output>, Vec<(Expr, Span)>);
-
-impl Parts {
-    fn take(plan: LogicalPlan) -> Result<Self, SqlError> {
-        let LogicalPlan::Projection(projection) = plan else {
-            return Err(SqlError::plain(
-                "an aggregation is SELECT keys and aggregates ... GROUP BY",
-            ));
-        };
-        let (having, below) = match projection.input.as_ref() {
-            LogicalPlan::Filter(filter) => (Some(filter.predicate.clone()), filter.input.as_ref()),
-            below => (None, below),
-        };
-        let LogicalPlan::Aggregate(aggregate) = below else {
-            return Err(SqlError::plain(
-                "an aggregation needs GROUP BY directly under its SELECT",
-            ));
-        };
-        let names = projection.schema.fields().iter();
-        let columns = names.zip(&projection.expr);
-        Ok(Self {
-            group_expr: aggregate.group_expr.clone(),
-            aggr_expr: aggregate.aggr_expr.clone(),
-            columns: columns
-                .map(|(field, expression)| (field.name().clone(), bare(expression).clone()))
-                .collect(),
-            having,
-            schema: Arc::clone(&aggregate.schema),
-            input: Arc::clone(&aggregate.input),
-        })
-    }
-
-    /// Keys, conditions and arguments of aggregates have no floats; what is computed of them is looked at when it is planned.
-    fn refuse_floats(&self, places: &Places) -> Result<(), SqlError> {
-        let columns = self.input.schema();
-        for key in &self.group_expr {
-            refuse_floats(key, columns, places.group_by)?;
-        }
-        if let LogicalPlan::Filter(filter) = self.input.as_ref() {
-            refuse_floats(&filter.predicate, columns, places.selection)?;
-        }
-        for (index, expression) in self.aggr_expr.iter().enumerate() {
-            let Expr::AggregateFunction(function) = bare(expression) else {
-                continue;
-            };
-            let place = self.place_of(index, places);
-            for argument in function
-                .params
-                .args
-                .iter()
-                .chain(function.params.filter.as_deref())
-            {
-                refuse_floats(argument, columns, place)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Place of the column of the results that has this aggregate, else HAVING has it.
-    fn place_of(&self, aggregate: usize, places: &Places) -> Span {
-        let position = self.group_expr.len() + aggregate;
-        let has = |expression: &Expr| {
-            let columns = expression.column_refs();
-            let mut positions = columns
-                .iter()
-                .map(|column| self.schema.maybe_index_of_column(column));
-            positions.any(|found| found == Some(position))
-        };
-        let item = self
-            .columns
-            .iter()
-            .position(|(_, expression)| has(expression));
-        let place = item.and_then(|item| places.items.get(item));
-        place.copied().unwrap_or(places.having)
-    }
-
-    fn outputs(&self, order: &[usize], places: &Places) -> Result<Outputs, SqlError> {
-        let (mut outputs, mut computed) = (Vec::new(), Vec::new());
-        for (item, (name, expression)) in self.columns.iter().enumerate() {
-            let position = match expression {
-                Expr::Column(column) => self.schema.maybe_index_of_column(column),
-                _ => None,
-            };
-            let source = match position {
-                Some(position) => match position.checked_sub(order.len()) {
-                    Some(value) => OutputSource::Value(value),
-                    None => OutputSource::Key(place_of_key(order, position)),
-                },
-                None => {
-                    let place = places.items.get(item).copied();
-                    let expression = over_columns(expression.clone(), &self.schema, order)?;
-                    computed.push((expression, place.unwrap_or_else(Span::empty)));
-                    OutputSource::Computed(computed.len() - 1)
-                }
-            };
-            outputs.push(Output {
-                name: name.clone(),
-                source,
-            });
-        }
-        Ok((outputs, computed))
-    }
-}
-
-/// Where a key of the text is in the key of a row.
-fn place_of_key(order: &[usize], position: usize) -> usize {
-    order.iter().position(|key| *key == position).unwrap_or(0)
-}
-
-/// The expression over the columns that [`Finish`] has.
-fn over_columns(expression: Expr, schema: &DFSchema, order: &[usize]) -> Result<Expr, SqlError> {
-    let renamed = expression.transform_up(|node| {
-        let position = match &node {
-            Expr::Column(column) => schema.maybe_index_of_column(column),
-            _ => None,
-        };
-        Ok(match position {
-            None => Transformed::no(node),
-            Some(position) => {
-                let name = match position.checked_sub(order.len()) {
-                    Some(value) => value_column(value),
-                    None => key_column(place_of_key(order, position)),
-                };
-                Transformed::yes(Expr::Column(Column::new_unqualified(name)))
-            }
-        })
-    });
-    let renamed = renamed.map_err(|error| SqlError::from_datafusion("not accepted", error))?;
-    Ok(renamed.data)
-}
-
-/// Without its aliases.
-fn bare(expression: &Expr) -> &Expr {
-    match expression {
-        Expr::Alias(alias) => bare(&alias.expr),
-        other => other,
-    }
-}
-
-fn is_business_day(expression: &Expr) -> bool {
-    matches!(expression, Expr::Column(column) if column.name == BUSINESS_DAY)
-}
-
-/// An aggregate as it is folded.
-struct Partial {
-    fold: FoldKind,
-    kind: ValueKind,
-    /// The aggregates of a batch whose results are folded.
-    expressions: Vec<Expr>,
-}
-
-impl Partial {
-    fn of(
-        expression: &Expr,
-        index: usize,
-        input: &DFSchema,
-        place: Span,
-    ) -> Result<Self, SqlError> {
-        let refuse = |what: String| Err(SqlError::refused(what, place));
-        let Expr::AggregateFunction(function) = bare(expression) else {
-            return refuse(format!("{expression} is not an aggregate function"));
-        };
-        let name = function.func.name();
-        let Some(argument) = function.params.args.first() else {
-            return refuse(format!("{name} takes an expression"));
-        };
-        let kind = argument
-            .get_type(input)
-            .map_err(|error| SqlError::from_datafusion("not accepted", error).at(place))?;
-        let call = |udaf: Arc<AggregateUDF>, argument: Expr, suffix: &str| {
-            let mut params = function.params.clone();
-            params.args = vec![argument];
-            Expr::AggregateFunction(AggregateFunction { func: udaf, params })
-                .alias(format!("{suffix}{index}"))
-        };
-        if name == "count" {
-            if !function.params.distinct {
-                return Ok(Self {
-                    fold: FoldKind::Count,
-                    kind: ValueKind::Int,
-                    expressions: vec![bare(expression).clone().alias(format!("value{index}"))],
-                });
-            }
-            if value_kind(&kind).is_none() {
-                return refuse(format!("count(DISTINCT ...) of {kind} is not supported"));
-            }
-            let mut function = function.clone();
-            function.func = array_agg_udaf();
-            let argument = within_sums(argument, &kind);
-            let is_there = argument.clone().is_not_null();
-            function.params.args = vec![argument];
-            function.params.filter = Some(Box::new(match function.params.filter {
-                Some(filter) => is_there.and(*filter),
-                None => is_there,
-            }));
-            let values = Expr::AggregateFunction(function).alias(format!("value{index}"));
-            return Ok(Self {
-                fold: FoldKind::Distinct,
-                kind: ValueKind::Int,
-                expressions: vec![values],
-            });
-        }
-        let digits = |scale: i8| {
-            refuse(format!(
-                "{name} takes decimals with at most {SCALE} digits behind the point, not {scale}: \
-                 CAST(... AS DECIMAL(33,{SCALE}))"
-            ))
-        };
-        let decimal = match &kind {
-            DataType::Decimal128(_, scale) if *scale > SCALE => return digits(*scale),
-            DataType::Decimal128(..) => true,
-            _ => false,
-        };
-        let whole = kind.is_integer();
-        let argument = within_sums(argument, &kind);
-        let (fold, kind, expressions) = match (name, value_kind(&kind)) {
-            ("sum", _) if decimal => {
-                let sum = call(sum_udaf(), argument, "value");
-                (FoldKind::Sum, ValueKind::Decimal, vec![sum])
-            }
-            ("sum", _) if whole => {
-                let sum = call(sum_udaf(), cast(argument, whole_type()), "value");
-                (FoldKind::SumInt, ValueKind::Int, vec![sum])
-            }
-            ("avg", _) if decimal || whole => {
-                let argument = match whole {
-                    true => cast(argument, sum_type()),
-                    false => argument,
-                };
-                let sum = call(sum_udaf(), argument.clone(), "value");
-                let count = call(count_udaf(), argument, "count");
-                (FoldKind::Avg, ValueKind::Decimal, vec![sum, count])
-            }
-            ("min" | "max", Some(kind)) => {
-                let fold = match name {
-                    "min" => FoldKind::Min,
-                    _ => FoldKind::Max,
-                };
-                let extreme = call(Arc::clone(&function.func), argument, "value");
-                (fold, kind, vec![extreme])
-            }
-            _ => return refuse(format!("{name} of {kind} is not supported")),
-        };
-        Ok(Self {
-            fold,
-            kind,
-            expressions,
-        })
-    }
-}
-
-/// A decimal that may be larger than a sum is an error of its record, before it is added to anything.
-fn within_sums(argument: &Expr, kind: &DataType) -> Expr {
-    match kind {
-        DataType::Decimal128(precision, SCALE) if *precision <= exact::SUM_PRECISION => {
-            argument.clone()
-        }
-        DataType::Decimal128(..) => cast(argument.clone(), sum_type()),
-        _ => argument.clone(),
-    }
 }
 
 fn key_name(key: &Expr, outputs: &[Output], keys: &[Expr]) -> String {

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     SelectItem, SetExpr, Spanned, Statement, TableFactor, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::SqlError;
@@ -36,6 +36,9 @@ pub(crate) struct Places {
     pub(crate) having: Span,
     pub(crate) selection: Span,
     pub(crate) group_by: Span,
+    pub(crate) select: Span,
+    /// Statements with each part alone, to find the one that is at fault.
+    pub(crate) alone: Vec<(Span, String)>,
     /// The first function whose value cannot go back when a transaction is taken back.
     pub(crate) irreversible: Option<(String, Span)>,
 }
@@ -46,10 +49,11 @@ pub(crate) fn check(
     stream: &str,
     known: impl Fn(&str) -> Known,
 ) -> Result<Places, SqlError> {
-    let statements = Parser::parse_sql(&GenericDialect {}, sql)
-        .map_err(|error| SqlError::plain(format!("not understood as SQL: {error}")))?;
+    let statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(not_understood)?;
     let [Statement::Query(query)] = statements.as_slice() else {
-        return Err(SqlError::plain("an aggregation is one SELECT statement"));
+        let mut error = SqlError::plain("an aggregation is one SELECT statement");
+        error.place = Some((1, 1));
+        return Err(error);
     };
     let select = check_query(query)?;
     check_from(select, stream)?;
@@ -66,6 +70,8 @@ pub(crate) fn check(
             .as_ref()
             .map_or_else(Span::empty, Spanned::span),
         group_by: select.group_by.span(),
+        select: select.select_token.0.span,
+        alone: alone(query, select),
         irreversible: None,
     };
     let walked = visit_expressions(query.as_ref(), |expression| {
@@ -78,6 +84,42 @@ pub(crate) fn check(
         ControlFlow::Continue(()) => Ok(places),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// The parser says the place at the end of its text.
+fn not_understood(error: ParserError) -> SqlError {
+    let text = error.to_string();
+    let place = text.rsplit_once(" at Line: ").and_then(|(_, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((line.parse().ok()?, column.parse().ok()?))
+    });
+    let mut error = SqlError::plain(format!("not understood as SQL: {text}"));
+    error.place = place;
+    error
+}
+
+fn alone(query: &Query, select: &Select) -> Vec<(Span, String)> {
+    let with = |change: &dyn Fn(&mut Select)| {
+        let (mut query, mut select) = (query.clone(), select.clone());
+        (select.selection, select.having) = (None, None);
+        change(&mut select);
+        *query.body = SetExpr::Select(Box::new(select));
+        query.to_string()
+    };
+    let items = select.projection.iter().map(|item| {
+        let alone = with(&|select| select.projection = vec![item.clone()]);
+        (item.span(), alone)
+    });
+    let mut alone: Vec<(Span, String)> = items.collect();
+    if let Some(condition) = &select.selection {
+        let text = with(&|select| select.selection = Some(condition.clone()));
+        alone.push((condition.span(), text));
+    }
+    if let Some(condition) = &select.having {
+        let text = with(&|select| select.having = Some(condition.clone()));
+        alone.push((condition.span(), text));
+    }
+    alone
 }
 
 fn check_query(query: &Query) -> Result<&Select, SqlError> {
@@ -137,22 +179,28 @@ fn check_from(select: &Select, stream: &str) -> Result<(), SqlError> {
 }
 
 fn check_group_by(select: &Select) -> Result<(), SqlError> {
+    let place = select.select_token.0.span;
     let GroupByExpr::Expressions(expressions, modifiers) = &select.group_by else {
-        return Err(SqlError::refused(
-            "GROUP BY ALL is not supported",
-            select.group_by.span(),
-        ));
+        return Err(SqlError::refused("GROUP BY ALL is not supported", place));
     };
-    if !modifiers.is_empty() {
+    let sets = expressions.iter().find(|expression| {
+        matches!(
+            expression,
+            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)
+        )
+    });
+    if sets.is_some() || !modifiers.is_empty() {
+        let place = sets.map_or(place, Spanned::span);
         let what = "ROLLUP, CUBE and GROUPING SETS are not supported";
-        return Err(SqlError::refused(what, select.group_by.span()));
+        return Err(SqlError::refused(what, place));
     }
     let is_day = |expression: &Expr| expression.to_string().eq_ignore_ascii_case("business_day");
     if !expressions.iter().any(is_day) {
         return Err(SqlError::refused(
             "GROUP BY must contain business_day: totals are kept by day",
             select.group_by.span(),
-        ));
+        )
+        .at(place));
     }
     Ok(())
 }
