@@ -1,7 +1,9 @@
 //! The aggregation's own state as records of its changelog topic. Integers are little endian.
 //!
 //! ```text
-//! key  `r` row key               value: version | day | sequence | partition | offset | values
+//! key  `r` row key               value: version | day | sequence | partition | offset | visible | values
+//! key  `v` length row key fold value   one of the different values of a count(DISTINCT), written once: a set that was written
+//!                                whole with each batch would cost its size each time
 //! key  `s` day partition offset  value: identities first seen in one batch, of one day
 //! key  `c` day                   value: the five counts
 //! key  `m` partition             value: stream clock
@@ -9,7 +11,7 @@
 //! key  `o`                       value: transactional id of the process that writes here
 //! ```
 //!
-//! A null value deletes.
+//! A null value deletes. Rows are of version 2; of version 1, which had no HAVING, they are read as visible.
 
 use sql::{Folded, Scalar};
 
@@ -19,12 +21,17 @@ use crate::classify::Seen;
 use crate::engine::RowState;
 
 const VERSION: u8 = 1;
+/// Of rows, and of parts of them.
+const ROW_VERSION: u8 = 2;
 
 /// A record of the changelog, decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     Row(Box<[u8]>, RowState),
     RowGone(Box<[u8]>),
+    /// Of a row's count(DISTINCT): which of its folds, and the value.
+    Value(Box<[u8]>, usize, Scalar),
+    ValueGone(Box<[u8]>, usize, Scalar),
     Seen(Block, Vec<(u128, Seen)>),
     SeenGone(Block),
     Counts(BusinessDay, Counts),
@@ -51,6 +58,21 @@ pub struct Foreign {
 
 pub(crate) fn row_key(key: &[u8]) -> Vec<u8> {
     [b"r", key].concat()
+}
+
+pub(crate) fn value_key(row: &[u8], fold: usize, value: &Scalar) -> Vec<u8> {
+    let mut key = vec![b'v'];
+    key.extend_from_slice(&(row.len() as u64).to_le_bytes());
+    key.extend_from_slice(row);
+    // A row has at most 255 values.
+    key.push(u8::try_from(fold).unwrap_or(u8::MAX));
+    encode_scalar(&mut key, Some(value));
+    key
+}
+
+/// What stands at a [`value_key`]: it is there.
+pub(crate) fn encode_value() -> Vec<u8> {
+    vec![VERSION]
 }
 
 pub(crate) fn seen_key(day: i32, partition: i32, offset: i64) -> Vec<u8> {
@@ -119,38 +141,42 @@ pub(crate) fn encode_seen(day: i32, seen: &[(u128, u64)]) -> Vec<u8> {
     out
 }
 
+/// Different values are not in it: see [`value_key`].
 pub(crate) fn encode_row(row: &RowState) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    out.push(VERSION);
+    encode_whole(&mut out, row, false);
+    out
+}
+
+fn encode_whole(out: &mut Vec<u8>, row: &RowState, with_different: bool) {
+    out.push(ROW_VERSION);
     out.extend_from_slice(&row.day.epoch_days().to_le_bytes());
     out.extend_from_slice(&row.sequence.to_le_bytes());
     out.extend_from_slice(&row.partition.to_le_bytes());
     out.extend_from_slice(&row.offset.to_le_bytes());
+    out.push(u8::from(row.visible));
     out.push(u8::try_from(row.values.len()).unwrap_or(u8::MAX));
-    row.values
-        .iter()
-        .for_each(|value| encode_folded(&mut out, value));
-    out
+    for value in &row.values {
+        encode_folded(out, value, with_different);
+    }
 }
 
 /// A record of the topic of parts: the stream clock of its partition, and what a batch adds to a row.
 pub(crate) fn encode_part(clock: Micros, row: &RowState) -> Vec<u8> {
     let mut out = clock.to_le_bytes().to_vec();
-    out.extend_from_slice(&encode_row(row));
+    encode_whole(&mut out, row, true);
     out
 }
 
 pub(crate) fn decode_part(value: &[u8]) -> Option<(Micros, RowState)> {
     let mut reader = Reader { rest: value };
     let clock = reader.i64()?;
-    if reader.u8()? != VERSION {
-        return None;
-    }
-    let row = decode_row(&mut reader)?;
+    let version = reader.u8()?;
+    let row = decode_row(&mut reader, version)?;
     reader.rest.is_empty().then_some((clock, row))
 }
 
-fn encode_folded(out: &mut Vec<u8>, value: &Folded) {
+fn encode_folded(out: &mut Vec<u8>, value: &Folded, with_different: bool) {
     match value {
         Folded::Count(count) => {
             out.push(0);
@@ -177,6 +203,14 @@ fn encode_folded(out: &mut Vec<u8>, value: &Folded) {
             out.push(5);
             encode_amount(out, *sum);
             out.extend_from_slice(&count.to_le_bytes());
+        }
+        Folded::Distinct(values) => {
+            out.push(6);
+            let written = if with_different { values.len() } else { 0 };
+            out.extend_from_slice(&(written as u64).to_le_bytes());
+            for value in values.iter().take(written) {
+                encode_scalar(out, Some(value));
+            }
         }
     }
 }
@@ -227,17 +261,26 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
         return Some(match kind {
             b'r' => Entry::RowGone(key.into()),
             b's' => Entry::SeenGone(decode_block(key)?),
+            b'v' => {
+                let (row, fold, value) = decode_value_key(key)?;
+                Entry::ValueGone(row, fold, value)
+            }
             _ => Entry::Nothing,
         });
     };
     let mut reader = Reader { rest: value };
-    if reader.u8()? != VERSION {
+    let version = reader.u8()?;
+    if version != VERSION && *kind != b'r' {
         return None;
     }
     let day =
         |bytes: &[u8]| BusinessDay::from_epoch_days(i32::from_le_bytes(bytes.try_into().ok()?));
     let entry = match kind {
-        b'r' => Entry::Row(key.into(), decode_row(&mut reader)?),
+        b'r' => Entry::Row(key.into(), decode_row(&mut reader, version)?),
+        b'v' => {
+            let (row, fold, value) = decode_value_key(key)?;
+            Entry::Value(row, fold, value)
+        }
         b's' => Entry::Seen(decode_block(key)?, decode_seen(&mut reader)?),
         b'c' => {
             let counts = Counts {
@@ -273,6 +316,16 @@ fn decode_block(key: &[u8]) -> Option<Block> {
     reader.rest.is_empty().then_some(Block { day, offset })
 }
 
+fn decode_value_key(key: &[u8]) -> Option<(Box<[u8]>, usize, Scalar)> {
+    let mut reader = Reader { rest: key };
+    let length = usize::try_from(reader.u64()?).ok()?;
+    let (row, rest) = reader.rest.split_at_checked(length)?;
+    reader.rest = rest;
+    let fold = usize::from(reader.u8()?);
+    let value = reader.scalar()??;
+    reader.rest.is_empty().then_some((row.into(), fold, value))
+}
+
 fn decode_seen(reader: &mut Reader<'_>) -> Option<Vec<(u128, Seen)>> {
     let day = reader.i32()?;
     let mut seen = Vec::with_capacity(reader.rest.len() / 24);
@@ -284,9 +337,20 @@ fn decode_seen(reader: &mut Reader<'_>) -> Option<Vec<(u128, Seen)>> {
     Some(seen)
 }
 
-fn decode_row(reader: &mut Reader<'_>) -> Option<RowState> {
+fn decode_row(reader: &mut Reader<'_>, version: u8) -> Option<RowState> {
+    if !(VERSION..=ROW_VERSION).contains(&version) {
+        return None;
+    }
     let day = BusinessDay::from_epoch_days(reader.i32()?)?;
     let (sequence, partition, offset) = (reader.u64()?, reader.i32()?, reader.i64()?);
+    let visible = match version {
+        VERSION => true,
+        _ => match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        },
+    };
     let count = reader.u8()?;
     let values = (0..count)
         .map(|_| decode_folded(reader))
@@ -296,6 +360,7 @@ fn decode_row(reader: &mut Reader<'_>) -> Option<RowState> {
         sequence,
         partition,
         offset,
+        visible,
         values,
     })
 }
@@ -312,6 +377,11 @@ fn decode_folded(reader: &mut Reader<'_>) -> Option<Folded> {
         3 => Folded::Min(reader.scalar()?),
         4 => Folded::Max(reader.scalar()?),
         5 => Folded::Avg(reader.amount()?, reader.i64()?),
+        6 => {
+            let count = reader.u64()?;
+            let values = (0..count).map(|_| reader.scalar()?);
+            Folded::Distinct(values.collect::<Option<_>>()?)
+        }
         _ => return None,
     })
 }
@@ -380,6 +450,7 @@ mod tests {
             sequence: 7,
             partition: 3,
             offset: 99,
+            visible: false,
             values: vec![
                 Folded::Count(2),
                 Folded::Sum(Some(amount)),
@@ -387,9 +458,13 @@ mod tests {
                 Folded::Min(Some(Scalar::Text("a".into()))),
                 Folded::Max(Some(Scalar::Timestamp(-1))),
                 Folded::Avg(None, 0),
+                Folded::Distinct([Scalar::Int(3), Scalar::Text("b".into())].into()),
             ],
         };
         let again = row.clone();
+        let mut row = row;
+        row.values.pop();
+        row.values.push(Folded::Distinct([].into()));
         let counts = Counts {
             counted: 1,
             reversing: 2,
@@ -445,6 +520,19 @@ mod tests {
         for cut in 0..part.len() {
             assert_eq!(decode_part(&part[..cut]), None, "cut at {cut}");
         }
+        let value = Scalar::Text("x".into());
+        let key = value_key(b"[1]", 6, &value);
+        assert_eq!(
+            decode(&key, Some(&encode_value())).expect("whole"),
+            Entry::Value(b"[1]"[..].into(), 6, value.clone())
+        );
+        assert_eq!(
+            decode(&key, None).expect("whole"),
+            Entry::ValueGone(b"[1]"[..].into(), 6, value)
+        );
+        for cut in 1..key.len() {
+            assert!(decode(&key[..cut], None).is_err(), "cut at {cut}");
+        }
         let definition = encode_definition("abc", 3);
         assert_eq!(
             decode(&definition_key(), Some(&definition)).expect("whole"),
@@ -454,5 +542,30 @@ mod tests {
             decode(b"rk", None).expect("whole"),
             Entry::RowGone(b"k"[..].into())
         );
+    }
+
+    /// As the version before HAVING wrote it.
+    #[test]
+    fn an_older_row_is_read_as_visible_and_a_newer_one_refused() {
+        let mut row = RowState {
+            day: BusinessDay::EPOCH,
+            sequence: 7,
+            partition: 3,
+            offset: 99,
+            visible: true,
+            values: vec![Folded::Count(2)],
+        };
+        let mut older = encode_row(&row);
+        older[0] = 1;
+        older.remove(25);
+        let entry = Entry::Row(b"[1]"[..].into(), row.clone());
+        assert_eq!(
+            decode(&row_key(b"[1]"), Some(&older)).expect("older"),
+            entry
+        );
+        row.visible = false;
+        let mut newer = encode_row(&row);
+        newer[0] = ROW_VERSION + 1;
+        assert!(decode(&row_key(b"[1]"), Some(&newer)).is_err());
     }
 }

@@ -25,6 +25,8 @@ pub enum Reason {
     Late,
     /// The same identity came with other content.
     Conflict,
+    /// It takes another transaction back, and the aggregation has `reversals = false`.
+    Reversal,
     /// Adding it would leave the range of a sum, or an expression failed for it.
     NotComputable(String),
 }
@@ -39,6 +41,9 @@ impl fmt::Display for Reason {
             Self::TooLate => f.write_str("too-late: its business day is no longer kept"),
             Self::Late => f.write_str("late: its business day has passed"),
             Self::Conflict => f.write_str("conflict: the same id came before with other content"),
+            Self::Reversal => {
+                f.write_str("reversal: it takes a transaction back, but `reversals` is false")
+            }
             Self::NotComputable(detail) => write!(f, "not-computable: {detail}"),
         }
     }
@@ -71,6 +76,7 @@ pub(crate) struct Classifier {
     late: Late,
     future_max: i64,
     clock_skew_max: i64,
+    reversals: bool,
     /// 48 bytes each, at most 1.15 times that with the table's room: about 60 MB a million.
     pub(crate) seen: HashMap<u128, Seen, foldhash::fast::RandomState>,
     /// By partition.
@@ -86,6 +92,7 @@ impl Classifier {
             late: options.late,
             future_max: options.future_max_micros,
             clock_skew_max: options.clock_skew_max_micros,
+            reversals: options.reversals,
             seen: HashMap::default(),
             clocks: HashMap::new(),
         }
@@ -128,6 +135,9 @@ impl Classifier {
         let first_kept = self.keep_days.map(|keep| days.first_kept(today, keep));
         if first_kept.is_some_and(|first| day < first) {
             return refuse(today, Reason::TooLate);
+        }
+        if !self.reversals && parsed.reverses.is_some() {
+            return refuse(day, Reason::Reversal);
         }
         let identity = identity_hash(&parsed.source, &parsed.id);
         if let Some(seen) = self.seen.get(&identity) {

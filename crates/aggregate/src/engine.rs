@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sql::{AggregationPlan, Folded, InputBatch, SqlError};
+use sql::{AggregationPlan, FoldError, Folded, InputBatch, SqlError};
 use types::{BusinessDay, Counts, Micros, names, report};
 
 use crate::changelog::{self, Foreign};
@@ -11,11 +11,12 @@ use crate::options::{AggregationOptions, Definition, stream_columns};
 use crate::record::{Parsed, parse};
 
 mod render;
+mod rows;
 mod task;
 mod totals;
 
 use render::write_key;
-use task::{NewIdentities, Rows, Task};
+use task::{NewIdentities, Task};
 pub use task::{Old, Restored};
 pub use totals::{PartInput, Totals};
 
@@ -56,6 +57,10 @@ pub struct Changes {
     pub duplicates: u64,
     /// Oldest `received_at` of the batch.
     pub received_at: Option<Micros>,
+    /// Values of the SELECT list and of HAVING that could not be computed: they are null.
+    pub failures: u64,
+    /// Why the first of them could not.
+    pub failure: Option<String>,
 }
 
 impl Changes {
@@ -73,6 +78,8 @@ pub(crate) struct RowState {
     /// Position of a record of the last batch that changed the row.
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+    /// Whether it is among the results: whether HAVING was satisfied when it was last published.
+    pub(crate) visible: bool,
     pub(crate) values: Vec<Folded>,
 }
 
@@ -176,11 +183,15 @@ impl Engine {
         partitions: i32,
     ) -> Result<Self, EngineError> {
         let columns = stream_columns(&options.text_columns);
-        let plan = AggregationPlan::compile(&options.sql, &columns).await;
-        let plan = plan.map_err(|source| EngineError::Sql {
+        let refuse = |source| EngineError::Sql {
             name: options.name.clone(),
             source,
-        })?;
+        };
+        let plan = AggregationPlan::compile(&options.sql, &columns).await;
+        let mut plan = plan.map_err(refuse)?;
+        if let Some(source) = plan.irreversible().filter(|_| options.reversals) {
+            return Err(refuse(source));
+        }
         let source = |name: &str| match name {
             "id" => Source::Id,
             "source" => Source::Origin,
@@ -342,10 +353,15 @@ impl Engine {
         if self.in_parts {
             self.publish_parts(&mut task, partition, &mut changes);
         } else {
-            self.publish_rows(&task, partition, &keys, &mut changes);
+            old.show_in(&mut task.rows);
+            let mut values = Vec::new();
+            for (key, row) in &task.rows {
+                rows::note_values(key, row, &mut values);
+            }
+            self.publish(partition, &mut task.rows, &keys, &mut values, &mut changes);
         }
         for (key, day, sequence) in old.rows_gone(&task).into_iter().filter(|_| !self.in_parts) {
-            let value = self.deleted_value(&key, day, sequence);
+            let value = self.deleted_value(&key, day, sequence, None);
             changes.results.push(Published {
                 key: key.into_vec(),
                 value: Some(value),
@@ -429,9 +445,12 @@ impl Engine {
         if let (false, Ok(updated)) = (quiet, &updated) {
             match self.in_parts {
                 true => self.publish_parts(&mut task, partition, changes),
-                false => self.publish_rows(&task, partition, updated, changes),
+                false => {
+                    self.publish(partition, &mut task.rows, updated, &mut task.added, changes);
+                }
             }
         }
+        task.added.clear();
         if !quiet {
             let clock = task
                 .clock(partition)
@@ -523,14 +542,14 @@ impl Engine {
             push(&self.columns, &mut batch, record);
         }
         let mut folded: Vec<(Box<[u8]>, RowState)> = Vec::new();
-        let mut overflow = false;
+        let mut refused = None;
         let mut key = Vec::new();
         let rows = &task.rows;
         let run = self.plan.run(&mut batch, |group| {
             write_key(&mut key, group.key);
             let before = rows.get(key.as_slice());
-            let values: Option<Vec<Folded>> = match before {
-                None => Some(group.values.to_vec()),
+            let values: Result<Vec<Folded>, FoldError> = match before {
+                None => Ok(group.values.to_vec()),
                 Some(row) => {
                     let pairs = row.values.iter().zip(group.values);
                     pairs.map(|(old, new)| old.checked_fold(new)).collect()
@@ -538,35 +557,32 @@ impl Engine {
             };
             let day = BusinessDay::from_epoch_days(group.day).unwrap_or(BusinessDay::EPOCH);
             match values {
-                None => overflow = true,
-                Some(values) => folded.push((
+                Err(error) => refused = Some(error),
+                Ok(values) => folded.push((
                     key.as_slice().into(),
                     RowState {
                         day,
                         sequence: before.map_or(0, |row| row.sequence) + group.rows,
                         partition: last.input.partition,
                         offset: last.input.offset,
+                        visible: before.is_some_and(|row| row.visible),
                         values,
                     },
                 )),
             }
         });
-        let result = run.await;
-        let result = if overflow && result.is_ok() {
-            Err(SqlError {
-                message: "a sum leaves DECIMAL(33,5)".to_owned(),
-                place: None,
-                source: None,
-            })
-        } else {
-            result
-        };
+        let result = run.await.and_then(|()| match refused {
+            None => Ok(()),
+            Some(error) => Err(error.into()),
+        });
         result.map_err(|source| EngineError::Sql {
             name: self.options.name.clone(),
             source,
         })?;
         let keys = folded.iter().map(|(key, _)| key.clone()).collect();
-        task.rows.extend(folded);
+        for (key, row) in folded {
+            rows::take(&mut task.rows, key, row, &mut task.added);
+        }
         Ok(keys)
     }
 
@@ -607,29 +623,6 @@ impl Engine {
             });
         }
     }
-
-    fn publish_rows(
-        &self,
-        task: &Task,
-        partition: i32,
-        updated: &[Box<[u8]>],
-        changes: &mut Changes,
-    ) {
-        for key in updated {
-            let Some(row) = task.rows.get(key) else {
-                continue;
-            };
-            let entry = Published {
-                key: changelog::row_key(key),
-                value: Some(changelog::encode_row(row)),
-            };
-            changes.changelog.push((partition, entry));
-            changes.results.push(Published {
-                value: Some(self.result_value(key, row)),
-                key: key.to_vec(),
-            });
-        }
-    }
 }
 
 fn count_of<'a>(counts: &'a mut Counts, class: &Class) -> &'a mut u64 {
@@ -667,5 +660,9 @@ fn push(columns: &[Source], batch: &mut InputBatch, record: &Accepted<'_>) {
     batch.end_record();
 }
 
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod sql_tests;
 #[cfg(test)]
 mod tests;

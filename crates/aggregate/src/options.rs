@@ -35,6 +35,9 @@ pub struct AggregationOptions {
     pub keep_days: Option<u16>,
     /// See [`Late`].
     pub late: Late,
+    /// Whether transactions may take others back (`reverses`). Then min, max and count(DISTINCT) are refused, which cannot go
+    /// back; else a transaction that takes another back is quarantined.
+    pub reversals: bool,
     /// How far ahead of the stream clock `booked_at` may be, in microseconds.
     pub future_max_micros: i64,
     /// How far ahead of the log's append time `received_at` may be, in microseconds.
@@ -60,8 +63,12 @@ pub struct Definition {
 /// The calendar is in it with all its holidays and the version of the time zone database.
 pub fn fingerprint(options: &AggregationOptions) -> String {
     let words: Vec<&str> = options.sql.split_whitespace().collect();
+    let reversals = match options.reversals {
+        true => "",
+        false => "|no reversals",
+    };
     let definition = format!(
-        "2|{}|{}|{:?}|{:?}|{}|{:?}",
+        "2|{}|{}|{:?}|{:?}|{}|{:?}{reversals}",
         words.join(" "),
         options.calendar.definition(),
         options.keep_days,

@@ -19,7 +19,7 @@ use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Meter, Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use types::{BusinessDay, Counts, names};
 
 use crate::changelog;
@@ -63,6 +63,7 @@ impl Aggregator {
             hop: telemetry.hop("aggregator"),
             rows: telemetry.meter("aggregation_rows", &label),
             identities: telemetry.meter("aggregation_identities", &label),
+            failures: telemetry.meter("aggregation_values_failed", &label),
             options,
             cluster,
             shutdown: shutdown.clone(),
@@ -109,6 +110,8 @@ struct Runner {
     hop: Arc<Hop>,
     rows: Arc<Meter>,
     identities: Arc<Meter>,
+    /// Values of expressions that could not be computed, since the start.
+    failures: Arc<Meter>,
     shutdown: CancellationToken,
     runtime: tokio::runtime::Runtime,
     /// Whether the definition of this process was put in force.
@@ -424,6 +427,8 @@ impl<'a> Life<'a> {
         let hop = &self.runner.hop;
         hop.add_duplicates(first.duplicates);
         hop.add_quarantined(aside.len() as u64);
+        self.tell_failures(&first);
+        self.tell_failures(&second);
         if records > 0 {
             hop.add_out(records);
         }
@@ -448,6 +453,15 @@ impl<'a> Life<'a> {
             added.map_err(|source| self.runner.cluster.error("note offsets", source))?;
         }
         Ok(next)
+    }
+
+    /// Of values that could not be computed: they are null in the results.
+    fn tell_failures(&self, changes: &Changes) {
+        if let Some(failure) = &changes.failure {
+            let (name, values) = (&self.runner.options.name, changes.failures);
+            self.runner.failures.add(values);
+            warn!(aggregation = %name, values, failure = %failure, "values cannot be computed and are null");
+        }
     }
 
     /// One transaction: what both stages changed, what is set aside, the counts that are due, and the group's offsets.

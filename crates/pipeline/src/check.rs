@@ -5,7 +5,7 @@ use std::fmt;
 use aggregate::{AggregationOptions, Definition, Engine, EngineError, Late, fingerprint};
 use connector::READERS_MAX;
 use mapping::Mapping;
-use sql::{AggregationPlan, FoldKind, OutputSource};
+use sql::{AggregationPlan, FoldKind, OutputSource, ValueKind};
 use store::{CellKind, TableSpec};
 
 use crate::config::{
@@ -311,6 +311,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         },
         future_max_micros: i64::from(config.future_hours_max) * 3_600_000_000,
         clock_skew_max_micros: i64::from(config.clock_skew_minutes_max) * 60_000_000,
+        reversals: config.reversals,
         text_columns,
         batch_records_max: config.batch_records_max,
     };
@@ -374,7 +375,7 @@ fn sums_of(plan: &AggregationPlan) -> Vec<String> {
             plan.folds().get(index),
             Some(FoldKind::Count | FoldKind::Sum | FoldKind::SumInt)
         ),
-        OutputSource::Key(_) => false,
+        OutputSource::Key(_) | OutputSource::Computed(_) => false,
     };
     let outputs = plan
         .outputs()
@@ -386,13 +387,10 @@ fn sums_of(plan: &AggregationPlan) -> Vec<String> {
 /// Columns of the results, as the store keeps them.
 fn table_of(name: &str, plan: &AggregationPlan) -> TableSpec {
     let columns = plan.outputs().iter().map(|output| {
-        let kind = match output.source {
-            OutputSource::Key(_) => CellKind::Text,
-            OutputSource::Value(index) => match plan.folds().get(index) {
-                Some(FoldKind::Count | FoldKind::SumInt) => CellKind::Int,
-                Some(FoldKind::Sum | FoldKind::Avg) => CellKind::Decimal,
-                _ => CellKind::Text,
-            },
+        let kind = match plan.kind(output.source) {
+            ValueKind::Int => CellKind::Int,
+            ValueKind::Decimal => CellKind::Decimal,
+            ValueKind::Text | ValueKind::Date | ValueKind::Timestamp => CellKind::Text,
         };
         (output.name.clone(), kind)
     });

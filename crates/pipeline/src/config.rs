@@ -455,6 +455,10 @@ pub struct AggregationConfig {
     /// How far `received_at` may be ahead of the log's clock, in minutes. 60.
     #[serde(default = "one_hour")]
     pub clock_skew_minutes_max: u32,
+    /// Whether transactions may take others back. Then the SQL may not have min, max and count(DISTINCT), which cannot go back;
+    /// else such a transaction is quarantined. True.
+    #[serde(default = "yes")]
+    pub reversals: bool,
     /// Text fields beside the standard ones that the SQL reads.
     #[serde(default)]
     pub text_columns: Vec<String>,
@@ -463,6 +467,9 @@ pub struct AggregationConfig {
     pub batch_records_max: usize,
 }
 
+fn yes() -> bool {
+    true
+}
 fn utc() -> String {
     "UTC".to_owned()
 }
@@ -500,6 +507,7 @@ impl AggregationConfig {
             keep_days: two_days(),
             future_hours_max: one_day(),
             clock_skew_minutes_max: one_hour(),
+            reversals: true,
             text_columns: Vec::new(),
             batch_records_max: fifty_thousand(),
         }

@@ -40,6 +40,14 @@ impl SqlError {
         Self::refused(message, Span::empty())
     }
 
+    /// At `span`, where its own place is not known.
+    pub(crate) fn at(mut self, span: Span) -> Self {
+        if self.place.is_none() && span.start.line > 0 {
+            self.place = Some((span.start.line, span.start.column));
+        }
+        self
+    }
+
     pub(crate) fn from_datafusion(what: &str, error: DataFusionError) -> Self {
         let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
         let detail = match error.diagnostic() {
@@ -51,5 +59,11 @@ impl SqlError {
             place: span.map(|span| (span.start.line, span.start.column)),
             source: Some(error),
         }
+    }
+}
+
+impl From<crate::fold::FoldError> for SqlError {
+    fn from(error: crate::fold::FoldError) -> Self {
+        Self::plain(error.to_string())
     }
 }

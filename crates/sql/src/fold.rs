@@ -1,6 +1,12 @@
 //! Partial results of a batch, and how they are folded into the state of a row.
 
+use std::collections::BTreeSet;
+
 use types::Amount;
+
+/// Most different values that a count(DISTINCT) of one row keeps. They are kept themselves, about 100 bytes each: a hash would
+/// not be exact. A record that brings one more is not computable.
+pub const DISTINCT_VALUES_MAX: usize = 100_000;
 
 /// A value of min or max. Only values of the same variant are ever compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +21,21 @@ pub enum Scalar {
     Timestamp(i64),
     /// Text, ordered by its bytes.
     Text(Box<str>),
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A decimal with five digits.
+    Decimal,
+    /// A whole number.
+    Int,
+    /// A date.
+    Date,
+    /// An instant.
+    Timestamp,
+    /// Text.
+    Text,
 }
 
 /// How values of an output column combine.
@@ -32,6 +53,8 @@ pub enum FoldKind {
     Max,
     /// Sum and count of a decimal; shown as their quotient.
     Avg,
+    /// The different values; shown as their number.
+    Distinct,
 }
 
 /// The state of one output column of one row; also a batch's contribution to it.
@@ -49,6 +72,25 @@ pub enum Folded {
     Max(Option<Scalar>),
     /// Of [`FoldKind::Avg`]: sum and count.
     Avg(Option<Amount>, i64),
+    /// Of [`FoldKind::Distinct`]: at most [`DISTINCT_VALUES_MAX`].
+    Distinct(BTreeSet<Scalar>),
+}
+
+/// Two states cannot be folded. The first one has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// Of decimals. Never wrapped.
+    #[error("a sum leaves DECIMAL(33,5)")]
+    Decimal,
+    /// Of whole numbers. Never wrapped.
+    #[error("a sum of whole numbers leaves 64 bits")]
+    Whole,
+    /// Of [`FoldKind::Distinct`].
+    #[error("count(DISTINCT) has more than {DISTINCT_VALUES_MAX} different values")]
+    Distinct,
+    /// They are of different kinds: a bug of the caller.
+    #[error("states of different kinds cannot be folded")]
+    Kinds,
 }
 
 impl FoldKind {
@@ -61,28 +103,35 @@ impl FoldKind {
             Self::Min => Folded::Min(None),
             Self::Max => Folded::Max(None),
             Self::Avg => Folded::Avg(None, 0),
+            Self::Distinct => Folded::Distinct(BTreeSet::new()),
         }
     }
 }
 
-fn add(a: Option<Amount>, b: Option<Amount>) -> Option<Option<Amount>> {
+fn add(a: Option<Amount>, b: Option<Amount>) -> Result<Option<Amount>, FoldError> {
     match (a, b) {
-        (Some(a), Some(b)) => a.checked_add(b).map(Some),
-        (a, b) => Some(a.or(b)),
+        (Some(a), Some(b)) => a.checked_add(b).map(Some).ok_or(FoldError::Decimal),
+        (a, b) => Ok(a.or(b)),
     }
 }
 
+fn add_whole(a: i64, b: i64) -> Result<i64, FoldError> {
+    a.checked_add(b).ok_or(FoldError::Whole)
+}
+
 impl Folded {
-    /// The combination of two states; `None` on overflow, which is never wrapped.
+    /// What [`Folded::take`] makes the combination of two states of: of [`Folded::Distinct`] the values that are new, else
+    /// the combination itself. Cost: of different values, that of those in `other`.
     ///
-    /// Both must come from the same [`FoldKind`]; otherwise `None` too.
-    #[must_use]
-    pub fn checked_fold(&self, other: &Folded) -> Option<Folded> {
-        Some(match (self, other) {
-            (Self::Count(a), Self::Count(b)) => Self::Count(a.checked_add(*b)?),
+    /// # Errors
+    ///
+    /// [`FoldError`]; nothing wraps.
+    pub fn checked_fold(&self, other: &Folded) -> Result<Folded, FoldError> {
+        Ok(match (self, other) {
+            (Self::Count(a), Self::Count(b)) => Self::Count(add_whole(*a, *b)?),
             (Self::Sum(a), Self::Sum(b)) => Self::Sum(add(*a, *b)?),
             (Self::SumInt(a), Self::SumInt(b)) => Self::SumInt(match (a, b) {
-                (Some(a), Some(b)) => Some(a.checked_add(*b)?),
+                (Some(a), Some(b)) => Some(add_whole(*a, *b)?),
                 (a, b) => a.or(*b),
             }),
             (Self::Min(a), Self::Min(b)) => Self::Min(match (a, b) {
@@ -90,9 +139,37 @@ impl Folded {
                 (a, b) => a.as_ref().or(b.as_ref()).cloned(),
             }),
             (Self::Max(a), Self::Max(b)) => Self::Max(a.as_ref().max(b.as_ref()).cloned()),
-            (Self::Avg(a, n), Self::Avg(b, m)) => Self::Avg(add(*a, *b)?, n.checked_add(*m)?),
-            _ => return None,
+            (Self::Avg(a, n), Self::Avg(b, m)) => Self::Avg(add(*a, *b)?, add_whole(*n, *m)?),
+            (Self::Distinct(a), Self::Distinct(b)) => {
+                let new: BTreeSet<Scalar> = b.difference(a).cloned().collect();
+                if a.len() + new.len() > DISTINCT_VALUES_MAX {
+                    return Err(FoldError::Distinct);
+                }
+                Self::Distinct(new)
+            }
+            _ => return Err(FoldError::Kinds),
         })
+    }
+
+    /// Goes on with what [`Folded::checked_fold`] of this state gave.
+    pub fn take(&mut self, folded: Folded) {
+        match (self, folded) {
+            (Self::Distinct(values), Self::Distinct(new)) => values.extend(new),
+            (state, folded) => *state = folded,
+        }
+    }
+
+    /// What readers are shown; `None` is SQL's null.
+    pub fn shown(&self) -> Option<Scalar> {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        match self {
+            Self::Count(count) => Some(Scalar::Int(*count)),
+            Self::Sum(sum) => sum.map(Scalar::Decimal),
+            Self::SumInt(sum) => sum.map(Scalar::Int),
+            Self::Min(scalar) | Self::Max(scalar) => scalar.clone(),
+            Self::Avg(..) => self.average().map(Scalar::Decimal),
+            Self::Distinct(values) => Some(Scalar::Int(number(values.len()))),
+        }
     }
 
     /// The average rounded half to even at five digits; `None` without values.
@@ -137,13 +214,32 @@ mod tests {
     #[test]
     fn folding_is_checked_and_ignores_nulls() {
         let max = Folded::Sum(Some(units(Amount::SUM_UNITS_MAX)));
-        assert_eq!(max.checked_fold(&Folded::Sum(Some(units(1)))), None);
-        assert_eq!(max.checked_fold(&Folded::Sum(None)), Some(max.clone()));
+        assert_eq!(
+            max.checked_fold(&Folded::Sum(Some(units(1)))),
+            Err(FoldError::Decimal)
+        );
+        assert_eq!(max.checked_fold(&Folded::Sum(None)), Ok(max.clone()));
         let (three, none) = (Folded::Min(Some(Scalar::Int(3))), Folded::Min(None));
-        assert_eq!(none.checked_fold(&three), Some(three.clone()));
-        assert_eq!(three.checked_fold(&none), Some(three.clone()));
+        assert_eq!(none.checked_fold(&three), Ok(three.clone()));
+        assert_eq!(three.checked_fold(&none), Ok(three.clone()));
         let five = Folded::Min(Some(Scalar::Int(5)));
-        assert_eq!(five.checked_fold(&three), Some(three.clone()));
-        assert_eq!(five.checked_fold(&Folded::Count(1)), None);
+        assert_eq!(five.checked_fold(&three), Ok(three.clone()));
+        assert_eq!(five.checked_fold(&Folded::Count(1)), Err(FoldError::Kinds));
+        let most = Folded::Count(i64::MAX);
+        assert_eq!(most.checked_fold(&Folded::Count(1)), Err(FoldError::Whole));
+    }
+
+    #[test]
+    fn different_values_are_counted_up_to_their_limit() {
+        let set = |range: std::ops::Range<i64>| Folded::Distinct(range.map(Scalar::Int).collect());
+        let limit = i64::try_from(DISTINCT_VALUES_MAX).expect("small");
+        let mut all = set(0..limit - 2);
+        let new = all.checked_fold(&set(5..limit)).expect("at the limit");
+        assert_eq!(new, set(limit - 2..limit));
+        all.take(new);
+        assert_eq!(all, set(0..limit));
+        assert_eq!(all.checked_fold(&set(5..limit)), Ok(set(0..0)));
+        let one_more = set(limit..limit + 1);
+        assert_eq!(all.checked_fold(&one_more), Err(FoldError::Distinct));
     }
 }

@@ -16,12 +16,16 @@
 mod adhoc;
 mod batch;
 mod error;
+mod exact;
+mod finish;
 mod fold;
 mod plan;
+mod read;
 mod subset;
 
 pub use adhoc::{Column, ColumnKind, ResultTable, Table, query};
 pub use batch::{InputBatch, InputColumn, InputKind};
 pub use error::SqlError;
-pub use fold::{FoldKind, Folded, Scalar};
-pub use plan::{AggregationPlan, GroupRef, Output, OutputSource};
+pub use finish::{Finished, FoldedRow};
+pub use fold::{DISTINCT_VALUES_MAX, FoldError, FoldKind, Folded, Scalar, ValueKind};
+pub use plan::{AggregationPlan, GroupRef, Output, OutputSource, RUN_RECORDS_MAX};

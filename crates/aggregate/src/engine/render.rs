@@ -2,14 +2,22 @@
 
 use std::fmt::Write as _;
 
-use sql::{Folded, OutputSource, Scalar};
-use types::{Amount, BusinessDay, DIGITS_UNKNOWN, Version, currency_digits};
+use sql::{Finished, Folded, OutputSource, Scalar};
+use types::{BusinessDay, DIGITS_UNKNOWN, Version, currency_digits};
 
 use super::{Engine, RowState};
 
 impl Engine {
     /// The JSON of a result row (DESIGN §4).
-    pub(super) fn result_value(&self, key: &[u8], row: &RowState) -> Vec<u8> {
+    ///
+    /// What is computed is the `place`-th of `finished`.
+    pub(super) fn result_value(
+        &self,
+        key: &[u8],
+        row: &RowState,
+        finished: Option<&Finished>,
+        place: usize,
+    ) -> Vec<u8> {
         let parts: Vec<Option<String>> = serde_json::from_slice(key).unwrap_or_default();
         let part = |index: usize| parts.get(index).and_then(Option::as_deref);
         let currency = self.currency_key.and_then(part);
@@ -35,16 +43,31 @@ impl Engine {
                     None => json.push_str("null"),
                 },
                 OutputSource::Value(index) => write_value(&mut json, row.values.get(index), digits),
+                OutputSource::Computed(index) => {
+                    let column = finished.and_then(|finished| finished.computed.get(index));
+                    let value = column.and_then(|column| column.get(place));
+                    write_scalar(&mut json, value.and_then(Option::as_ref), digits);
+                }
             }
         }
         json.push('}');
         json.into_bytes()
     }
 
-    /// The JSON of a row that an older definition had and this one has not.
-    pub(super) fn deleted_value(&self, key: &[u8], day: BusinessDay, sequence: u64) -> Vec<u8> {
+    /// The JSON of a row that has left the results: HAVING is no longer satisfied, or an older definition had it and this one
+    /// has not. `at`: partition and offset, where a batch did it.
+    pub(super) fn deleted_value(
+        &self,
+        key: &[u8],
+        day: BusinessDay,
+        sequence: u64,
+        at: Option<(i32, i64)>,
+    ) -> Vec<u8> {
         let generation = self.definition.generation;
         let mut json = format!(r#"{{"v":[{generation},{sequence}],"day":"{day}","deleted":true"#);
+        if let Some((partition, offset)) = at {
+            let _ = write!(json, r#","at":[{partition},{offset}]"#);
+        }
         let parts: Vec<Option<String>> = serde_json::from_slice(key).unwrap_or_default();
         for output in self.plan.outputs() {
             // Which part of an old key is which is not known, but where nothing else changed it is the same.
@@ -88,34 +111,34 @@ fn write_json_text(json: &mut String, text: &str) {
     }
 }
 
+/// Without copying what is not a set: most rows have only sums and counts.
 fn write_value(json: &mut String, value: Option<&Folded>, digits: u32) {
-    let amount = |json: &mut String, amount: Option<Amount>| match amount {
-        Some(amount) => {
+    match value {
+        Some(Folded::Min(scalar) | Folded::Max(scalar)) => {
+            write_scalar(json, scalar.as_ref(), digits);
+        }
+        other => write_scalar(json, other.and_then(Folded::shown).as_ref(), digits),
+    }
+}
+
+fn write_scalar(json: &mut String, value: Option<&Scalar>, digits: u32) {
+    // Writing to a String cannot fail.
+    match value {
+        None => json.push_str("null"),
+        Some(Scalar::Decimal(amount)) => {
             let _ = write!(json, "\"{}\"", amount.display(digits));
         }
-        None => json.push_str("null"),
-    };
-    let int = |json: &mut String, number: i64| {
-        let _ = write!(json, "{number}");
-    };
-    match value {
-        Some(Folded::Count(count)) => int(json, *count),
-        Some(Folded::Sum(sum)) => amount(json, *sum),
-        Some(average @ Folded::Avg(..)) => amount(json, average.average()),
-        Some(Folded::SumInt(Some(sum))) => int(json, *sum),
-        Some(Folded::Min(Some(scalar)) | Folded::Max(Some(scalar))) => match scalar {
-            Scalar::Decimal(decimal) => amount(json, Some(*decimal)),
-            Scalar::Int(number) => int(json, *number),
-            Scalar::Text(text) => write_json_text(json, text),
-            Scalar::Date(days) => {
-                let day = BusinessDay::from_epoch_days(*days).unwrap_or(BusinessDay::EPOCH);
-                let _ = write!(json, "\"{day}\"");
-            }
-            Scalar::Timestamp(micros) => {
-                let instant = jiff::Timestamp::from_microsecond(*micros).unwrap_or_default();
-                let _ = write!(json, "\"{instant}\"");
-            }
-        },
-        _ => json.push_str("null"),
+        Some(Scalar::Int(number)) => {
+            let _ = write!(json, "{number}");
+        }
+        Some(Scalar::Text(text)) => write_json_text(json, text),
+        Some(Scalar::Date(days)) => {
+            let day = BusinessDay::from_epoch_days(*days).unwrap_or(BusinessDay::EPOCH);
+            let _ = write!(json, "\"{day}\"");
+        }
+        Some(Scalar::Timestamp(micros)) => {
+            let instant = jiff::Timestamp::from_microsecond(*micros).unwrap_or_default();
+            let _ = write!(json, "\"{instant}\"");
+        }
     }
 }

@@ -1,17 +1,17 @@
 //! The state of one partition of the input: what its changelog has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use types::{BusinessDay, Counts, Micros};
 
-use super::{Published, RowState};
+use super::Published;
+use super::rows::{self, NewValue, Rows};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
 use crate::options::{AggregationOptions, Definition};
 
 /// Identities that were new in a batch, by their day: the offset of the first one, and each with its content.
 pub(super) type NewIdentities = BTreeMap<i32, (i64, Vec<(u128, u64)>)>;
-pub(super) type Rows = HashMap<Box<[u8]>, RowState, foldhash::fast::RandomState>;
 
 /// Identities in one record of the changelog that a rebuild writes.
 const IDENTITIES_A_BLOCK: usize = 1_000;
@@ -32,6 +32,8 @@ pub enum Restored {
 pub(super) struct Task {
     pub(super) classifier: Classifier,
     pub(super) rows: Rows,
+    /// Different values that the batch brought.
+    pub(super) added: Vec<NewValue>,
     pub(super) counts: BTreeMap<BusinessDay, Counts>,
     /// Blocks of identities in the changelog, by day.
     blocks: BTreeMap<i32, Vec<i64>>,
@@ -45,6 +47,7 @@ impl Task {
         Self {
             classifier: Classifier::new(options),
             rows: Rows::default(),
+            added: Vec::new(),
             counts: BTreeMap::new(),
             blocks: BTreeMap::new(),
             definition: None,
@@ -53,9 +56,10 @@ impl Task {
     }
 
     pub(super) fn apply(&mut self, entry: Entry) {
+        let Some(entry) = rows::restore(&mut self.rows, entry) else {
+            return;
+        };
         match entry {
-            Entry::Row(key, row) => drop(self.rows.insert(key, row)),
-            Entry::RowGone(key) => drop(self.rows.remove(&key)),
             Entry::Seen(block, seen) => {
                 self.blocks.entry(block.day).or_default().push(block.offset);
                 self.classifier.seen.extend(seen);
@@ -70,7 +74,7 @@ impl Task {
             Entry::Definition(fingerprint, generation) => {
                 self.definition = Some((generation, fingerprint));
             }
-            Entry::Owner(_) | Entry::Nothing => {}
+            _ => {}
         }
     }
 
@@ -138,7 +142,7 @@ impl Task {
             offsets.map(move |offset| changelog::seen_key(day, partition, offset))
         });
         let over = self.rows.extract_if(|_, row| row.day < first_day);
-        let rows = over.map(|(key, _)| changelog::row_key(&key));
+        let rows = over.flat_map(|(key, row)| rows::keys_of(&key, &row));
         rows.chain(blocks).map(gone).collect()
     }
 
@@ -219,7 +223,8 @@ pub struct Old {
 
 impl Old {
     pub(super) fn new(task: Task) -> Self {
-        let rows = task.rows.into_iter();
+        // Of those that HAVING hides there is nothing to take away.
+        let rows = task.rows.into_iter().filter(|(_, row)| row.visible);
         Self {
             rows: rows
                 .map(|(key, row)| (key, row.day, row.sequence))
@@ -229,7 +234,16 @@ impl Old {
         }
     }
 
-    /// Rows that it had.
+    /// Marks rows that are among the results: where the new definition hides them they are taken away.
+    pub(super) fn show_in(&self, rows: &mut Rows) {
+        for (key, ..) in &self.rows {
+            if let Some(row) = rows.get_mut(key) {
+                row.visible = true;
+            }
+        }
+    }
+
+    /// Rows that it had among the results.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }

@@ -8,7 +8,7 @@ use crate::options::{Definition, Late, fingerprint};
 
 const HOUR: i64 = 3_600_000_000;
 
-fn options(sql: &str) -> AggregationOptions {
+pub(super) fn options(sql: &str) -> AggregationOptions {
     AggregationOptions {
         name: "daily_totals".to_owned(),
         instance: None,
@@ -21,6 +21,7 @@ fn options(sql: &str) -> AggregationOptions {
         late: Late::Correct,
         future_max_micros: 24 * HOUR,
         clock_skew_max_micros: HOUR,
+        reversals: true,
         text_columns: Vec::new(),
         batch_records_max: 100,
     }
@@ -30,7 +31,7 @@ const SUM: &str = "SELECT account, currency, sum(amount) AS total, count(*) AS t
                    FROM transactions GROUP BY business_day, account, currency";
 
 /// `id account amount booked received [reverses]`, times as `DDTHH:MM` of November 2026, UTC.
-fn json(line: &str) -> String {
+pub(super) fn json(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [id, account, amount, booked, received, reverses @ ..] = words.as_slice() else {
         return line.to_owned();
@@ -94,7 +95,7 @@ async fn outcome(options: &AggregationOptions, text: &str) -> String {
 }
 
 #[track_caller]
-fn check(options: &AggregationOptions, text: &str, expected: &Expect) {
+pub(super) fn check(options: &AggregationOptions, text: &str, expected: &Expect) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
@@ -201,7 +202,7 @@ fn with_all_days_kept_nothing_is_late() {
     );
 }
 
-async fn engine_of(options: &AggregationOptions, generation: u32) -> Engine {
+pub(super) async fn engine_of(options: &AggregationOptions, generation: u32) -> Engine {
     let definition = Definition {
         generation,
         fingerprint: fingerprint(options),
@@ -210,7 +211,7 @@ async fn engine_of(options: &AggregationOptions, generation: u32) -> Engine {
     engine.expect("compiles")
 }
 
-fn restore(engine: &mut Engine, partition: i32, log: &[Published]) -> Restored {
+pub(super) fn restore(engine: &mut Engine, partition: i32, log: &[Published]) -> Restored {
     engine.begin_restore(partition);
     for entry in log {
         engine
@@ -220,14 +221,14 @@ fn restore(engine: &mut Engine, partition: i32, log: &[Published]) -> Restored {
     engine.end_restore(partition).expect("not newer")
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
     runtime.block_on(future)
 }
 
-fn inputs(partition: i32, first: i64, records: &[String]) -> Vec<Input<'_>> {
+pub(super) fn inputs(partition: i32, first: i64, records: &[String]) -> Vec<Input<'_>> {
     let appended: jiff::Timestamp = "2026-11-25T00:00:00Z".parse().expect("a time");
     let records = (first..).zip(records);
     let inputs = records.map(|(offset, record)| Input {
@@ -352,6 +353,7 @@ t5 ann 16 22T11:00 23T10:04"
             sql: "SELECT account, max(amount) AS largest FROM transactions \
                   WHERE amount > 2 GROUP BY business_day, account"
                 .to_owned(),
+            reversals: false,
             ..options(SUM)
         };
         let mut new = engine_of(&changed, 2).await;

@@ -4,11 +4,12 @@
 //! of parts, where they are folded. Parts are absolute in nothing but themselves, so each is folded once: input offset,
 //! row and result are one transaction, as in the first stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use types::{BusinessDay, Micros};
 
-use super::{Changes, Engine, EngineError, Published, Reason, Rows};
+use super::rows::{self, NewValue, Rows};
+use super::{Changes, Engine, EngineError, Published, Reason};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
 use crate::options::AggregationOptions;
@@ -36,6 +37,8 @@ pub struct Totals {
 #[derive(Debug)]
 struct TotalsTask {
     rows: Rows,
+    /// Different values that the batch brought.
+    added: Vec<NewValue>,
     /// Its clocks are those of the partitions of the input, as their parts said.
     classifier: Classifier,
     first_kept: Option<BusinessDay>,
@@ -59,6 +62,7 @@ impl Totals {
     pub fn begin_restore(&mut self, partition: i32) {
         let task = TotalsTask {
             rows: Rows::default(),
+            added: Vec::new(),
             classifier: Classifier::new(&self.options),
             first_kept: None,
         };
@@ -89,11 +93,8 @@ impl Totals {
         let Some(task) = self.tasks.get_mut(&partition) else {
             return Ok(());
         };
-        match entry {
-            Entry::Row(key, row) => drop(task.rows.insert(key, row)),
-            Entry::RowGone(key) => drop(task.rows.remove(&key)),
-            Entry::Clock(of, clock) => drop(task.classifier.clocks.insert(of, clock)),
-            _ => {}
+        if let Some(Entry::Clock(of, clock)) = rows::restore(&mut task.rows, entry) {
+            task.classifier.clocks.insert(of, clock);
         }
         Ok(())
     }
@@ -101,9 +102,10 @@ impl Totals {
     /// Results that take all rows away, which a newer generation counts anew.
     pub(crate) fn deletions(&self, engine: &Engine) -> Changes {
         let rows = self.tasks.values().flat_map(|task| &task.rows);
-        let deleted = rows.map(|(key, row)| Published {
+        let shown = rows.filter(|(_, row)| row.visible);
+        let deleted = shown.map(|(key, row)| Published {
             key: key.to_vec(),
-            value: Some(engine.deleted_value(key, row.day, 0)),
+            value: Some(engine.deleted_value(key, row.day, 0, None)),
         });
         Changes {
             results: deleted.collect(),
@@ -115,11 +117,16 @@ impl Totals {
     /// What cannot be folded is in [`Changes::quarantined`], with the part's own partition and offset.
     pub fn process(&mut self, engine: &Engine, batch: &[PartInput<'_>]) -> Changes {
         let mut changes = Changes::default();
-        let mut touched = BTreeMap::<(i32, &[u8]), ()>::new();
+        let mut touched = BTreeMap::<i32, BTreeSet<&[u8]>>::new();
         let mut clocks = BTreeMap::new();
         for input in batch {
             match self.fold(input, &mut clocks) {
-                Ok(()) => drop(touched.insert((input.partition, input.key), ())),
+                Ok(()) => drop(
+                    touched
+                        .entry(input.partition)
+                        .or_default()
+                        .insert(input.key),
+                ),
                 Err(reason) => {
                     changes
                         .quarantined
@@ -127,20 +134,17 @@ impl Totals {
                 }
             }
         }
-        for (partition, key) in touched.into_keys() {
-            let task = self.tasks.get(&partition);
-            let Some(row) = task.and_then(|task| task.rows.get(key)) else {
-                continue;
-            };
-            let entry = Published {
-                key: changelog::row_key(key),
-                value: Some(changelog::encode_row(row)),
-            };
-            changes.changelog.push((partition, entry));
-            changes.results.push(Published {
-                value: Some(engine.result_value(key, row)),
-                key: key.to_vec(),
-            });
+        for (partition, keys) in touched {
+            let keys: Vec<&[u8]> = keys.into_iter().collect();
+            if let Some(task) = self.tasks.get_mut(&partition) {
+                engine.publish(
+                    partition,
+                    &mut task.rows,
+                    &keys,
+                    &mut task.added,
+                    &mut changes,
+                );
+            }
         }
         for ((partition, of), clock) in clocks {
             let entry = Published {
@@ -174,22 +178,20 @@ impl Totals {
             *known = clock;
             clocks.insert((input.partition, part.partition), clock);
         }
-        let rows = &mut task.rows;
-        match rows.get_mut(input.key) {
-            None => drop(rows.insert(input.key.into(), part)),
+        let next = match task.rows.get(input.key) {
+            None => part,
             Some(row) => {
                 let pairs = row.values.iter().zip(&part.values);
-                let values: Option<Vec<_>> =
+                let values: Result<Vec<_>, _> =
                     pairs.map(|(old, new)| old.checked_fold(new)).collect();
-                let Some(values) = values else {
-                    let what = "a sum leaves DECIMAL(33,5)".to_owned();
-                    return Err(Reason::NotComputable(what));
-                };
-                row.values = values;
-                row.sequence += part.sequence;
-                (row.partition, row.offset) = (part.partition, part.offset);
+                super::RowState {
+                    values: values.map_err(|error| Reason::NotComputable(error.to_string()))?,
+                    sequence: row.sequence + part.sequence,
+                    ..part
+                }
             }
-        }
+        };
+        rows::take(&mut task.rows, input.key.into(), next, &mut task.added);
         Ok(())
     }
 
@@ -202,10 +204,8 @@ impl Totals {
             };
             task.first_kept = first;
             let gone = task.rows.extract_if(|_, row| row.day < first_day);
-            let gone = gone.map(|(key, _)| Published {
-                key: changelog::row_key(&key),
-                value: None,
-            });
+            let gone = gone.flat_map(|(key, row)| rows::keys_of(&key, &row));
+            let gone = gone.map(|key| Published { key, value: None });
             changes
                 .changelog
                 .extend(gone.map(|entry| (*partition, entry)));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use aggregate::{AggregationOptions, Late, stream_columns};
 use serde_json::Value;
-use sql::{AggregationPlan, Folded, OutputSource};
+use sql::{AggregationPlan, Folded, FoldedRow, InputBatch, OutputSource, RUN_RECORDS_MAX, Scalar};
 use store::{Cell, Row};
 use types::{
     Amount, BusinessDay, Counts, DIGITS_UNKNOWN, DayCache, Version, ZonedDays, currency_digits,
@@ -144,6 +144,9 @@ impl Judge {
         if first_kept.is_some_and(|first| day < first) {
             return quarantine(self, today);
         }
+        if !self.options.reversals && fields.text("reverses").is_some() {
+            return quarantine(self, day);
+        }
         let content = fields.content();
         let identity = (
             record.partition,
@@ -202,6 +205,11 @@ pub(super) async fn compare(
             .rows
             .get(key)
             .map_or(0, |row| row.version.sequence);
+        // Of a row that HAVING hides nothing more is published.
+        let found = published.rows.get(key);
+        if !row.visible && found.is_none_or(|found| found.deleted) {
+            continue;
+        }
         if row.rows > sequence {
             missing.insert(key.clone(), row.rows - sequence);
         }
@@ -242,7 +250,11 @@ pub(super) async fn compare(
         on_their_way,
         is_behind,
         due: Due {
-            results: all.into_iter().map(|(key, row)| (key, row.rows)).collect(),
+            results: all
+                .into_iter()
+                .filter(|(_, row)| row.visible)
+                .map(|(key, row)| (key, row.rows))
+                .collect(),
             store: newest
                 .map(|(key, row)| (key.clone(), row.version))
                 .collect(),
@@ -257,7 +269,15 @@ struct Expected {
     cells: Vec<Cell>,
     /// Records in it.
     rows: u64,
+    /// Whether HAVING is satisfied.
+    visible: bool,
 }
+
+/// Parts of a key.
+type Key = Vec<Option<String>>;
+
+/// Records and folded values of a row.
+type FoldedTotal = (u64, Vec<Folded>);
 
 /// Rows by key.
 type Rows = HashMap<String, Expected>;
@@ -304,83 +324,141 @@ impl Recount {
         Ok(Some(self.rows(rest.map(|(_, one)| one)).await?))
     }
 
+    /// Of any number of records, in runs.
     async fn rows<'r>(
         &mut self,
         records: impl Iterator<Item = &'r (&'r Record, BusinessDay)>,
     ) -> anyhow::Result<Rows> {
-        let plan = &mut self.plan;
-        let mut batch = plan.new_batch();
+        let mut folded = HashMap::new();
+        let mut batch = self.plan.new_batch();
         for (record, day) in records {
             let Some(fields) = Fields::read(&record.value) else {
                 continue;
             };
-            for (index, column) in plan.columns().iter().enumerate() {
-                match column.name.as_str() {
-                    "amount" => {
-                        let text = fields.text("amount").unwrap_or_default();
-                        batch.push_amount(index, Amount::parse(text)?);
-                    }
-                    "business_day" => batch.push_date(index, day.epoch_days()),
-                    "booked_at" => {
-                        batch.push_timestamp(index, fields.micros("booked_at").unwrap_or(0));
-                    }
-                    "received_at" => {
-                        let received = fields.micros("received_at");
-                        batch.push_timestamp(index, received.unwrap_or(record.appended_at));
-                    }
-                    name => batch.push_text(index, fields.text(name)),
+            push(&self.plan, &mut batch, &fields, record, *day)?;
+            if batch.rows() == RUN_RECORDS_MAX {
+                self.fold(&mut batch, &mut folded).await?;
+            }
+        }
+        self.fold(&mut batch, &mut folded).await?;
+        Ok(self.expected(&folded))
+    }
+
+    /// Adds a run to the rows.
+    async fn fold(
+        &mut self,
+        batch: &mut InputBatch,
+        folded: &mut HashMap<Key, FoldedTotal>,
+    ) -> anyhow::Result<()> {
+        let mut refused = None;
+        let run = self.plan.run(batch, |group| {
+            let key: Key = group
+                .key
+                .iter()
+                .map(|part| part.map(str::to_owned))
+                .collect();
+            let Some(total) = folded.get_mut(&key) else {
+                folded.insert(key, (group.rows, group.values.to_vec()));
+                return;
+            };
+            total.0 += group.rows;
+            for (value, more) in total.1.iter_mut().zip(group.values) {
+                match value.checked_fold(more) {
+                    Ok(next) => value.take(next),
+                    Err(error) => refused = Some(error),
                 }
             }
-            batch.end_record();
-        }
-        let mut expected = HashMap::new();
-        let outputs = plan.outputs().to_vec();
+        });
+        run.await?;
+        refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn expected(&self, folded: &HashMap<Key, FoldedTotal>) -> Rows {
+        let plan = &self.plan;
         let currency = plan.keys().iter().position(|key| key == "currency");
-        plan.run(&mut batch, |group| {
-            let part = |index: usize| group.key.get(index).copied().flatten();
+        let totals: Vec<(Vec<Option<&str>>, &FoldedTotal)> = folded
+            .iter()
+            .map(|(key, total)| (key.iter().map(Option::as_deref).collect(), total))
+            .collect();
+        let rows: Vec<FoldedRow<'_>> = totals
+            .iter()
+            .map(|(key, total)| FoldedRow {
+                key,
+                values: &total.1,
+            })
+            .collect();
+        let finished = plan.finish(&rows);
+        let mut expected = HashMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            let part = |index: usize| row.key.get(index).copied().flatten();
             let digits = currency
                 .and_then(part)
                 .and_then(currency_digits)
                 .unwrap_or(DIGITS_UNKNOWN);
-            let cells = outputs.iter().map(|output| match output.source {
+            let cells = plan.outputs().iter().map(|output| match output.source {
                 OutputSource::Key(index) => {
                     part(index).map_or(Cell::Null, |text| Cell::Text(text.to_owned()))
                 }
-                OutputSource::Value(index) => cell(group.values.get(index), digits),
+                OutputSource::Value(index) => {
+                    let shown = row.values.get(index).and_then(Folded::shown);
+                    cell(shown.as_ref(), digits)
+                }
+                OutputSource::Computed(index) => {
+                    let column = finished.computed.get(index);
+                    let value = column.and_then(|column| column.get(place));
+                    cell(value.and_then(Option::as_ref), digits)
+                }
             });
-            let row = Expected {
+            let expectation = Expected {
                 cells: cells.collect(),
-                rows: group.rows,
+                rows: totals[place].1.0,
+                visible: finished.visible.get(place) == Some(&true),
             };
-            expected.insert(Value::from(group.key.to_vec()).to_string(), row);
-        })
-        .await?;
-        Ok(expected)
+            expected.insert(Value::from(row.key.to_vec()).to_string(), expectation);
+        }
+        expected
     }
 }
 
-fn cell(value: Option<&Folded>, digits: u32) -> Cell {
-    use sql::Scalar;
-    let amount = |amount: Option<Amount>| {
-        amount.map_or(Cell::Null, |amount| {
-            Cell::Text(amount.display(digits).to_string())
-        })
-    };
+/// A record's columns.
+fn push(
+    plan: &AggregationPlan,
+    batch: &mut InputBatch,
+    fields: &Fields,
+    record: &Record,
+    day: BusinessDay,
+) -> anyhow::Result<()> {
+    for (index, column) in plan.columns().iter().enumerate() {
+        match column.name.as_str() {
+            "amount" => {
+                let text = fields.text("amount").unwrap_or_default();
+                batch.push_amount(index, Amount::parse(text)?);
+            }
+            "business_day" => batch.push_date(index, day.epoch_days()),
+            "booked_at" => {
+                batch.push_timestamp(index, fields.micros("booked_at").unwrap_or(0));
+            }
+            "received_at" => {
+                let received = fields.micros("received_at");
+                batch.push_timestamp(index, received.unwrap_or(record.appended_at));
+            }
+            name => batch.push_text(index, fields.text(name)),
+        }
+    }
+    batch.end_record();
+    Ok(())
+}
+
+fn cell(value: Option<&Scalar>, digits: u32) -> Cell {
     match value {
-        Some(Folded::Count(count)) => Cell::Int(*count),
-        Some(Folded::Sum(sum)) => amount(*sum),
-        Some(Folded::SumInt(sum)) => sum.map_or(Cell::Null, Cell::Int),
-        Some(average @ Folded::Avg(..)) => amount(average.average()),
-        Some(Folded::Min(Some(scalar)) | Folded::Max(Some(scalar))) => match scalar {
-            Scalar::Decimal(decimal) => amount(Some(*decimal)),
-            Scalar::Int(number) => Cell::Int(*number),
-            Scalar::Text(text) => Cell::Text(text.to_string()),
-            Scalar::Date(days) => BusinessDay::from_epoch_days(*days)
-                .map_or(Cell::Null, |day| Cell::Text(day.to_string())),
-            Scalar::Timestamp(micros) => jiff::Timestamp::from_microsecond(*micros)
-                .map_or(Cell::Null, |at| Cell::Text(at.to_string())),
-        },
-        _ => Cell::Null,
+        None => Cell::Null,
+        Some(Scalar::Decimal(decimal)) => Cell::Text(decimal.display(digits).to_string()),
+        Some(Scalar::Int(number)) => Cell::Int(*number),
+        Some(Scalar::Text(text)) => Cell::Text(text.to_string()),
+        Some(Scalar::Date(days)) => BusinessDay::from_epoch_days(*days)
+            .map_or(Cell::Null, |day| Cell::Text(day.to_string())),
+        Some(Scalar::Timestamp(micros)) => jiff::Timestamp::from_microsecond(*micros)
+            .map_or(Cell::Null, |at| Cell::Text(at.to_string())),
     }
 }
 
@@ -395,6 +473,11 @@ fn difference(
         let what = match (expected.get(key), found.get(key)) {
             (None, Some(row)) if !row.deleted => "is there, but not expected".to_owned(),
             (None, _) => continue,
+            (Some(Expected { visible: false, .. }), Some(row)) if !row.deleted => {
+                "is there, but HAVING hides it".to_owned()
+            }
+            (Some(Expected { visible: false, .. }), _) => continue,
+            (Some(_), Some(row)) if row.deleted => "is deleted, but expected".to_owned(),
             (Some(Expected { cells, .. }), None) => format!("is missing, expected {cells:?}"),
             (Some(Expected { cells, .. }), Some(row)) if row.cells != *cells => {
                 format!("is {:?}, expected {cells:?}", row.cells)
