@@ -203,6 +203,10 @@ impl Bench {
             producer.begin_transaction()?;
             let sent = producer.send(BaseRecord::<(), str>::to(&self.topic).payload("x"));
             sent.map_err(|(error, _)| error)?;
+            // The client would serve the acknowledgement within its commit in steps of 100 ms.
+            while producer.in_flight_count() > 0 {
+                producer.poll(Duration::from_micros(500));
+            }
             producer.commit_transaction(PATIENCE)?;
             times.push(one.elapsed().as_micros() as u64);
         }
