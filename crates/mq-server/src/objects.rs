@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mq_wire::{
     Api, Call, Chars, ObjectDescriptor, Open, OpenAttributes, Spi, SpiContent, SpiOpenAttributes,
     SpiPart, SpiVerb, VariableText, spi_verb,
@@ -273,9 +272,10 @@ impl Conversation {
             }
             Err(outcome) => (outcome, -1),
         };
+        // No further attributes. The strings stay: the descriptor still says where they lie, and a
+        // client reads there.
         attributes.extra_offset = 0;
         attributes.extra_length = 0;
-        *rest = Bytes::new();
         spi.part.id = Chars(*b"SPOO");
         answer(outcome, handle, Call::Spi(spi))
     }

@@ -199,6 +199,30 @@ final class Topics {
                   reply.delete();
                 }));
     check(
+        "topic_open_after_bytes",
+        "core",
+        "the names and selectors of what is opened come back whole, whatever was received before",
+        () ->
+            jms(
+                false,
+                Session.AUTO_ACKNOWLEDGE,
+                (c, s, q) -> {
+                  // No text in any encoding: what a client's buffer still holds shows at once.
+                  byte[] data = new byte[2000];
+                  java.util.Arrays.fill(data, (byte) 0xFF);
+                  for (int i = 0; i < 20; i++) {
+                    MessageProducer p = s.createProducer(q);
+                    BytesMessage m = s.createBytesMessage();
+                    m.writeBytes(data);
+                    p.send(m);
+                    p.close();
+                    MessageConsumer k = s.createConsumer(q, "JMSPriority >= 0 AND x" + i + " IS NULL");
+                    ensure(k.receive(5000) != null, "no message");
+                    k.close();
+                    s.createProducer(s.createTopic("topic://conformance/after/" + i)).close();
+                  }
+                }));
+    check(
         "topic_listener",
         "core",
         "an asynchronous subscriber",
