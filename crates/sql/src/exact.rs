@@ -1,6 +1,7 @@
 //! Arithmetic that is exact or an error, in place of DataFusion's own: its quotient of decimals is cut off, its whole numbers
 //! wrap, and its rounding would need floats.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
@@ -258,9 +259,20 @@ pub(crate) fn to_five_digits(value: i128, scale: i8) -> Option<i128> {
     if down <= 0 {
         return value.checked_mul(unit);
     }
-    let (whole, rest) = (value.div_euclid(unit), value.rem_euclid(unit));
-    let up = rest > unit / 2 || (rest == unit / 2 && whole % 2 != 0);
-    whole.checked_add(i128::from(up))
+    Some(half_even(value, unit))
+}
+
+/// `value / by`, half to even; `by` is above 0 and at most 10^38.
+pub(crate) fn half_even(value: i128, by: i128) -> i128 {
+    let (whole, rest) = (value.div_euclid(by), value.rem_euclid(by));
+    // Compared with what is left to `by`: twice the rest may leave 128 bits.
+    let up = match rest.cmp(&(by - rest)) {
+        Ordering::Less => false,
+        Ordering::Equal => whole % 2 != 0,
+        Ordering::Greater => true,
+    };
+    // Where `by` is 1 there is no rest; else the quotient is half of what `value` may be at most.
+    whole + i128::from(up)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use types::Amount;
 
+use crate::exact::half_even;
+
 /// Most different values that a count(DISTINCT) of one row keeps. They are kept themselves, about 100 bytes each: a hash would
 /// not be exact. A record that brings one more is not computable.
 pub const DISTINCT_VALUES_MAX: usize = 100_000;
@@ -178,12 +180,9 @@ impl Folded {
             return None;
         };
         let count = i128::from(*count);
-        if count == 0 {
-            return None;
-        }
-        let (quotient, rest) = (sum.units().div_euclid(count), sum.units().rem_euclid(count));
-        let up = rest * 2 > count || (rest * 2 == count && quotient % 2 != 0);
-        Amount::from_units(quotient + i128::from(up))
+        // Below 10^33: no part of it leaves 128 bits.
+        let mean = (count > 0).then(|| half_even(sum.units(), count));
+        mean.and_then(Amount::from_units)
     }
 }
 

@@ -17,6 +17,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, collect};
+use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::batch::{InputBatch, InputColumn, schema};
 use crate::error::SqlError;
@@ -71,7 +72,8 @@ pub struct AggregationPlan {
     kinds: Vec<ValueKind>,
     outputs: Vec<Output>,
     finish: Option<Finish>,
-    irreversible: Option<SqlError>,
+    /// The first function that cannot go back, and its place.
+    irreversible: Option<(String, Span)>,
     source: Arc<Source>,
     physical: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
@@ -185,14 +187,6 @@ impl AggregationPlan {
             Expr::Column(column) => Some(column.name.clone()),
             _ => None,
         });
-        let irreversible = places.irreversible.map(|(what, place)| {
-            SqlError::refused(
-                format!(
-                    "{what} cannot go back when a transaction is taken back; where none ever is, say `reversals = false`"
-                ),
-                place,
-            )
-        });
         Ok(Self {
             columns: used,
             key_columns: key_columns.collect(),
@@ -201,7 +195,7 @@ impl AggregationPlan {
             kinds,
             outputs,
             finish,
-            irreversible,
+            irreversible: places.irreversible,
             source,
             physical,
             context: context.task_ctx(),
@@ -209,8 +203,12 @@ impl AggregationPlan {
     }
 
     /// Why the SQL cannot be used where transactions are taken back, with the place of the first such function; `None` if it can.
-    pub fn irreversible(&mut self) -> Option<SqlError> {
-        self.irreversible.take()
+    pub fn irreversible(&self) -> Option<SqlError> {
+        let (what, place) = self.irreversible.as_ref()?;
+        let message = format!(
+            "{what} cannot go back when a transaction is taken back; where none ever is, say `reversals = false`"
+        );
+        Some(SqlError::refused(message, *place))
     }
 
     /// What a column of the results is.
