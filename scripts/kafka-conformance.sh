@@ -15,7 +15,6 @@ version=${KAFKA_VERSION:-4.3.1}
 port=${KAFKA_PORT:-29092}
 controller_port=${KAFKA_CONTROLLER_PORT:-29192}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
-jars="$HOME/.cache/daybook/kafka-server-$version"
 dir=$(mktemp -d)
 pid=
 stop() {
@@ -28,22 +27,7 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-if [ ! -f "$jars/done" ]; then
-  mkdir -p "$jars"
-  mvn -q -B -f scripts/kafka-server.xml dependency:copy-dependencies -DincludeScope=runtime \
-    -Dkafka.version="$version" -DoutputDirectory="$jars"
-  touch "$jars/done"
-fi
-
-cat >"$dir/log4j2.properties" <<'CONF'
-status=error
-appender.c.type=Console
-appender.c.name=C
-appender.c.layout.type=PatternLayout
-appender.c.layout.pattern=[%d] %p %m (%c)%n
-rootLogger.level=WARN
-rootLogger.appenderRef.c.ref=C
-CONF
+. scripts/kafka-server.sh
 # Housekeeping every half second, so that time-outs, retention and compaction can be waited for.
 cat >"$dir/server.properties" <<CONF
 process.roles=broker,controller
@@ -81,16 +65,9 @@ log.cleaner.dedupe.buffer.size=16777216
 log.initial.task.delay.ms=500
 ${KAFKA_SETTINGS:-}
 CONF
-tool() {
-  java -Xmx256m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"
-}
-if ! tool kafka.tools.StorageTool format -t "$(tool kafka.tools.StorageTool random-uuid)" -c "$dir/server.properties" >"$dir/format.log" 2>&1; then
-  cat "$dir/format.log" >&2
-  exit 1
-fi
+kafka_format "$dir/server.properties" "$(kafka_tool kafka.tools.StorageTool random-uuid)"
 # The shell becomes the JVM, so that the id is its own.
-(exec java -Xmx"${KAFKA_HEAP:-512m}" "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" \
-  kafka.Kafka "$dir/server.properties") >"$dir/kafka.log" 2>&1 &
+kafka_run "${KAFKA_HEAP:-512m}" "$dir/server.properties" >"$dir/kafka.log" 2>&1 &
 pid=$!
 for _ in $(seq 1200); do
   (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break

@@ -11,7 +11,6 @@ cd "$(dirname "$0")/.."
 version=${KAFKA_VERSION:-4.3.1}
 port=${KAFKA_PORT:-29392}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
-jars="$HOME/.cache/daybook/kafka-server-$version"
 dir=$(mktemp -d)
 killer=
 stop() {
@@ -24,18 +23,11 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-if [ ! -f "$jars/done" ]; then
-  mkdir -p "$jars"
-  mvn -q -B -f scripts/kafka-server.xml dependency:copy-dependencies -DincludeScope=runtime \
-    -Dkafka.version="$version" -DoutputDirectory="$jars"
-  touch "$jars/done"
-fi
-printf 'status=error\nappender.c.type=Console\nappender.c.name=C\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=[%%d] %%p %%m (%%c)%%n\nrootLogger.level=WARN\nrootLogger.appenderRef.c.ref=C\n' >"$dir/log4j2.properties"
+. scripts/kafka-server.sh
 voters="1@127.0.0.1:$((port + 100)),2@127.0.0.1:$((port + 101)),3@127.0.0.1:$((port + 102))"
-tool() { java -Xmx128m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"; }
-id=$(tool kafka.tools.StorageTool random-uuid)
+id=$(kafka_tool kafka.tools.StorageTool random-uuid)
 start() {
-  (exec java -Xmx384m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" kafka.Kafka "$dir/$1.properties") >>"$dir/$1.log" 2>&1 &
+  kafka_run 384m "$dir/$1.properties" -XX:+UseSerialGC >>"$dir/$1.log" 2>&1 &
   echo $! >"$dir/$1.pid"
 }
 up() { (exec 3<>"/dev/tcp/127.0.0.1/$((port + $1 - 1))") 2>/dev/null; }
@@ -65,7 +57,7 @@ broker.heartbeat.interval.ms=500
 replica.lag.time.max.ms=5000
 group.initial.rebalance.delay.ms=500
 CONF
-  tool kafka.tools.StorageTool format -t "$id" -c "$dir/$n.properties" >"$dir/$n.format" 2>&1 || { cat "$dir/$n.format" >&2; exit 1; }
+  kafka_format "$dir/$n.properties" "$id"
   start $n
 done
 for n in 1 2 3; do

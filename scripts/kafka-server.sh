@@ -1,0 +1,33 @@
+# Sourced by the scripts that run a real Apache Kafka: needs `version` and `dir`, keeps the jars in ~/.cache/daybook.
+# shellcheck shell=bash disable=SC2154
+jars="$HOME/.cache/daybook/kafka-server-$version"
+if [ ! -f "$jars/done" ]; then
+  mkdir -p "$jars"
+  mvn -q -B -f scripts/kafka-server.xml dependency:copy-dependencies -DincludeScope=runtime \
+    -Dkafka.version="$version" -DoutputDirectory="$jars"
+  touch "$jars/done"
+fi
+cat >"$dir/log4j2.properties" <<'CONF'
+status=error
+appender.c.type=Console
+appender.c.name=C
+appender.c.layout.type=PatternLayout
+appender.c.layout.pattern=[%d] %p %m (%c)%n
+rootLogger.level=WARN
+rootLogger.appenderRef.c.ref=C
+CONF
+
+kafka_tool() { # class, arguments...
+  java -Xmx256m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"
+}
+
+kafka_format() { # properties, cluster id
+  kafka_tool kafka.tools.StorageTool format -t "$2" -c "$1" >"$1.format" 2>&1 || { cat "$1.format" >&2; return 1; }
+}
+
+# To be put in the background: the shell becomes the JVM, so that the id is its own.
+kafka_run() { # heap, properties, options of the JVM...
+  local heap=$1 properties=$2
+  shift 2
+  exec java -Xmx"$heap" "$@" "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" kafka.Kafka "$properties"
+}
