@@ -5,13 +5,13 @@
 //! One line of a table: records a second produced (acks=all, idempotent) and consumed, transactions of one record a
 //! second one after the other, latency at RATE records a second in an open loop from when a record was due to when
 //! a consumer has it, the broker's CPU a record over the whole run, its memory at the end. Records of 300 bytes, one
-//! partition; what was produced is consumed and counted, or the run has failed. The figure for transactions is the client's: it serves
-//! acknowledgements within a commit in steps of 100 ms, whatever the broker does.
+//! partition; what was produced is consumed and counted, or the run has failed.
 #![allow(clippy::print_stdout)]
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use kafka_client::Cluster;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -195,16 +195,16 @@ impl Bench {
 
     /// Transactions of one record, one after the other: a second, and the 99th percentile of one in milliseconds.
     fn transactions(&self) -> Result<(f64, f64), Failure> {
-        let producer = self.producer(&[("transactional.id", &self.topic), ("linger.ms", "0")])?;
-        producer.init_transactions(PATIENCE)?;
+        let cluster = Cluster::new(&self.servers);
+        let producer = cluster.transactional_producer("bench", &self.topic)?;
+        producer.init()?;
         let mut times = Vec::new();
         let began = Instant::now();
         for _ in 0..TRANSACTIONS {
             let one = Instant::now();
-            producer.begin_transaction()?;
-            let sent = producer.send(BaseRecord::<(), str>::to(&self.topic).payload("x"));
-            sent.map_err(|(error, _)| error)?;
-            producer.commit_transaction(PATIENCE)?;
+            producer.begin()?;
+            producer.send(&self.topic, b"", Some(b"x"), None)?;
+            producer.commit()?;
             times.push(one.elapsed().as_micros() as u64);
         }
         let a_second = f64::from(TRANSACTIONS) / began.elapsed().as_secs_f64();

@@ -397,12 +397,24 @@ impl Cluster {
     ) -> Result<Vec<(i64, i64)>, ClientError> {
         let partitions = self.partitions(consumer, topic)?;
         (0..partitions)
-            .map(|partition| {
-                consumer
-                    .fetch_watermarks(topic, partition, CALL_TIME_MAX)
-                    .map_err(|source| self.error(format!("read the offsets of {topic}"), source))
-            })
+            .map(|partition| self.bounds(consumer, topic, partition))
             .collect()
+    }
+
+    /// As [`Cluster::offsets`], of one partition.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Kafka`].
+    pub fn bounds(
+        &self,
+        consumer: &LogConsumer,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(i64, i64), ClientError> {
+        consumer
+            .fetch_watermarks(topic, partition, CALL_TIME_MAX)
+            .map_err(|source| self.error(format!("read the offsets of {topic}"), source))
     }
 
     /// Offsets that a group has committed, by partition; `None` where it has none.
