@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sql::{AggregationPlan, FoldError, Folded, InputBatch, SqlError};
 use types::{BusinessDay, Counts, Micros, names, report};
 
-use crate::changelog::{self, Foreign};
+use crate::changelog::{self, Entry, Foreign};
 use crate::classify::{Class, Reason, Seen};
 use crate::options::{AggregationOptions, Definition, stream_columns};
 use crate::record::{Parsed, parse};
@@ -83,8 +83,7 @@ pub(crate) struct RowState {
     pub(crate) values: Vec<Folded>,
 }
 
-/// The engine cannot go on. The service restores from the log and tries again, except for
-/// [`EngineError::Definition`].
+/// The engine cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The SQL was refused, or failed for a reason that is not a record's.
@@ -188,7 +187,7 @@ impl Engine {
             source,
         };
         let plan = AggregationPlan::compile(&options.sql, &columns).await;
-        let mut plan = plan.map_err(refuse)?;
+        let plan = plan.map_err(refuse)?;
         if let Some(source) = plan.irreversible().filter(|_| options.reversals) {
             return Err(refuse(source));
         }
@@ -291,11 +290,7 @@ impl Engine {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), EngineError> {
-        let entry = changelog::decode(key, value);
-        let entry = entry.map_err(|source| EngineError::Changelog {
-            name: self.options.name.clone(),
-            source,
-        })?;
+        let entry = entry_of(&self.options, key, value)?;
         if let Some(task) = self.tasks.get_mut(&partition) {
             task.apply(entry);
         }
@@ -360,7 +355,9 @@ impl Engine {
             }
             self.publish(partition, &mut task.rows, &keys, &mut values, &mut changes);
         }
-        for (key, day, sequence) in old.rows_gone(&task).into_iter().filter(|_| !self.in_parts) {
+        for (key, day, sequence) in old.rows_gone(&task) {
+            // Rows of parts begin at 1 elsewhere: one that has the same key is newer.
+            let sequence = if self.in_parts { 0 } else { sequence };
             let value = self.deleted_value(&key, day, sequence, None);
             changes.results.push(Published {
                 key: key.into_vec(),
@@ -623,6 +620,18 @@ impl Engine {
             });
         }
     }
+}
+
+/// A record of a changelog, understood.
+fn entry_of(
+    options: &AggregationOptions,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<Entry, EngineError> {
+    changelog::decode(key, value).map_err(|source| EngineError::Changelog {
+        name: options.name.clone(),
+        source,
+    })
 }
 
 fn count_of<'a>(counts: &'a mut Counts, class: &Class) -> &'a mut u64 {

@@ -11,6 +11,7 @@ use crate::options::{AggregationOptions, Definition, fingerprint};
 
 /// How long parts are kept, in milliseconds: they are needed until they are folded. One that was missed is an error, not silence.
 const PARTS_KEPT_MS: i64 = 31 * 24 * 60 * 60 * 1_000;
+
 /// Internal topics of an aggregation.
 pub(crate) struct Topics {
     pub(crate) state: String,
@@ -49,6 +50,24 @@ pub(crate) async fn ensure_parts(
     cluster.ensure_topics(&both).await
 }
 
+/// The definition of an aggregation that is in force; `None` before the first. Blocks.
+///
+/// # Errors
+///
+/// [`ClientError::Kafka`] when the log does not answer.
+pub fn in_force(cluster: &Cluster, aggregation: &str) -> Result<Option<Control>, ClientError> {
+    let consumer = cluster.reader("daybook-control")?;
+    let mut newest = None;
+    cluster.read_all(&consumer, names::TOPIC_CONTROL, |message| {
+        let (key, value) = (message.key(), message.payload());
+        let parsed = parse_control(key.unwrap_or_default(), value.unwrap_or_default());
+        if let Some((_, control)) = parsed.filter(|(of, _)| of == aggregation) {
+            newest = Some(control);
+        }
+    })?;
+    Ok(newest)
+}
+
 /// The definition that this process counts by; a new one is put in force.
 pub(crate) fn put_in_force(
     cluster: &Cluster,
@@ -61,14 +80,7 @@ pub(crate) fn put_in_force(
     let partitions = cluster.partitions(&consumer, names::TOPIC_TRANSACTIONS)?;
     let state_topic = names::topic_state(name);
     let state_partitions = cluster.partitions(&consumer, &state_topic)?;
-    let mut in_force = None;
-    cluster.read_all(&consumer, names::TOPIC_CONTROL, |message| {
-        let (key, value) = (message.key(), message.payload());
-        let parsed = parse_control(key.unwrap_or_default(), value.unwrap_or_default());
-        if let Some((_, control)) = parsed.filter(|(of, _)| of == name) {
-            in_force = Some(control);
-        }
-    })?;
+    let in_force = in_force(cluster, name)?;
     let before = in_force.as_ref().map(|control| control.partitions);
     let other = |topic: &str, partitions, before| {
         Err(ServiceError::Partitions {

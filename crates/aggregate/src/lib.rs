@@ -47,6 +47,7 @@ pub use engine::{
     Changes, Engine, EngineError, Input, Old, PartInput, Published, Restored, Totals,
 };
 pub use error::ServiceError;
+pub use in_force::in_force;
 pub use options::{AggregationOptions, Definition, Late, fingerprint, stream_columns};
 pub use record::{Parsed, Unreadable, content_hash, identity_hash, parse};
-pub use service::{Aggregator, consumer_group};
+pub use service::{Aggregator, consumer_group, input};

@@ -49,6 +49,18 @@ pub struct AggregationOptions {
     pub batch_records_max: usize,
 }
 
+/// The time between the zones that are furthest from each other, UTC-12 and UTC+14, in microseconds.
+const ZONES_APART_MICROS: i64 = 26 * 3_600_000_000;
+
+impl AggregationOptions {
+    /// How far ahead of the log's clock the beginning of a transaction's business day may be, in microseconds: the stream clock may
+    /// be ahead of it, a transaction of that, and the row's zone of the aggregation's.
+    pub fn ahead_max_micros(&self) -> i64 {
+        let zones = self.zone_column.map_or(0, |_| ZONES_APART_MICROS);
+        self.clock_skew_max_micros + self.future_max_micros + zones
+    }
+}
+
 /// What the results of an aggregation mean, and which of its definitions it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {

@@ -125,9 +125,8 @@ impl Part for Runner {
         let transactional_id = transactional_id(&self.options);
         let (mut life, consumer) = Life::begin(self, &transactional_id)?;
         let result = life.live(&consumer, ready);
-        let has_started = life.has_started;
         drop(life);
-        self.has_started = has_started;
+        self.has_started = true;
         result
     }
 
@@ -160,7 +159,6 @@ struct Life<'a> {
     own: BTreeSet<(String, i32)>,
     counts_told: BTreeMap<(i32, BusinessDay), Counts>,
     counts_at: Instant,
-    has_started: bool,
 }
 
 impl<'a> Life<'a> {
@@ -204,7 +202,6 @@ impl<'a> Life<'a> {
             own: BTreeSet::new(),
             counts_told: BTreeMap::new(),
             counts_at: Instant::now(),
-            has_started: true,
         };
         Ok((life, consumer))
     }
@@ -382,8 +379,10 @@ impl<'a> Life<'a> {
         consumer: &Member,
         messages: &[BorrowedMessage<'_>],
     ) -> Result<(), ServiceError> {
-        let next = self.next_offsets(messages)?;
-        let is_part = |message: &&BorrowedMessage<'_>| message.topic() == self.topics.parts;
+        // Names of topics are compared only where there are two.
+        let in_parts = self.engine.is_in_parts();
+        let is_part =
+            |message: &&BorrowedMessage<'_>| in_parts && message.topic() == self.topics.parts;
         let parts: Vec<PartInput<'_>> = messages
             .iter()
             .filter(is_part)
@@ -399,6 +398,7 @@ impl<'a> Life<'a> {
             .filter(|message| !is_part(message))
             .map(input)
             .collect();
+        let next = self.next_offsets(&inputs, &parts)?;
         let records = inputs.len() as u64;
         self.runner.hop.add_in(records);
         let first = self.runner.runtime.block_on(self.engine.process(&inputs))?;
@@ -441,11 +441,16 @@ impl<'a> Life<'a> {
 
     fn next_offsets(
         &self,
-        messages: &[BorrowedMessage<'_>],
+        inputs: &[Input<'_>],
+        parts: &[PartInput<'_>],
     ) -> Result<TopicPartitionList, ServiceError> {
         let mut ends = BTreeMap::<(&str, i32), i64>::new();
-        for message in messages {
-            ends.insert((message.topic(), message.partition()), message.offset() + 1);
+        for input in inputs {
+            let place = (names::TOPIC_TRANSACTIONS, input.partition);
+            ends.insert(place, input.offset + 1);
+        }
+        for part in parts {
+            ends.insert((&self.topics.parts, part.partition), part.offset + 1);
         }
         let mut next = TopicPartitionList::new();
         for ((topic, partition), offset) in ends {
@@ -592,8 +597,8 @@ struct Aside<'a> {
     reason: String,
 }
 
-/// A record of the input.
-pub(crate) fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
+/// A record of `transactions` as the engine takes it.
+pub fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
     let appended = message.timestamp().to_millis();
     Input {
         partition: message.partition(),

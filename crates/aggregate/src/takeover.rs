@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kafka_client::{ClientError, Cluster, LogConsumer};
+use kafka_client::{CALL_TIME_MAX, ClientError, Cluster, LogConsumer};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use types::names;
 
 use crate::changelog::{self, Entry};
-use crate::engine::{Changes, Engine, Restored, Totals};
+use crate::engine::{Changes, Engine, EngineError, Published, Restored, Totals};
 use crate::error::ServiceError;
 use crate::options::AggregationOptions;
 use crate::service::{consumer_group, input};
@@ -34,9 +34,6 @@ const OPEN_TIME_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 /// How often a long rebuild tells how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(2);
-/// Milliseconds before the first kept day from which a rebuild reads: what is booked ahead is kept too.
-const HOUR_MS: i64 = 3_600_000;
-
 /// A partition that was taken over.
 #[derive(Debug)]
 pub(crate) struct TakenOver {
@@ -90,24 +87,13 @@ impl<'a> Takeover<'a> {
         partition: i32,
     ) -> Result<TakenOver, ServiceError> {
         let began = Instant::now();
-        let state_topic = &self.state_topic;
-        let bounds = self.settled(state_topic, partition)?;
+        let bounds = self.settled(&self.state_topic, partition)?;
         let committed = self.committed(input_topic, partition)?;
         engine.begin_restore(partition);
-        let mut owner = None;
-        let mut failed = None;
-        let mut records = 0_u64;
-        self.read(state_topic, partition, bounds, |message| {
-            records += 1;
-            let key = message.key().unwrap_or_default();
-            note_owner(&mut owner, message);
-            if failed.is_none() {
-                failed = engine.restore(partition, key, message.payload()).err();
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        let (records, owner) =
+            self.restore(&self.state_topic, partition, bounds, |key, value| {
+                engine.restore(partition, key, value)
+            })?;
         let restored = engine.end_restore(partition)?;
         info!(
             name = self.options.name,
@@ -120,23 +106,22 @@ impl<'a> Takeover<'a> {
         );
         let rebuilt = match restored {
             Restored::Current => None,
-            Restored::Older { generation } => Some(self.rebuild(
-                engine,
-                input_topic,
-                partition,
-                generation,
-                committed,
-                bounds,
-            )?),
+            Restored::Older { generation } => {
+                let from = (input_topic, partition);
+                let mut changes = self.rebuild(engine, from, generation, committed, bounds)?;
+                // An older definition may have been counted in two stages.
+                if !engine.is_in_parts() {
+                    changes
+                        .results
+                        .extend(self.older_totals(engine, partition)?);
+                }
+                Some(changes)
+            }
         };
-        Ok(TakenOver {
-            offset: committed.map_or(Offset::Beginning, Offset::Offset),
-            rebuilt,
-            is_new_owner: owner.as_deref() != Some(self.transactional_id),
-        })
+        Ok(self.taken(committed, rebuilt, owner))
     }
 
-    /// Takes a partition of the topic of parts over. A first generation of totals takes away what the one before published.
+    /// Takes a partition of the topic of parts over. A first generation of totals takes away what an older one published.
     pub(crate) fn take_totals(
         &self,
         engine: &Engine,
@@ -148,19 +133,9 @@ impl<'a> Takeover<'a> {
         let bounds = self.settled(&topic, partition)?;
         let committed = self.committed(&names::topic_parts(name, generation), partition)?;
         totals.begin_restore(partition);
-        let (mut owner, mut failed) = (None, None);
-        let mut records = 0_u64;
-        self.read(&topic, partition, bounds, |message| {
-            records += 1;
-            note_owner(&mut owner, message);
-            let key = message.key().unwrap_or_default();
-            if failed.is_none() {
-                failed = totals.restore(partition, key, message.payload()).err();
-            }
+        let (records, owner) = self.restore(&topic, partition, bounds, |key, value| {
+            totals.restore(partition, key, value)
         })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
         info!(
             name,
             partition,
@@ -168,50 +143,80 @@ impl<'a> Takeover<'a> {
             changelog_records = records,
             "totals restored"
         );
-        let mut rebuilt = None;
-        if records == 0 && generation > 1 {
-            rebuilt = self.take_away(engine, partition, generation - 1)?;
-        }
-        Ok(TakenOver {
+        let rebuilt = match records {
+            0 => Some(Changes {
+                results: self.older_totals(engine, partition)?,
+                ..Changes::default()
+            }),
+            _ => None,
+        };
+        Ok(self.taken(committed, rebuilt, owner))
+    }
+
+    fn taken(
+        &self,
+        committed: Option<i64>,
+        rebuilt: Option<Changes>,
+        owner: Option<String>,
+    ) -> TakenOver {
+        TakenOver {
             offset: committed.map_or(Offset::Beginning, Offset::Offset),
             rebuilt,
             is_new_owner: owner.as_deref() != Some(self.transactional_id),
-        })
+        }
     }
 
-    /// Deletions of the rows that an older generation published from the same partition.
-    fn take_away(
+    /// Reads a partition of a changelog: the number of its records, and who wrote there last.
+    fn restore(
+        &self,
+        topic: &str,
+        partition: i32,
+        bounds: (i64, i64),
+        mut apply: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), EngineError>,
+    ) -> Result<(u64, Option<String>), ServiceError> {
+        let (mut records, mut owner, mut failed) = (0_u64, None, None);
+        self.read(topic, partition, bounds, |message| {
+            records += 1;
+            note_owner(&mut owner, message);
+            if failed.is_none() {
+                failed = apply(message.key().unwrap_or_default(), message.payload()).err();
+            }
+        })?;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok((records, owner)),
+        }
+    }
+
+    /// Deletions of the rows that the newest older generation of two stages published from a partition of its parts.
+    fn older_totals(
         &self,
         engine: &Engine,
         partition: i32,
-        older: u32,
-    ) -> Result<Option<Changes>, ServiceError> {
-        let topic = names::topic_totals(&self.options.name, older);
-        let found = self
-            .reader
-            .fetch_metadata(Some(&topic), kafka_client::CALL_TIME_MAX);
-        let wrap = |source| {
-            self.cluster
-                .error(format!("read about topic {topic}"), source)
-        };
-        let found = found.map_err(wrap)?;
-        let there = found.topics().iter().find(|one| one.name() == topic);
-        let partitions = there.map_or(0, |one| one.partitions().len());
-        if usize::try_from(partition).is_ok_and(|partition| partition >= partitions) {
-            return Ok(None);
+    ) -> Result<Vec<Published>, ServiceError> {
+        let name = &self.options.name;
+        let found = self.reader.fetch_metadata(None, CALL_TIME_MAX);
+        let found = found.map_err(|source| self.cluster.error("list topics", source))?;
+        let generations = found.topics().iter().filter_map(|topic| {
+            let generation = names::generation_of_totals(name, topic.name())?;
+            let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            (generation < engine.generation() && partition < partitions).then_some(generation)
+        });
+        let mut generations: Vec<u32> = generations.collect();
+        generations.sort_unstable_by(|a, b| b.cmp(a));
+        for generation in generations {
+            let topic = names::topic_totals(name, generation);
+            let bounds = self.settled(&topic, partition)?;
+            let mut old = Totals::new(self.options);
+            old.begin_restore(partition);
+            let (records, _) = self.restore(&topic, partition, bounds, |key, value| {
+                old.restore(partition, key, value)
+            })?;
+            if records > 0 {
+                return Ok(old.deletions(engine));
+            }
         }
-        let bounds = self.settled(&topic, partition)?;
-        let mut old = Totals::new(self.options);
-        old.begin_restore(partition);
-        self.read(&topic, partition, bounds, |message| {
-            // What is not understood was not published by this program either.
-            let _ = old.restore(
-                partition,
-                message.key().unwrap_or_default(),
-                message.payload(),
-            );
-        })?;
-        Ok(Some(old.deletions(engine)))
+        Ok(Vec::new())
     }
 
     fn read(
@@ -234,8 +239,8 @@ impl<'a> Takeover<'a> {
         let began = Instant::now();
         let mut fenced = BTreeSet::new();
         loop {
-            let (first, stable) = self.watermarks(&self.reader, topic, partition)?;
-            let (_, end) = self.watermarks(&self.raw, topic, partition)?;
+            let (first, stable) = self.cluster.bounds(&self.reader, topic, partition)?;
+            let (_, end) = self.cluster.bounds(&self.raw, topic, partition)?;
             if stable >= end {
                 return Ok((first, stable));
             }
@@ -283,27 +288,13 @@ impl<'a> Takeover<'a> {
         })
     }
 
-    fn watermarks(
-        &self,
-        consumer: &LogConsumer,
-        topic: &str,
-        partition: i32,
-    ) -> Result<(i64, i64), ServiceError> {
-        let bounds = consumer.fetch_watermarks(topic, partition, kafka_client::CALL_TIME_MAX);
-        let wrap = |source| {
-            self.cluster
-                .error(format!("read the offsets of {topic}"), source)
-        };
-        Ok(bounds.map_err(wrap)?)
-    }
-
     /// The group's offset, when no transaction is open that would change it.
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, ServiceError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
         let committed = self
             .group
-            .committed_offsets(list, kafka_client::CALL_TIME_MAX)
+            .committed_offsets(list, CALL_TIME_MAX)
             .map_err(|source| {
                 let what = format!("read the committed offset of {topic}");
                 self.cluster.error(what, source)
@@ -319,8 +310,7 @@ impl<'a> Takeover<'a> {
     fn rebuild(
         &self,
         engine: &mut Engine,
-        input_topic: &str,
-        partition: i32,
+        (input_topic, partition): (&str, i32),
         older: u32,
         committed: Option<i64>,
         bounds: (i64, i64),
@@ -337,13 +327,13 @@ impl<'a> Takeover<'a> {
             }
         })?;
         keys.iter().for_each(|key| old.note_key(key));
-        let (first, _) = self.watermarks(&self.reader, input_topic, partition)?;
+        let (first, _) = self.cluster.bounds(&self.reader, input_topic, partition)?;
         let until = committed.unwrap_or(first);
         let from = match first_kept {
             None => first,
             Some(start) => {
-                let at_ms = (start - self.options.future_max_micros) / 1_000 - HOUR_MS;
-                let at_ms = at_ms.max(0);
+                // What was appended before cannot be of a day that is kept.
+                let at_ms = ((start - self.options.ahead_max_micros()) / 1_000).max(0);
                 let found = self
                     .cluster
                     .offset_at(&self.reader, input_topic, partition, at_ms)?;
@@ -399,7 +389,7 @@ impl<'a> Takeover<'a> {
         let mut messages: Vec<BorrowedMessage<'_>> = Vec::new();
         let mut ended = false;
         while !ended {
-            match consumer.poll(kafka_client::CALL_TIME_MAX) {
+            match consumer.poll(CALL_TIME_MAX) {
                 Some(Ok(message)) => {
                     ended = message.offset() + 1 >= until;
                     if message.offset() < until {

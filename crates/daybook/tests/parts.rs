@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -283,16 +283,25 @@ allow = "read"
 fn a_part_that_is_started_before_the_log_waits_for_it() {
     let rest = Place::new();
     let part = rest.part(1);
-    let early = std::thread::spawn(move || {
-        let running = part.start(&["aggregate"]);
-        (part, running)
+    let mut command = part.command();
+    let command = command.arg("aggregate");
+    let mut early = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut told = BufReader::new(early.stderr.take().expect("piped")).lines();
+    let waits = told.find(|line| {
+        line.as_ref()
+            .is_ok_and(|line| line.contains("does not answer"))
     });
-    // Long enough to find nobody, in most runs.
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    assert!(!early.is_finished(), "it waits for nothing");
+    assert!(waits.is_some(), "it says what it waits for");
     let _log = rest.start(&["up", "--only", "log"]);
-    let (_part, running) = early.join().expect("it became ready");
-    assert_eq!(running.stop(), Some(0));
+    let mut said = BufReader::new(early.stdout.take().expect("piped")).lines();
+    let ready = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("is ready")));
+    assert!(ready.is_some(), "it became ready");
+    early.kill().expect("kills");
+    early.wait().expect("ends");
 }
 
 #[test]

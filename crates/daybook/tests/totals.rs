@@ -92,6 +92,41 @@ fn a_changed_definition_counts_what_is_there_already() {
     place.stdout(&["prove"]);
 }
 
+/// Over several partitions rows without the account are folded in a second stage, and its topics are others: whichever way a
+/// definition changes, nothing of the one before is left.
+#[test]
+fn rows_of_the_other_number_of_stages_are_taken_away() {
+    const BY_CURRENCY: &str = "SELECT currency, sum(amount) AS total, count(*) AS transactions\n\
+                               FROM transactions\nGROUP BY business_day, currency\n";
+    let place = Place::new().with_partitions(3);
+    redefine(&place, SQL);
+    let rows = "SELECT currency, total, transactions FROM daily_totals ORDER BY total";
+    let by_account = "EUR,1.00,1\nEUR,4.00,1\nEUR,20.00,2";
+    let running = place.up();
+    for (id, account, amount) in [
+        ("1", "ann", "12.50"),
+        ("2", "ann", "7.50"),
+        ("3", "bob", "1.00"),
+        ("4", "eve", "4.00"),
+    ] {
+        post(&place, id, account, amount);
+    }
+    place.wait_for_query(rows, by_account);
+    assert_eq!(running.stop(), Some(0));
+    for _ in 0..2 {
+        redefine(&place, BY_CURRENCY);
+        let running = place.up();
+        place.wait_for_query(rows, "EUR,25.00,4");
+        place.stdout(&["prove"]);
+        assert_eq!(running.stop(), Some(0));
+        redefine(&place, SQL);
+        let running = place.up();
+        place.wait_for_query(rows, by_account);
+        place.stdout(&["prove"]);
+        assert_eq!(running.stop(), Some(0));
+    }
+}
+
 #[test]
 fn the_way_of_a_transaction_and_the_totals_of_a_moment_are_shown() {
     let place = Place::new().part(0);

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use aggregate::{AggregationOptions, stream_columns};
+use aggregate::stream_columns;
 use types::{BusinessCalendar, CalendarError, WorkingDays, report};
 
 use crate::config::{AggregationConfig, Holiday};
@@ -83,12 +83,4 @@ pub(crate) fn text_columns(
         columns.len() - 1
     });
     Ok((columns, Some(place)))
-}
-
-/// How far ahead of the clock a row's day may begin: the stream clock may be ahead, a transaction of it,
-/// and the row's zone of the aggregation's (from UTC-12 to UTC+14).
-pub(crate) fn ahead_max(options: &AggregationOptions) -> i64 {
-    const ZONES_APART: i64 = 26 * 3_600_000_000;
-    let zones = options.zone_column.map_or(0, |_| ZONES_APART);
-    options.clock_skew_max_micros + options.future_max_micros + zones
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use aggregate::{AggregationOptions, Definition, Engine, EngineError, Late, fingerprint};
 use connector::READERS_MAX;
 use mapping::Mapping;
-use sql::{AggregationPlan, FoldKind, OutputSource, ValueKind};
+use sql::{AggregationPlan, FoldKind, OutputSource, RUN_RECORDS_MAX, ValueKind};
 use store::{CellKind, TableSpec};
 
 use crate::config::{
@@ -287,10 +287,10 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
             Some(days)
         }
     };
-    if !(1..=100_000).contains(&config.batch_records_max) {
+    if !(1..=RUN_RECORDS_MAX).contains(&config.batch_records_max) {
         let given = config.batch_records_max;
         mistakes.push(Mistake(format!(
-            "aggregation {name}: `batch_records_max` is {given}, but must be 1 to 100000"
+            "aggregation {name}: `batch_records_max` is {given}, but must be 1 to {RUN_RECORDS_MAX}"
         )));
     }
     let (Ok(calendar), Ok((text_columns, zone_column))) = (calendar, columns) else {

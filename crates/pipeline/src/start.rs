@@ -680,7 +680,7 @@ async fn start_web(
         table: planned.table.clone(),
         keys: planned.keys.clone(),
         calendar: planned.options.calendar.clone(),
-        ahead_max: crate::calendar::ahead_max(&planned.options),
+        ahead_max: planned.options.ahead_max_micros(),
         zone: planned.options.zone.clone(),
         sums: planned.sums.clone(),
     });

@@ -43,6 +43,12 @@ pub fn topic_totals(aggregation: &str, generation: u32) -> String {
     format!("__daybook_totals_{aggregation}_{generation}")
 }
 
+/// Generation of a [`topic_totals`] of this aggregation; `None` for any other topic.
+pub fn generation_of_totals(aggregation: &str, topic: &str) -> Option<u32> {
+    let generation = topic.rsplit_once('_')?.1.parse().ok()?;
+    (topic == topic_totals(aggregation, generation)).then_some(generation)
+}
+
 /// Header and property: the transaction's id within its source.
 pub const HEADER_ID: &str = "id";
 /// Header and property: the source it came through.
@@ -86,4 +92,22 @@ pub mod port {
     pub const CONNECT: u16 = 8083;
     /// Health and metrics.
     pub const ADMIN: u16 = 9190;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_of_totals_says_whose_and_of_which_generation_it_is() {
+        assert_eq!(generation_of_totals("a", &topic_totals("a", 12)), Some(12));
+        // Of an aggregation whose name looks like another one's topic.
+        assert_eq!(generation_of_totals("a", &topic_totals("a_1", 2)), None);
+        assert_eq!(
+            generation_of_totals("a_1", &topic_totals("a_1", 2)),
+            Some(2)
+        );
+        assert_eq!(generation_of_totals("a", "transactions"), None);
+        assert_eq!(generation_of_totals("a", "__daybook_totals_a_012"), None);
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use types::{BusinessDay, Micros};
 
 use super::rows::{self, NewValue, Rows};
-use super::{Changes, Engine, EngineError, Published, Reason};
+use super::{Changes, Engine, EngineError, Published, Reason, entry_of};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
 use crate::options::AggregationOptions;
@@ -85,11 +85,7 @@ impl Totals {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), EngineError> {
-        let entry = changelog::decode(key, value);
-        let entry = entry.map_err(|source| EngineError::Changelog {
-            name: self.options.name.clone(),
-            source,
-        })?;
+        let entry = entry_of(&self.options, key, value)?;
         let Some(task) = self.tasks.get_mut(&partition) else {
             return Ok(());
         };
@@ -100,17 +96,14 @@ impl Totals {
     }
 
     /// Results that take all rows away, which a newer generation counts anew.
-    pub(crate) fn deletions(&self, engine: &Engine) -> Changes {
+    pub(crate) fn deletions(&self, engine: &Engine) -> Vec<Published> {
         let rows = self.tasks.values().flat_map(|task| &task.rows);
         let shown = rows.filter(|(_, row)| row.visible);
         let deleted = shown.map(|(key, row)| Published {
             key: key.to_vec(),
             value: Some(engine.deleted_value(key, row.day, 0, None)),
         });
-        Changes {
-            results: deleted.collect(),
-            ..Changes::default()
-        }
+        deleted.collect()
     }
 
     /// Folds parts. The changes are already part of the state: if they cannot be committed, it must be dropped and restored.

@@ -7,25 +7,28 @@ use std::collections::HashMap;
 use std::io::IsTerminal as _;
 
 use aggregate::{
-    AggregationOptions, Changes, Definition, Engine, Input, PartInput, Totals, fingerprint,
+    AggregationOptions, Changes, Definition, Engine, Input, PartInput, Totals, fingerprint, input,
 };
 use anyhow::Context as _;
 use kafka_client::{CALL_TIME_MAX, Cluster};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use types::names;
 
 /// Most records counted at a time.
 const BATCH_RECORDS_MAX: usize = 50_000;
 
+/// Results by key.
+pub(super) type Rows = HashMap<Vec<u8>, Vec<u8>>;
+
 /// The state of one aggregation as the log is counted.
 pub(super) struct Replay {
     engine: Engine,
     totals: Totals,
     /// The newest result of each key.
-    pub(super) rows: HashMap<Vec<u8>, Vec<u8>>,
+    pub(super) rows: Rows,
     parts: i64,
 }
 
@@ -48,7 +51,7 @@ impl Replay {
         Ok(Self {
             engine,
             totals,
-            rows: HashMap::new(),
+            rows: Rows::new(),
             parts: 0,
         })
     }
@@ -59,8 +62,8 @@ impl Replay {
         outputs.map(|output| output.name.clone()).collect()
     }
 
-    /// Adds records; gives what they changed. Results are among the rows already.
-    pub(super) async fn add(&mut self, records: &[Input<'_>]) -> anyhow::Result<Changes> {
+    /// Adds records; gives what they changed, and the rows of before that they replaced.
+    pub(super) async fn add(&mut self, records: &[Input<'_>]) -> anyhow::Result<(Changes, Rows)> {
         let mut changes = self.engine.process(records).await?;
         let parts = std::mem::take(&mut changes.parts);
         if !parts.is_empty() {
@@ -79,12 +82,15 @@ impl Replay {
             let second = self.totals.process(&self.engine, &inputs);
             changes.results.extend(second.results);
         }
+        let mut replaced = Rows::new();
         for result in &changes.results {
-            if let Some(value) = &result.value {
-                self.rows.insert(result.key.clone(), value.clone());
+            if let Some(value) = &result.value
+                && let Some(before) = self.rows.insert(result.key.clone(), value.clone())
+            {
+                replaced.insert(result.key.clone(), before);
             }
         }
-        Ok(changes)
+        Ok((changes, replaced))
     }
 }
 
@@ -95,7 +101,7 @@ pub(super) async fn replay(
     replays: &mut [Replay],
     until: Option<i64>,
     alone: impl Fn(&Input<'_>) -> bool,
-    mut changed: impl FnMut(usize, &Input<'_>, &Changes, &HashMap<Vec<u8>, Vec<u8>>),
+    mut changed: impl FnMut(usize, &Input<'_>, &Changes, &Rows),
 ) -> anyhow::Result<u64> {
     let consumer = cluster.reader("daybook-replay")?;
     let bounds = cluster
@@ -139,7 +145,7 @@ async fn count(
     replays: &mut [Replay],
     until: Option<i64>,
     alone: &impl Fn(&Input<'_>) -> bool,
-    changed: &mut impl FnMut(usize, &Input<'_>, &Changes, &HashMap<Vec<u8>, Vec<u8>>),
+    changed: &mut impl FnMut(usize, &Input<'_>, &Changes, &Rows),
 ) -> anyhow::Result<()> {
     let mut batch: Vec<Input<'_>> = Vec::new();
     for message in messages {
@@ -153,8 +159,7 @@ async fn count(
         }
         for (index, replay) in replays.iter_mut().enumerate() {
             replay.add(&batch).await?;
-            let before = replay.rows.clone();
-            let changes = replay.add(&[record]).await?;
+            let (changes, before) = replay.add(&[record]).await?;
             changed(index, &record, &changes, &before);
         }
         batch.clear();
@@ -163,15 +168,6 @@ async fn count(
         replay.add(&batch).await?;
     }
     Ok(())
-}
-
-fn input<'m>(message: &'m BorrowedMessage<'_>) -> Input<'m> {
-    Input {
-        partition: message.partition(),
-        offset: message.offset(),
-        appended_at: message.timestamp().to_millis().unwrap_or(0) * 1_000 + 999,
-        value: message.payload().unwrap_or_default(),
-    }
 }
 
 fn progress(records: i64) -> indicatif::ProgressBar {

@@ -13,6 +13,7 @@ use kafka_client::Cluster;
 use pipeline::{Plan, log_cluster};
 use rdkafka::message::Message as _;
 use serde_json::{Map, Value, json};
+use store::Store;
 use types::names;
 
 use super::query::open_store;
@@ -55,7 +56,9 @@ pub(crate) async fn run(global: &Global, args: TraceArgs) -> anyhow::Result<Exit
     let aggregations: Vec<&AggregationOptions> = plan.aggregations().collect();
     let mut replays = Vec::new();
     for options in &aggregations {
-        replays.push(Replay::new(options, partitions, generation(&cluster, &options.name)?).await?);
+        let in_force = aggregate::in_force(&cluster, &options.name)?;
+        let generation = in_force.map_or(1, |control| control.generation);
+        replays.push(Replay::new(options, partitions, generation).await?);
     }
     let mut found: Vec<Found> = Vec::new();
     let is_it = |record: &Input<'_>| fields_of(record.value, &args).is_some();
@@ -108,10 +111,14 @@ pub(crate) async fn run(global: &Global, args: TraceArgs) -> anyhow::Result<Exit
         },
     )
     .await?;
+    // Where the store is elsewhere there is nothing to look up.
+    let store = open_store(global, &plan).ok();
     for one in &mut found {
         for effect in &mut one.effects {
             look_up_published(&cluster, effect)?;
-            look_up_stored(global, &plan, effect)?;
+            if let Some(store) = &store {
+                look_up_stored(store, &plan, effect)?;
+            }
         }
     }
     if found.is_empty() {
@@ -153,21 +160,6 @@ fn fields_of(value: &[u8], args: &TraceArgs) -> Option<Map<String, Value>> {
         .then_some(fields)
 }
 
-fn generation(cluster: &Cluster, name: &str) -> anyhow::Result<u32> {
-    let consumer = cluster.reader("daybook-trace")?;
-    let mut generation = 1;
-    cluster.read_all(&consumer, names::TOPIC_CONTROL, |message| {
-        let (key, value) = (message.key(), message.payload());
-        let parsed = aggregate::parse_control(key.unwrap_or_default(), value.unwrap_or_default());
-        if let Some((of, control)) = parsed
-            && of == name
-        {
-            generation = control.generation;
-        }
-    })?;
-    Ok(generation)
-}
-
 /// Generation and sequence of a result.
 fn version(result: &Value) -> Option<(u64, u64)> {
     let version = result.get("v")?;
@@ -200,10 +192,7 @@ fn look_up_published(cluster: &Cluster, effect: &mut Effect) -> anyhow::Result<(
     Ok(())
 }
 
-fn look_up_stored(global: &Global, plan: &Plan, effect: &mut Effect) -> anyhow::Result<()> {
-    let Ok(store) = open_store(global, plan) else {
-        return Ok(());
-    };
+fn look_up_stored(store: &Store, plan: &Plan, effect: &mut Effect) -> anyhow::Result<()> {
     let Some(table) = plan.tables().find(|table| table.name == effect.aggregation) else {
         return Ok(());
     };
