@@ -70,7 +70,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Classifier {
     days: ZonedDays,
-    /// Which text of a record names its zone.
+    /// Which column of a record names its zone.
     zone_column: Option<usize>,
     keep_days: Option<u16>,
     late: Late,
@@ -110,7 +110,7 @@ impl Classifier {
         &mut self,
         partition: i32,
         appended_at: Micros,
-        parsed: &Parsed<'_>,
+        parsed: &Parsed<'_, '_>,
     ) -> (BusinessDay, Class, Option<(u128, Seen)>) {
         let received = parsed.received_at.unwrap_or(appended_at);
         if received > appended_at + self.clock_skew_max {
@@ -121,8 +121,8 @@ impl Classifier {
         *clock = received.max(*clock);
         let clock = *clock;
         let refuse = |day, reason| (day, Class::Quarantined(reason), None);
-        let text = self.zone_column.and_then(|column| parsed.texts.get(column));
-        let days = match self.days.zone(text.and_then(Option::as_deref)) {
+        let text = self.zone_column.and_then(|column| parsed.text(column));
+        let days = match self.days.zone(text) {
             Ok(days) => days,
             Err(unknown) => return refuse(self.day_of(clock), Reason::Zone(unknown)),
         };
@@ -136,10 +136,10 @@ impl Classifier {
         if first_kept.is_some_and(|first| day < first) {
             return refuse(today, Reason::TooLate);
         }
-        if !self.reversals && parsed.reverses.is_some() {
+        if !self.reversals && parsed.reverses().is_some() {
             return refuse(day, Reason::Reversal);
         }
-        let identity = identity_hash(&parsed.source, &parsed.id);
+        let identity = identity_hash(parsed.source(), parsed.id());
         if let Some(seen) = self.seen.get(&identity) {
             return match seen.content == parsed.content {
                 true => (day, Class::Duplicate, None),
@@ -155,7 +155,7 @@ impl Classifier {
             day: day.epoch_days(),
         };
         self.seen.insert(identity, seen);
-        let class = match (late, parsed.reverses.is_some()) {
+        let class = match (late, parsed.reverses().is_some()) {
             (true, _) => Class::LateCorrected,
             (false, true) => Class::Reversing,
             (false, false) => Class::Counted,

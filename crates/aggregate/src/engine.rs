@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sql::{AggregationPlan, FoldError, Folded, InputBatch, SqlError};
-use types::{BusinessDay, Counts, Micros, names, report};
+use sql::{AggregationPlan, FoldError, Folded, InputBatch, InputColumn, InputKind, SqlError};
+use types::{BusinessDay, Counts, Micros, report};
 
 use crate::changelog::{self, Entry, Foreign};
 use crate::classify::{Class, Reason, Seen};
-use crate::options::{AggregationOptions, Definition, stream_columns};
-use crate::record::{Parsed, parse};
+use crate::options::{AggregationOptions, Definition};
+use crate::record::{Parsed, Room, Said};
 
 mod render;
 mod rows;
@@ -135,18 +135,12 @@ pub struct Engine {
     currency_key: Option<usize>,
 }
 
+/// Where a column that the SQL reads comes from.
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    Id,
-    Origin,
-    Account,
-    Currency,
-    Reverses,
-    Amount,
-    BookedAt,
-    ReceivedAt,
     BusinessDay,
-    Text(usize),
+    /// A column of the input, and its kind in the SQL.
+    Column(usize, InputKind),
 }
 
 /// A record that is to be added.
@@ -154,7 +148,6 @@ struct Accepted<'a> {
     input: Input<'a>,
     day: BusinessDay,
     class: Class,
-    parsed: Parsed<'a>,
 }
 
 impl Engine {
@@ -181,7 +174,7 @@ impl Engine {
         definition: Definition,
         partitions: i32,
     ) -> Result<Self, EngineError> {
-        let columns = stream_columns(&options.text_columns);
+        let columns = options.input.stream_columns();
         let refuse = |source| EngineError::Sql {
             name: options.name.clone(),
             source,
@@ -191,33 +184,17 @@ impl Engine {
         if let Some(source) = plan.irreversible().filter(|_| options.reversals) {
             return Err(refuse(source));
         }
-        let source = |name: &str| match name {
-            "id" => Source::Id,
-            "source" => Source::Origin,
-            "account" => Source::Account,
-            "currency" => Source::Currency,
-            "reverses" => Source::Reverses,
-            "amount" => Source::Amount,
-            "booked_at" => Source::BookedAt,
-            "received_at" => Source::ReceivedAt,
-            "business_day" => Source::BusinessDay,
-            other => {
-                let known = options
-                    .text_columns
-                    .iter()
-                    .position(|column| column == other);
-                Source::Text(known.unwrap_or(usize::MAX))
-            }
+        let source = |column: &InputColumn| match options.input.column(&column.name) {
+            Some(place) => Source::Column(place, column.kind),
+            None => Source::BusinessDay,
         };
-        let columns = plan
-            .columns()
-            .iter()
-            .map(|column| source(&column.name))
-            .collect();
+        let columns = plan.columns().iter().map(source).collect();
+        let key = options.input.key_name();
+        let is_by_key = key.is_some_and(|key| plan.groups_by(key));
         Ok(Self {
             currency_key: plan.keys().iter().position(|key| key == "currency"),
             tasks: BTreeMap::new(),
-            in_parts: partitions > 1 && !plan.groups_by(names::field::ACCOUNT),
+            in_parts: partitions > 1 && !is_by_key,
             options,
             definition,
             plan,
@@ -429,8 +406,15 @@ impl Engine {
         let clock_before = task.clock(partition);
         let mut touched = BTreeMap::new();
         let mut identities = NewIdentities::new();
-        let accepted = self.judge_all(&mut task, batch, changes, &mut touched, &mut identities);
-        let updated = match self.fold(&mut task, &accepted).await {
+        let mut columns = self.plan.new_batch();
+        let accepted = self.judge_all(
+            &mut task,
+            batch,
+            &mut columns,
+            changes,
+            (&mut touched, &mut identities),
+        );
+        let updated = match self.fold(&mut task, &accepted, &mut columns).await {
             Ok(updated) => Ok(updated),
             // Some record of the batch is at fault: find it, set it aside, add the others.
             Err(_) if !accepted.is_empty() => {
@@ -468,18 +452,19 @@ impl Engine {
         updated.map(drop)
     }
 
-    /// Parses and judges every record; counts it; returns those that are to be added.
+    /// Parses and judges every record; counts it; returns those that are to be added, and their columns.
     fn judge_all<'a>(
         &self,
         task: &mut Task,
         batch: &[Input<'a>],
+        columns: &mut InputBatch,
         changes: &mut Changes,
-        touched: &mut BTreeMap<BusinessDay, ()>,
-        new: &mut NewIdentities,
+        (touched, new): (&mut BTreeMap<BusinessDay, ()>, &mut NewIdentities),
     ) -> Vec<Accepted<'a>> {
         let mut accepted = Vec::with_capacity(batch.len());
+        let mut room = Room::default();
         for input in batch {
-            let (day, class) = match parse(input.value, &self.options.text_columns) {
+            let (day, class) = match self.options.input.read_in(input.value, &mut room) {
                 Err(error) => {
                     let reason = Reason::Unreadable(report(&error));
                     (
@@ -499,13 +484,14 @@ impl Engine {
                             .entry(seen)
                             .or_insert_with(|| (input.offset, Vec::new()));
                         block.1.push((identity, content));
+                        push(&self.columns, columns, &parsed, input, day);
                         accepted.push(Accepted {
                             input: *input,
                             day,
                             class: class.clone(),
-                            parsed,
                         });
                     }
+                    room.take_back(parsed);
                     (day, class)
                 }
             };
@@ -530,19 +516,16 @@ impl Engine {
         &mut self,
         task: &mut Task,
         accepted: &[Accepted<'_>],
+        columns: &mut InputBatch,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let Some(last) = accepted.last() else {
             return Ok(Vec::new());
         };
-        let mut batch = self.plan.new_batch();
-        for record in accepted {
-            push(&self.columns, &mut batch, record);
-        }
         let mut folded: Vec<(Box<[u8]>, RowState)> = Vec::new();
         let mut refused = None;
         let mut key = Vec::new();
         let rows = &task.rows;
-        let run = self.plan.run(&mut batch, |group| {
+        let run = self.plan.run(columns, |group| {
             write_key(&mut key, group.key);
             let before = rows.get(key.as_slice());
             let values: Result<Vec<Folded>, FoldError> = match before {
@@ -592,7 +575,19 @@ impl Engine {
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let mut updated = Vec::new();
         for record in accepted {
-            match self.fold(task, std::slice::from_ref(record)).await {
+            let mut columns = self.plan.new_batch();
+            // It was read before, when it was judged.
+            if let Ok(parsed) = self.options.input.read(record.input.value) {
+                push(
+                    &self.columns,
+                    &mut columns,
+                    &parsed,
+                    &record.input,
+                    record.day,
+                );
+            }
+            let record_alone = std::slice::from_ref(record);
+            match self.fold(task, record_alone, &mut columns).await {
                 Ok(keys) => updated.extend(keys),
                 Err(error) => {
                     touched.insert(record.day, ());
@@ -644,26 +639,36 @@ fn count_of<'a>(counts: &'a mut Counts, class: &Class) -> &'a mut u64 {
     }
 }
 
-fn push(columns: &[Source], batch: &mut InputBatch, record: &Accepted<'_>) {
-    let parsed = &record.parsed;
+fn push(
+    columns: &[Source],
+    batch: &mut InputBatch,
+    parsed: &Parsed<'_, '_>,
+    input: &Input<'_>,
+    day: BusinessDay,
+) {
+    let schema = parsed.schema();
     for (index, source) in columns.iter().enumerate() {
-        match source {
-            Source::Id => batch.push_text(index, Some(&parsed.id)),
-            Source::Origin => batch.push_text(index, Some(&parsed.source)),
-            Source::Account => batch.push_text(index, Some(&parsed.account)),
-            Source::Currency => batch.push_text(index, Some(&parsed.currency)),
-            Source::Reverses => batch.push_text(index, parsed.reverses.as_deref()),
-            Source::Amount => batch.push_amount(index, parsed.amount),
-            Source::BookedAt => batch.push_timestamp(index, parsed.booked_at),
-            Source::ReceivedAt => {
-                let received = parsed.received_at.unwrap_or(record.input.appended_at);
-                batch.push_timestamp(index, received);
+        let Source::Column(place, kind) = *source else {
+            batch.push_date(index, Some(day.epoch_days()));
+            continue;
+        };
+        match (parsed.said(place), kind) {
+            (Some(Said::Text(text)), _) => batch.push_text(index, Some(text)),
+            (Some(Said::Decimal(amount)), _) => batch.push_amount(index, Some(*amount)),
+            (Some(Said::Integer(number)), _) => batch.push_integer(index, Some(*number)),
+            (Some(Said::Instant(at)), _) => batch.push_timestamp(index, Some(*at)),
+            (Some(Said::Date(days)), _) => batch.push_date(index, Some(*days)),
+            (None, InputKind::Text) if Some(place) == schema.source => {
+                batch.push_text(index, Some(""));
             }
-            Source::BusinessDay => batch.push_date(index, record.day.epoch_days()),
-            Source::Text(text) => {
-                let value = parsed.texts.get(*text).and_then(Option::as_deref);
-                batch.push_text(index, value);
+            (None, InputKind::Text) => batch.push_text(index, None),
+            (None, InputKind::Amount) => batch.push_amount(index, None),
+            (None, InputKind::Integer) => batch.push_integer(index, None),
+            (None, InputKind::Timestamp) if Some(place) == schema.received_at => {
+                batch.push_timestamp(index, Some(input.appended_at));
             }
+            (None, InputKind::Timestamp) => batch.push_timestamp(index, None),
+            (None, InputKind::Date) => batch.push_date(index, None),
         }
     }
     batch.end_record();

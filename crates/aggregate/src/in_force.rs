@@ -77,7 +77,7 @@ pub(crate) fn put_in_force(
 ) -> Result<(Definition, i32), ServiceError> {
     let name = &options.name;
     let consumer = cluster.reader("daybook-aggregate")?;
-    let partitions = cluster.partitions(&consumer, names::TOPIC_TRANSACTIONS)?;
+    let partitions = cluster.partitions(&consumer, &options.input.topic)?;
     let state_topic = names::topic_state(name);
     let state_partitions = cluster.partitions(&consumer, &state_topic)?;
     let in_force = in_force(cluster, name)?;
@@ -92,7 +92,7 @@ pub(crate) fn put_in_force(
     };
     match before {
         Some(before) if before != partitions => {
-            return other(names::TOPIC_TRANSACTIONS, partitions, before);
+            return other(&options.input.topic, partitions, before);
         }
         _ if state_partitions < partitions => {
             return other(&state_topic, state_partitions, partitions);

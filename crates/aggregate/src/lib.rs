@@ -37,6 +37,7 @@ mod error;
 mod in_force;
 mod options;
 mod record;
+mod schema;
 mod service;
 mod takeover;
 
@@ -48,6 +49,7 @@ pub use engine::{
 };
 pub use error::ServiceError;
 pub use in_force::in_force;
-pub use options::{AggregationOptions, Definition, Late, fingerprint, stream_columns};
-pub use record::{Parsed, Unreadable, content_hash, identity_hash, parse};
+pub use options::{AggregationOptions, Definition, Late, fingerprint};
+pub use record::{Parsed, Said, Unreadable, identity_hash};
+pub use schema::{Column, FieldKind, Roles, Schema, SchemaError};
 pub use service::{Aggregator, consumer_group, input};

@@ -1,7 +1,8 @@
 //! What an aggregation is.
 
-use sql::{InputColumn, InputKind};
 use types::BusinessCalendar;
+
+use crate::schema::Schema;
 
 /// What becomes of a transaction whose business day has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct AggregationOptions {
     pub cut_off: String,
     /// Zone, cut-off and working days, understood.
     pub calendar: BusinessCalendar,
-    /// Which of [`AggregationOptions::text_columns`] names the zone of a row; rows without it, and
-    /// all rows if it is `None`, are of the calendar's zone.
+    /// Which of the input's columns names the zone of a row; rows without it, and all rows if it is `None`, are of the calendar's
+    /// zone.
     pub zone_column: Option<usize>,
     /// Business days kept, today included; `None` keeps every day, and then nothing is late.
     pub keep_days: Option<u16>,
@@ -42,8 +43,8 @@ pub struct AggregationOptions {
     pub future_max_micros: i64,
     /// How far ahead of the log's append time `received_at` may be, in microseconds.
     pub clock_skew_max_micros: i64,
-    /// Text fields of the canonical JSON beside the standard ones that the SQL may read.
-    pub text_columns: Vec<String>,
+    /// What is counted.
+    pub input: Schema,
     /// Most records in one batch and so in one Kafka transaction. More means higher throughput
     /// under load; a batch is never waited for.
     pub batch_records_max: usize,
@@ -85,29 +86,10 @@ pub fn fingerprint(options: &AggregationOptions) -> String {
         options.calendar.definition(),
         options.keep_days,
         options.late,
-        options.text_columns.join(","),
-        options.zone_column
+        options.input.definition(),
+        options
+            .zone_column
+            .map(|column| options.input.place_in_definition(column))
     );
     blake3::hash(definition.as_bytes()).to_hex()[..32].to_owned()
-}
-
-/// Columns of the stream `transactions` in SQL.
-pub fn stream_columns(text_columns: &[String]) -> Vec<InputColumn> {
-    use InputKind::{Amount, Date, Text, Timestamp};
-    let standard = [
-        ("id", Text),
-        ("source", Text),
-        ("account", Text),
-        ("currency", Text),
-        ("reverses", Text),
-        ("amount", Amount),
-        ("booked_at", Timestamp),
-        ("received_at", Timestamp),
-        ("business_day", Date),
-    ];
-    let standard = standard
-        .iter()
-        .map(|(name, kind)| InputColumn::new(name, *kind));
-    let further = text_columns.iter().map(|name| InputColumn::new(name, Text));
-    standard.chain(further).collect()
 }

@@ -1,4 +1,4 @@
-//! Reads the canonical JSON of a transaction (DESIGN §3), strictly.
+//! Reads the JSON of a transaction, strictly: Daybook's own (DESIGN §3) or a declared one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,205 +6,350 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::de::{self, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use types::{Amount, AmountError, Micros};
+use types::{Amount, AmountError, BusinessDay, CalendarError, Micros};
+
+use crate::schema::{FieldKind, Schema};
+
+/// What a field says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Exact and signed.
+    Decimal(Amount),
+    /// A whole number.
+    Integer(i64),
+    /// Microseconds since 1970.
+    Instant(Micros),
+    /// A date, in days since 1970.
+    Date(i32),
+}
 
 /// A transaction, borrowing from its record where it can.
-#[derive(Debug, Default)]
-pub struct Parsed<'a> {
-    /// Identity within the source.
-    pub id: Cow<'a, str>,
-    /// The configured source, empty for a message somebody else put.
-    pub source: Cow<'a, str>,
-    /// Default grouping key.
-    pub account: Cow<'a, str>,
-    /// Exact and signed.
-    pub amount: Amount,
-    /// ISO 4217.
-    pub currency: Cow<'a, str>,
+#[derive(Debug)]
+pub struct Parsed<'a, 's> {
+    schema: &'s Schema,
+    /// Of each column, in the schema's order.
+    said: Vec<Option<Said<'a>>>,
     /// Event time.
     pub booked_at: Micros,
-    /// Gateway clock; `None` when the message did not come through the gateway.
+    /// When it was received; `None` when the record does not say it.
     pub received_at: Option<Micros>,
-    /// Id of the transaction it takes back.
-    pub reverses: Option<Cow<'a, str>>,
-    /// Values of the configured text columns, in their order.
-    pub texts: Vec<Option<Cow<'a, str>>>,
     /// Hash of what the transaction says, without `id`, `source` and `received_at`.
     pub content: u64,
+}
+
+impl<'a> Parsed<'a, '_> {
+    /// What its columns are.
+    pub fn schema(&self) -> &Schema {
+        self.schema
+    }
+
+    /// What a column says; `None` for one that is not there.
+    pub fn said(&self, column: usize) -> Option<&Said<'a>> {
+        self.said.get(column)?.as_ref()
+    }
+
+    /// What a text column says.
+    pub fn text(&self, column: usize) -> Option<&str> {
+        match self.said(column) {
+            Some(Said::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Identity within the source.
+    pub fn id(&self) -> &str {
+        self.text(self.schema.id).unwrap_or_default()
+    }
+
+    /// The source, empty where the record names none.
+    pub fn source(&self) -> &str {
+        let column = self.schema.source;
+        column
+            .and_then(|column| self.text(column))
+            .unwrap_or_default()
+    }
+
+    /// Id of the transaction it takes back.
+    pub fn reverses(&self) -> Option<&str> {
+        self.text(self.schema.reverses?)
+    }
 }
 
 /// Why a record is not a transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// Not one JSON object with text fields.
+    /// Not one JSON object, or a field has another type.
     #[error("not a canonical JSON object")]
     Json(#[source] serde_json::Error),
+    /// The same of a declared schema.
+    #[error("not a JSON object as declared")]
+    Declared(#[source] serde_json::Error),
     /// A field is missing.
     #[error("the field {0:?} is missing")]
-    Missing(&'static str),
+    Missing(String),
     /// The amount is not exact or does not fit.
-    #[error("the field \"amount\" is not usable")]
-    Amount(#[source] AmountError),
+    #[error("the field {field:?} is not usable")]
+    Amount {
+        /// Which.
+        field: String,
+        /// What is wrong.
+        #[source]
+        source: AmountError,
+    },
     /// A time is not RFC 3339 with an offset.
     #[error("the field {field:?} is no RFC 3339 time with an offset")]
     Time {
         /// Which.
-        field: &'static str,
+        field: String,
         /// From the date library.
         #[source]
         source: jiff::Error,
     },
+    /// A date is not one.
+    #[error("the field {field:?} is no date such as 2026-11-23")]
+    Date {
+        /// Which.
+        field: String,
+        /// What is wrong.
+        #[source]
+        source: CalendarError,
+    },
+    /// A number is not a whole one of 64 bits, or no instant that there is.
+    #[error("the field {field:?} is {value:?}, but must be a whole number that fits")]
+    Whole {
+        /// Which.
+        field: String,
+        /// What it says.
+        value: String,
+    },
 }
 
-/// Text fields of the object, before they are understood.
-#[derive(Debug, Default)]
-struct Fields<'a> {
-    id: Option<Cow<'a, str>>,
-    source: Option<Cow<'a, str>>,
-    account: Option<Cow<'a, str>>,
-    amount: Option<Cow<'a, str>>,
-    currency: Option<Cow<'a, str>>,
-    booked_at: Option<Cow<'a, str>>,
-    received_at: Option<Cow<'a, str>>,
-    reverses: Option<Cow<'a, str>>,
-    texts: Vec<Option<Cow<'a, str>>>,
-    further: blake3::Hasher,
-}
+/// Longest text of a record that an error repeats, in characters.
+const SHOWN_CHARS_MAX: usize = 40;
 
 /// Hash of a source and an id: the identity of a transaction, stable for ever.
 pub fn identity_hash(source: &str, id: &str) -> u128 {
-    let mut hasher = blake3::Hasher::new();
     // The length keeps ("a", "bc") apart from ("ab", "c").
-    hasher.update(&(source.len() as u64).to_le_bytes());
-    hasher.update(source.as_bytes());
-    hasher.update(id.as_bytes());
-    let mut bytes = [0; 16];
-    hasher.finalize_xof().fill(&mut bytes);
-    u128::from_le_bytes(bytes)
+    let length = (source.len() as u64).to_le_bytes();
+    let parts = [&length, source.as_bytes(), id.as_bytes()];
+    // At once: a hasher that takes pieces is 2 KB to set up.
+    let hash = blake3::hash(&parts.concat());
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash.as_bytes()[..16]);
+    u128::from_le_bytes(first)
 }
 
-/// Hash of what a transaction says beside its identity and the moment it was received.
-pub fn content_hash(parts: &[&str], further: &blake3::Hasher) -> u64 {
-    let mut hasher = further.clone();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
+/// Memory that reading a record needs, used again for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Room<'a> {
+    said: Vec<Option<Said<'a>>>,
+    /// What the content's hash is of.
+    hashed: Vec<u8>,
+}
+
+impl<'a> Room<'a> {
+    /// Takes back what a record had.
+    pub(crate) fn take_back(&mut self, parsed: Parsed<'a, '_>) {
+        self.said = parsed.said;
     }
-    let mut bytes = [0; 8];
-    hasher.finalize_xof().fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
-/// Reads a record. `text_columns` are fields beside the standard ones.
-///
-/// # Errors
-///
-/// [`Unreadable`]: the record goes to quarantine; reading it again would not help.
-pub fn parse<'a>(bytes: &'a [u8], text_columns: &[String]) -> Result<Parsed<'a>, Unreadable> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let fields = reader
-        .deserialize_map(FieldsVisitor { text_columns })
-        .and_then(|fields| reader.end().map(|()| fields))
-        .map_err(Unreadable::Json)?;
-    let Fields {
-        id,
-        source,
-        account,
-        amount,
-        currency,
-        booked_at,
-        received_at,
-        reverses,
-        texts,
-        further,
-    } = fields;
-    let account = account.ok_or(Unreadable::Missing("account"))?;
-    let amount_text = amount.ok_or(Unreadable::Missing("amount"))?;
-    let currency = currency.ok_or(Unreadable::Missing("currency"))?;
-    let booked_text = booked_at.ok_or(Unreadable::Missing("booked_at"))?;
-    let amount = Amount::parse(&amount_text).map_err(Unreadable::Amount)?;
-    let reverses_text = reverses.as_deref().unwrap_or_default();
-    let parts = [
-        &*account,
-        &*amount_text,
-        &*currency,
-        &*booked_text,
-        reverses_text,
-    ];
-    Ok(Parsed {
-        content: content_hash(&parts, &further),
-        id: id.ok_or(Unreadable::Missing("id"))?,
-        source: source.unwrap_or_default(),
-        account,
-        amount,
-        currency,
-        booked_at: instant("booked_at", &booked_text)?,
-        received_at: received_at
-            .map(|text| instant("received_at", &text))
-            .transpose()?,
-        reverses,
-        texts,
+impl Schema {
+    /// Reads a record.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`]: the record goes to quarantine; reading it again would not help.
+    pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<Parsed<'a, '_>, Unreadable> {
+        self.read_in(bytes, &mut Room::default())
+    }
+
+    /// The same without new memory, if the room had an earlier record.
+    pub(crate) fn read_in<'a>(
+        &self,
+        bytes: &'a [u8],
+        room: &mut Room<'a>,
+    ) -> Result<Parsed<'a, '_>, Unreadable> {
+        let mut said = std::mem::take(&mut room.said);
+        said.clear();
+        said.resize(self.columns.len(), None);
+        let hashed = &mut room.hashed;
+        hashed.clear();
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        reader
+            .deserialize_map(FieldsVisitor {
+                schema: self,
+                said: &mut said,
+                hashed,
+            })
+            .and_then(|()| reader.end())
+            .map_err(match self.is_canonical() {
+                true => Unreadable::Json,
+                false => Unreadable::Declared,
+            })?;
+        for (place, text) in said.iter().enumerate().take(self.once()) {
+            let place = Some(place);
+            if place != Some(self.id) && place != self.source && place != self.received_at {
+                let text = text_of(text.as_ref());
+                hashed.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                hashed.extend_from_slice(text.as_bytes());
+            }
+        }
+        let mut content = [0; 8];
+        content.copy_from_slice(&blake3::hash(hashed).as_bytes()[..8]);
+        for (column, said) in self.columns.iter().zip(&mut said) {
+            if said.is_some() && column.kind != FieldKind::Text {
+                let meant = understand(&column.name, column.kind, text_of(said.as_ref()))?;
+                *said = Some(meant);
+            } else if said.is_none() && !column.is_optional {
+                return Err(Unreadable::Missing(column.name.clone()));
+            }
+        }
+        let instant = |place: usize| match said.get(place) {
+            Some(Some(Said::Instant(at))) => Some(*at),
+            _ => None,
+        };
+        Ok(Parsed {
+            booked_at: instant(self.event_time).unwrap_or_default(),
+            received_at: self.received_at.and_then(instant),
+            content: u64::from_le_bytes(content),
+            schema: self,
+            said,
+        })
+    }
+}
+
+/// The text of a field that is not understood yet.
+fn text_of<'t>(said: Option<&'t Said<'_>>) -> &'t str {
+    match said {
+        Some(Said::Text(text)) => text,
+        _ => "",
+    }
+}
+
+/// What the text of a field says.
+fn understand<'a>(name: &str, kind: FieldKind, text: &str) -> Result<Said<'a>, Unreadable> {
+    let field = || name.to_owned();
+    let whole = |text: &str| {
+        text.parse::<i64>().map_err(|_| Unreadable::Whole {
+            field: field(),
+            value: text.chars().take(SHOWN_CHARS_MAX).collect(),
+        })
+    };
+    Ok(match kind {
+        FieldKind::Text => Said::Text(text.to_owned().into()),
+        FieldKind::Decimal => {
+            let amount = Amount::parse(text);
+            Said::Decimal(amount.map_err(|source| Unreadable::Amount {
+                field: field(),
+                source,
+            })?)
+        }
+        FieldKind::Integer => Said::Integer(whole(text)?),
+        FieldKind::Timestamp => {
+            let instant = text.parse::<Timestamp>();
+            let instant = instant.map_err(|source| Unreadable::Time {
+                field: field(),
+                source,
+            })?;
+            Said::Instant(instant.as_microsecond())
+        }
+        FieldKind::EpochMillis => {
+            let instant = Timestamp::from_millisecond(whole(text)?);
+            let instant = instant.map_err(|_| Unreadable::Whole {
+                field: field(),
+                value: text.to_owned(),
+            })?;
+            Said::Instant(instant.as_microsecond())
+        }
+        FieldKind::Date => {
+            let date = text.parse::<BusinessDay>();
+            let date = date.map_err(|source| Unreadable::Date {
+                field: field(),
+                source,
+            })?;
+            Said::Date(date.epoch_days())
+        }
     })
 }
 
-fn instant(field: &'static str, text: &str) -> Result<Micros, Unreadable> {
-    let instant: Timestamp = text
-        .parse()
-        .map_err(|source| Unreadable::Time { field, source })?;
-    Ok(instant.as_microsecond())
+/// Fills in the texts of an object's fields.
+struct FieldsVisitor<'r, 'a> {
+    schema: &'r Schema,
+    /// Of each column.
+    said: &'r mut [Option<Said<'a>>],
+    /// Names and texts of all other fields.
+    hashed: &'r mut Vec<u8>,
 }
 
-struct FieldsVisitor<'c> {
-    text_columns: &'c [String],
-}
-
-impl<'de> Visitor<'de> for FieldsVisitor<'_> {
-    type Value = Fields<'de>;
+impl<'de> Visitor<'de> for FieldsVisitor<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object with the fields of a transaction")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields {
-            texts: vec![None; self.text_columns.len()],
-            ..Fields::default()
-        };
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self {
+            schema,
+            said,
+            hashed,
+        } = self;
+        let once = schema.once();
         while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
-            let slot = match &*name {
-                "id" => &mut fields.id,
-                "source" => &mut fields.source,
-                "account" => &mut fields.account,
-                "amount" => &mut fields.amount,
-                "currency" => &mut fields.currency,
-                "booked_at" => &mut fields.booked_at,
-                "received_at" => &mut fields.received_at,
-                "reverses" => &mut fields.reverses,
-                other => {
-                    let column = self.text_columns.iter().position(|column| column == other);
-                    fields.further.update(name.as_bytes());
-                    if let Some(slot) = column.and_then(|column| fields.texts.get_mut(column)) {
-                        let Text(value) = map.next_value()?;
-                        fields.further.update(value.as_bytes());
-                        *slot = Some(value);
-                    } else {
-                        let value: &RawValue = map.next_value()?;
-                        fields.further.update(value.get().as_bytes());
-                    }
-                    continue;
-                }
+            let Some(place) = schema.column(&name) else {
+                let value: &RawValue = map.next_value()?;
+                hashed.extend_from_slice(name.as_bytes());
+                hashed.extend_from_slice(value.get().as_bytes());
+                continue;
             };
-            if slot.is_some() {
+            let text = match schema.is_canonical() {
+                // Amounts too are text there.
+                true => Some(map.next_value::<Text<'de>>()?.0),
+                false => declared(schema.columns[place].kind, map.next_value()?)?,
+            };
+            if place >= once {
+                hashed.extend_from_slice(name.as_bytes());
+                hashed.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
+            } else if said[place].is_some() {
                 return Err(de::Error::custom(format_args!(
                     "the field {name:?} comes twice"
                 )));
             }
-            let Text(value) = map.next_value()?;
-            *slot = Some(value);
+            said[place] = text.map(Said::Text);
         }
         // An object holds nothing behind its last field.
         debug_assert!(map.next_key::<IgnoredAny>()?.is_none());
-        Ok(fields)
+        Ok(())
+    }
+}
+
+/// The text of a declared field, or that of its number; `None` is null.
+fn declared<'a, E: de::Error>(
+    kind: FieldKind,
+    value: &'a RawValue,
+) -> Result<Option<Cow<'a, str>>, E> {
+    let token = value.get();
+    if token == "null" {
+        return Ok(None);
+    }
+    let (text_fits, number_fits) = match kind {
+        FieldKind::Text | FieldKind::Timestamp | FieldKind::Date => (true, false),
+        FieldKind::Decimal => (true, true),
+        FieldKind::Integer | FieldKind::EpochMillis => (false, true),
+    };
+    match token.as_bytes().first() {
+        Some(b'"') if text_fits => {
+            let text: Text<'_> = serde_json::from_str(token).map_err(E::custom)?;
+            Ok(Some(text.0))
+        }
+        Some(b'-' | b'0'..=b'9') if number_fits => Ok(Some(Cow::Borrowed(token))),
+        _ => Err(E::custom(format_args!(
+            "{kind:?} expected, found {}",
+            token.chars().take(SHOWN_CHARS_MAX).collect::<String>()
+        ))),
     }
 }
 
@@ -233,31 +378,38 @@ impl<'de> de::Deserialize<'de> for Text<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{Column, Roles};
 
     const GOOD: &str = r#"{"id":"t1","source":"json","account":"a\u0031","amount":"-1.50","currency":"EUR","booked_at":"2026-11-23T10:00:00+01:00","received_at":"2026-11-23T09:00:01.5Z","merchant":"x","n":[1]}"#;
 
     #[track_caller]
     fn check(json: &str, expected: &str) {
-        let error = parse(json.as_bytes(), &[]).expect_err("refused");
+        let error = Schema::canonical(&[])
+            .read(json.as_bytes())
+            .map(drop)
+            .expect_err("refused");
         assert_eq!(error.to_string(), expected);
     }
 
     #[test]
     fn a_transaction_is_read() {
         let columns = ["merchant".to_owned(), "other".to_owned()];
-        let parsed = parse(GOOD.as_bytes(), &columns).expect("reads");
-        assert_eq!(
-            (&*parsed.account, parsed.amount.to_string()),
-            ("a1", "-1.50".to_owned())
-        );
+        let schema = Schema::canonical(&columns);
+        let parsed = schema.read(GOOD.as_bytes()).expect("reads");
+        let amount = Amount::parse("-1.50").expect("an amount");
+        assert_eq!(parsed.text(2), Some("a1"));
+        assert_eq!(parsed.said(3), Some(&Said::Decimal(amount)));
         assert_eq!(parsed.booked_at, 1_795_424_400_000_000);
         assert_eq!(parsed.received_at, Some(1_795_424_401_500_000));
-        assert_eq!(parsed.texts, [Some("x".into()), None]);
+        assert_eq!((parsed.text(8), parsed.text(9)), (Some("x"), None));
     }
 
     #[test]
     fn the_content_is_what_the_transaction_says() {
-        let content = |json: &str| parse(json.as_bytes(), &[]).expect("reads").content;
+        let schema = Schema::canonical(&[]);
+        let content = |json: &str| schema.read(json.as_bytes()).expect("reads").content;
+        // As it always was: kept states have it.
+        assert_eq!(content(GOOD), 16_324_708_625_446_967_074);
         let same = GOOD
             .replace("09:00:01.5Z", "09:30:00Z")
             .replace("\"t1\"", "\"t2\"");
@@ -272,7 +424,7 @@ mod tests {
     fn what_is_no_transaction_is_refused_with_its_reason() {
         check("[]", "not a canonical JSON object");
         check("{}x", "not a canonical JSON object");
-        check("{}", "the field \"account\" is missing");
+        check("{}", "the field \"id\" is missing");
         check(
             &GOOD.replace("\"-1.50\"", "-1.50"),
             "not a canonical JSON object",
@@ -295,5 +447,112 @@ mod tests {
     fn identities_keep_source_and_id_apart() {
         assert_ne!(identity_hash("a", "bc"), identity_hash("ab", "c"));
         assert_eq!(identity_hash("json", "t1"), identity_hash("json", "t1"));
+    }
+
+    const CARDS: &str = r#"{"nr":"7","at":1795424400123,"fee":-12.50,"n":3,"day":"2026-11-23","branch":null,"x":1.0}"#;
+
+    fn cards() -> Schema {
+        use FieldKind::{Date, Decimal, EpochMillis, Integer, Text};
+        let column = |(name, kind, is_optional): (&str, FieldKind, bool)| Column {
+            name: name.to_owned(),
+            kind,
+            is_optional,
+        };
+        let columns = [
+            ("nr", Text, false),
+            ("at", EpochMillis, false),
+            ("fee", Decimal, false),
+            ("n", Integer, false),
+            ("day", Date, false),
+            ("branch", Text, true),
+        ];
+        let roles = Roles {
+            id: "nr",
+            event_time: "at",
+            ..Roles::default()
+        };
+        Schema::declared("cards", columns.map(column).to_vec(), &roles).expect("a schema")
+    }
+
+    #[test]
+    fn a_declared_record_is_read_and_its_numbers_stay_exact() {
+        let schema = cards();
+        let large = CARDS.replace("-12.50", "123456789012345678.00001");
+        let parsed = schema.read(large.as_bytes()).expect("reads");
+        let amount = Amount::parse("123456789012345678.00001").expect("an amount");
+        assert_eq!((parsed.id(), parsed.source()), ("7", ""));
+        assert_eq!(parsed.booked_at, 1_795_424_400_123_000);
+        assert_eq!(parsed.said(2), Some(&Said::Decimal(amount)));
+        assert_eq!(parsed.said(3), Some(&Said::Integer(3)));
+        assert_eq!(parsed.said(4), Some(&Said::Date(20_780)));
+        assert_eq!(parsed.said(5), None);
+        // An amount may be text as well, and what is not declared belongs to the content.
+        let content = |json: &str| schema.read(json.as_bytes()).expect("reads").content;
+        assert_eq!(
+            content(CARDS),
+            content(&CARDS.replace("-12.50", "\"-12.50\""))
+        );
+        assert_ne!(content(CARDS), content(&CARDS.replace("1.0", "1.1")));
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_its_declaration_is_refused_with_its_reason() {
+        let schema = cards();
+        for (from, to, expected) in [
+            ("\"nr\":\"7\",", "", "the field \"nr\" is missing"),
+            ("\"7\"", "null", "the field \"nr\" is missing"),
+            (
+                "\"7\"",
+                "7",
+                "not a JSON object as declared: Text expected, found 7",
+            ),
+            ("-12.50", "1.25e1", "the field \"fee\" is not usable: "),
+            ("-12.50", "1.000001", "the field \"fee\" is not usable: "),
+            (
+                "-12.50",
+                "true",
+                "not a JSON object as declared: Decimal expected, found true",
+            ),
+            (
+                ":3,",
+                ":3.0,",
+                "the field \"n\" is \"3.0\", but must be a whole number that fits",
+            ),
+            (
+                ":3,",
+                ":9223372036854775808,",
+                "the field \"n\" is \"9223372036854775808\", but must be",
+            ),
+            (
+                ":3,",
+                ":\"3\",",
+                "not a JSON object as declared: Integer expected, found \"3\"",
+            ),
+            (
+                "1795424400123",
+                "1e12",
+                "the field \"at\" is \"1e12\", but must be a whole number",
+            ),
+            (
+                "1795424400123",
+                "9223372036854775807",
+                "the field \"at\" is \"9223372036854775807\"",
+            ),
+            (
+                "2026-11-23",
+                "23.11.2026",
+                "the field \"day\" is no date such as 2026-11-23: ",
+            ),
+            (
+                "\"x\"",
+                "\"n\"",
+                "not a JSON object as declared: the field \"n\" comes twice",
+            ),
+        ] {
+            let json = CARDS.replacen(from, to, 1);
+            let error = schema.read(json.as_bytes()).map(drop).expect_err("refused");
+            let text = types::report(&error);
+            assert!(text.starts_with(expected), "{json}: {text}");
+        }
     }
 }

@@ -184,7 +184,7 @@ impl<'a> Life<'a> {
             instance: options.instance.as_deref(),
             session_ms: SESSION_MS,
         };
-        let mut inputs = vec![names::TOPIC_TRANSACTIONS];
+        let mut inputs = vec![options.input.topic.as_str()];
         if engine.is_in_parts() {
             // The admin client's answers come on threads of its own.
             let made = ensure_parts(cluster, &topics, partitions);
@@ -444,9 +444,10 @@ impl<'a> Life<'a> {
         inputs: &[Input<'_>],
         parts: &[PartInput<'_>],
     ) -> Result<TopicPartitionList, ServiceError> {
+        let topic = &self.runner.options.input.topic;
         let mut ends = BTreeMap::<(&str, i32), i64>::new();
         for input in inputs {
-            let place = (names::TOPIC_TRANSACTIONS, input.partition);
+            let place = (topic.as_str(), input.partition);
             ends.insert(place, input.offset + 1);
         }
         for part in parts {

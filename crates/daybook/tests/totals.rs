@@ -6,6 +6,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Place};
+use kafka_client::Cluster;
+use types::names::port;
 
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
@@ -173,4 +175,86 @@ fn the_way_of_a_transaction_and_the_totals_of_a_moment_are_shown() {
     let output = place.run(&["trace", "third"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(common::text(&output.stderr).contains("no transaction \"third\""));
+}
+
+/// Numbers in place of text, other names, an optional field: a topic that Daybook's own gateway did not fill.
+const CARDS: &str = r#"batch_records_max = 50000
+[[aggregation]]
+name = "cards"
+sql = """
+SELECT card, sum(fee) AS fees, sum(items) AS items, count(branch) AS with_branch, count(*) AS payments
+FROM transactions GROUP BY business_day, card
+"""
+[aggregation.input]
+topic = "payments"
+id = "nr"
+event_time = "paid"
+key = "card"
+[aggregation.input.columns]
+nr = "text"
+paid = "epoch_millis"
+card = "text"
+fee = "decimal"
+items = "integer"
+branch = "text?"
+"#;
+
+#[test]
+fn a_topic_that_others_fill_is_counted_as_declared() {
+    let place = Place::new().with_change("batch_records_max = 50000\n", CARDS);
+    let running = place.up();
+    let cluster = Cluster {
+        bootstrap_servers: format!("127.0.0.1:{}", place.port(port::KAFKA)),
+        properties: Default::default(),
+        replicas: 1,
+    };
+    let producer = cluster
+        .transactional_producer("test", "payments")
+        .expect("connects");
+    producer.init().expect("initialises");
+    producer.begin().expect("begins");
+    let paid = now().as_millisecond();
+    for (key, rest) in [
+        (
+            "c1",
+            r#""nr":"1","fee":123456789012345678.00001,"items":2,"branch":"north""#,
+        ),
+        ("c1", r#""nr":"2","fee":"0.10","items":-1"#),
+        ("c2", r#""nr":"3","fee":-5,"items":1,"branch":null"#),
+        // Again; with another content; and three that do not fit.
+        ("c1", r#""nr":"2","fee":"0.10","items":-1"#),
+        ("c1", r#""nr":"2","fee":"0.20","items":-1"#),
+        ("c1", r#""nr":"4","fee":1e3,"items":1"#),
+        ("c1", r#""nr":"5","items":1"#),
+        ("c1", r#""nr":6,"fee":1,"items":1"#),
+    ] {
+        let value = format!(r#"{{"card":"{key}","paid":{paid},{rest}}}"#);
+        let sent = producer.send("payments", key.as_bytes(), Some(value.as_bytes()), None);
+        sent.expect("produces");
+    }
+    producer.commit().expect("commits");
+    place.wait_for_query(
+        "SELECT card, fees, items, with_branch, payments FROM cards ORDER BY card",
+        "c1,123456789012345678.10001,1,1,2\nc2,-5.00,1,0,1",
+    );
+    place.wait_for_query(
+        "SELECT counted, duplicate, quarantined FROM counts WHERE aggregation = 'cards'",
+        "3,1,4",
+    );
+    post(&place, "1", "ann", "12.50");
+    place.wait_for_query("SELECT total FROM daily_totals", "12.50");
+    place.stdout(&["prove"]);
+    let traced = place.stdout(&["trace", "1"]);
+    for expected in [
+        r#""fee":"123456789012345678.00001""#,
+        "payments, partition 0, offset 0",
+        "fees: nothing -> 123456789012345678.00001",
+        // The same id means another transaction in the other topic.
+        "transaction 1 of json: 12.50 EUR on account ann",
+    ] {
+        assert!(traced.contains(expected), "{expected}\n{traced}");
+    }
+    let totals = place.stdout(&["totals", "cards", "--format", "csv"]);
+    assert!(totals.contains("c2,-5.00,1,0,1"), "{totals}");
+    assert_eq!(running.stop(), Some(0));
 }

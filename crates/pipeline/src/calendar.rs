@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use aggregate::stream_columns;
 use types::{BusinessCalendar, CalendarError, WorkingDays, report};
 
 use crate::config::{AggregationConfig, Holiday};
@@ -57,30 +56,4 @@ fn add_file(working: &mut WorkingDays, path: &Path) -> Result<(), String> {
     working
         .add_holiday_lines(&text)
         .map_err(|error| report(&error))
-}
-
-/// Text columns of an aggregation, and which of them names the zone of a row: `zone_column` is one
-/// whether it is listed or not.
-///
-/// `Err`: the mistake, with what to do.
-pub(crate) fn text_columns(
-    config: &AggregationConfig,
-) -> Result<(Vec<String>, Option<usize>), String> {
-    let mut columns = config.text_columns.clone();
-    let Some(zone_column) = &config.zone_column else {
-        return Ok((columns, None));
-    };
-    let standard = stream_columns(&[]);
-    if zone_column.is_empty() || standard.iter().any(|column| column.name == *zone_column) {
-        return Err(format!(
-            "`zone_column` is {zone_column:?}, but must be a text field beside the standard ones, which \
-             the mapping fills with a zone's name (example: \"branch_zone\")"
-        ));
-    }
-    let listed = columns.iter().position(|column| column == zone_column);
-    let place = listed.unwrap_or_else(|| {
-        columns.push(zone_column.clone());
-        columns.len() - 1
-    });
-    Ok((columns, Some(place)))
 }

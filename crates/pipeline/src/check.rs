@@ -274,8 +274,8 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
     let of_this = |text| Mistake(text).of(name);
     let calendar = crate::calendar::of(config);
     let calendar = calendar.map_err(|found| mistakes.extend(found.into_iter().map(of_this)));
-    let columns = crate::calendar::text_columns(config);
-    let columns = columns.map_err(|found| mistakes.push(of_this(found)));
+    let input = crate::input::of(config);
+    let input = input.map_err(|found| mistakes.extend(found.into_iter().map(of_this)));
     let keep_days = match config.keep_days {
         KeepDays::All(_) => None,
         KeepDays::Days(days) => {
@@ -293,7 +293,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
             "aggregation {name}: `batch_records_max` is {given}, but must be 1 to {RUN_RECORDS_MAX}"
         )));
     }
-    let (Ok(calendar), Ok((text_columns, zone_column))) = (calendar, columns) else {
+    let (Ok(calendar), Ok((input, zone_column))) = (calendar, input) else {
         return Err(mistakes);
     };
     let options = AggregationOptions {
@@ -312,7 +312,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         future_max_micros: i64::from(config.future_hours_max) * 3_600_000_000,
         clock_skew_max_micros: i64::from(config.clock_skew_minutes_max) * 60_000_000,
         reversals: config.reversals,
-        text_columns,
+        input,
         batch_records_max: config.batch_records_max,
     };
     let definition = Definition {
@@ -526,8 +526,12 @@ working_days = []
         };
         let plan = planned(20, "\"mon\", \"tue\"", "").expect("usable");
         let options = plan.aggregations().next().expect("one");
-        assert_eq!(options.text_columns, ["region", "branch_zone"]);
-        assert_eq!(options.zone_column, Some(1));
+        let column = |name| options.input.column(name);
+        assert_eq!(options.zone_column, column("branch_zone"));
+        assert_eq!(
+            (column("region"), column("branch_zone")),
+            (Some(8), Some(9))
+        );
         assert_eq!(
             options.calendar.working_days().to_string(),
             "mon tue without target and 22 holidays"

@@ -11,6 +11,8 @@ pub use log::{LogAccess, LogConfig, LogPermission, LogTls, LogUser};
 use serde::Deserialize;
 use types::names::{self, port};
 
+use crate::input::InputConfig;
+
 /// The whole file. Every section may be left out.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -462,6 +464,8 @@ pub struct AggregationConfig {
     /// Text fields beside the standard ones that the SQL reads.
     #[serde(default)]
     pub text_columns: Vec<String>,
+    /// Another topic that it counts. Daybook's own.
+    pub input: Option<InputConfig>,
     /// Most records in one batch, 1 to 100,000. 50,000.
     #[serde(default = "fifty_thousand")]
     pub batch_records_max: usize,
@@ -509,6 +513,7 @@ impl AggregationConfig {
             clock_skew_minutes_max: one_hour(),
             reversals: true,
             text_columns: Vec::new(),
+            input: None,
             batch_records_max: fifty_thousand(),
         }
     }

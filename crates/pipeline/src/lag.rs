@@ -12,7 +12,6 @@ use store::Store;
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use types::names;
 
 /// How often the log is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -21,7 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Watched {
     pub(crate) cluster: Cluster,
-    pub(crate) aggregations: Vec<String>,
+    /// Names, and the topics that they count.
+    pub(crate) aggregations: Vec<(String, String)>,
     pub(crate) store: PathBuf,
 }
 
@@ -46,11 +46,11 @@ pub(crate) async fn watch(
 fn measure(watched: &Watched, telemetry: &Telemetry) -> Result<(), ClientError> {
     let cluster = &watched.cluster;
     let (mut behind_input, mut behind_results) = (0, 0);
-    for aggregation in &watched.aggregations {
+    for (aggregation, input) in &watched.aggregations {
         let consumer = cluster.consumer("daybook-lag", &consumer_group(aggregation), true)?;
-        let ends = cluster.offsets(&consumer, names::TOPIC_TRANSACTIONS)?;
+        let ends = cluster.offsets(&consumer, input)?;
         let partitions = i32::try_from(ends.len()).unwrap_or(i32::MAX);
-        let committed = cluster.committed(&consumer, names::TOPIC_TRANSACTIONS, partitions)?;
+        let committed = cluster.committed(&consumer, input, partitions)?;
         for ((first, end), committed) in ends.iter().zip(committed) {
             behind_input += behind(*first, *end, committed);
         }

@@ -16,6 +16,7 @@ mod calendar;
 mod check;
 mod config;
 mod connect;
+mod input;
 mod lag;
 mod levels;
 mod log;
@@ -25,6 +26,7 @@ mod queue;
 mod queue_names;
 mod sources;
 mod start;
+mod topics;
 
 pub use check::{Mistake, Plan};
 pub use config::{
@@ -35,6 +37,7 @@ pub use config::{
 };
 pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};
+pub use input::InputConfig;
 pub use log::{LogConfigError, log_cluster};
 pub use queue::{ClientConfigError, QueueProcess, hash_password, reachable};
 pub use sources::{BUILT_IN, load as load_sources};

@@ -12,7 +12,7 @@ use connector::ibm::ConfigFile;
 use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
 use kafka_broker::Broker;
-use kafka_client::{Cluster, TopicSpec};
+use kafka_client::Cluster;
 use mq_server::Server;
 use queue_manager::QueueManager;
 use sink::{Sink, SinkOptions};
@@ -33,6 +33,7 @@ use crate::log;
 use crate::mq_outbox::MqOutbox;
 use crate::outbox::{AnyOutbox, QueueOutbox};
 use crate::queue;
+use crate::topics;
 
 /// How long the whole may take to carry accepted transactions through after a stop was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -238,10 +239,7 @@ pub async fn start(
         if !own_log {
             log::reached(&cluster).await;
         }
-        cluster
-            .ensure_topics(&topics(&plan))
-            .await
-            .map_err(failed("log"))?;
+        topics::ensure(&plan, &cluster).await?;
         announce(
             "log",
             format!("Kafka protocol on {}", cluster.bootstrap_servers),
@@ -270,7 +268,10 @@ pub async fn start(
     let lag_task = needs_log.then(|| {
         let watched = Watched {
             cluster: cluster.clone(),
-            aggregations: plan.tables().map(|table| table.name.clone()).collect(),
+            aggregations: plan
+                .aggregations()
+                .map(|options| (options.name.clone(), options.input.topic.clone()))
+                .collect(),
             store: store.clone(),
         };
         tokio::spawn(lag::watch(watched, Arc::clone(&telemetry), back.clone()))
@@ -607,42 +608,6 @@ fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptio
     };
     options.instance = format!("{}-{name}", options.instance);
     options
-}
-
-fn topics(plan: &Plan) -> Vec<TopicSpec> {
-    let partitions = plan.config.log.partitions;
-    let topic = |name: &str, partitions, policy: &str| TopicSpec {
-        name: name.to_owned(),
-        partitions,
-        config: vec![("cleanup.policy", policy.to_owned())],
-    };
-    let mut topics = vec![
-        topic(names::TOPIC_TRANSACTIONS, partitions, "delete"),
-        topic(names::TOPIC_DELIVERED, 1, "delete"),
-        topic(names::TOPIC_DISCARDED, 1, "delete"),
-        topic(names::TOPIC_QUARANTINE, 1, "delete"),
-        topic(TOPIC_COUNTS, 1, "compact"),
-        topic(names::TOPIC_CONTROL, 1, "compact"),
-    ];
-    for planned in &plan.aggregations {
-        topics.push(topic(&planned.options.name, partitions, "compact,delete"));
-        topics.push(topic(
-            &names::topic_state(&planned.options.name),
-            partitions,
-            "compact",
-        ));
-    }
-    // The log is the source of truth here and forgets nothing by itself: who wants it to alters the topics' settings.
-    let in_sync = plan.config.log.in_sync_replicas_min;
-    for topic in &mut topics {
-        topic.config.push(("retention.ms", "-1".to_owned()));
-        if plan.config.log.place == Place::External {
-            topic
-                .config
-                .push(("min.insync.replicas", in_sync.to_string()));
-        }
-    }
-    topics
 }
 
 fn start_sink(

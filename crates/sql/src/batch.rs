@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, Date32Builder, Decimal128Builder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, Date32Builder, Decimal128Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -18,10 +19,12 @@ const AMOUNT_SCALE: i8 = 5;
 /// Type of a column of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
-    /// Text, or null.
+    /// Text.
     Text,
     /// DECIMAL(23,5).
     Amount,
+    /// A whole number of 64 bits.
+    Integer,
     /// An instant in microseconds, UTC.
     Timestamp,
     /// A date, in days since 1970.
@@ -35,14 +38,25 @@ pub struct InputColumn {
     pub name: String,
     /// Type.
     pub kind: InputKind,
+    /// Whether a record may have null.
+    pub is_nullable: bool,
 }
 
 impl InputColumn {
-    /// A column.
+    /// A column that every record has.
     pub fn new(name: &str, kind: InputKind) -> Self {
         Self {
             name: name.to_owned(),
             kind,
+            is_nullable: false,
+        }
+    }
+
+    /// The same, where records may have null.
+    pub fn nullable(self) -> Self {
+        Self {
+            is_nullable: true,
+            ..self
         }
     }
 
@@ -52,8 +66,9 @@ impl InputColumn {
             InputKind::Amount => DataType::Decimal128(AMOUNT_PRECISION, AMOUNT_SCALE),
             InputKind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             InputKind::Date => DataType::Date32,
+            InputKind::Integer => DataType::Int64,
         };
-        Field::new(&self.name, kind, self.kind == InputKind::Text)
+        Field::new(&self.name, kind, self.is_nullable)
     }
 }
 
@@ -68,6 +83,7 @@ enum Builder {
     Amount(Decimal128Builder),
     Timestamp(TimestampMicrosecondBuilder),
     Date(Date32Builder),
+    Integer(Int64Builder),
 }
 
 /// The columns that a plan reads, filled record by record.
@@ -93,6 +109,7 @@ impl InputBatch {
                     Builder::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
                 }
                 InputKind::Date => Builder::Date(Date32Builder::new()),
+                InputKind::Integer => Builder::Integer(Int64Builder::new()),
             })
             .collect();
         Self {
@@ -109,24 +126,31 @@ impl InputBatch {
         }
     }
 
-    /// An amount that fits a transaction.
-    pub fn push_amount(&mut self, column: usize, value: Amount) {
+    /// An amount that fits a transaction, or null.
+    pub fn push_amount(&mut self, column: usize, value: Option<Amount>) {
         if let Some(Builder::Amount(builder)) = self.builders.get_mut(column) {
-            builder.append_value(value.units());
+            builder.append_option(value.map(Amount::units));
         }
     }
 
-    /// Microseconds since 1970.
-    pub fn push_timestamp(&mut self, column: usize, micros: i64) {
+    /// Microseconds since 1970, or null.
+    pub fn push_timestamp(&mut self, column: usize, micros: Option<i64>) {
         if let Some(Builder::Timestamp(builder)) = self.builders.get_mut(column) {
-            builder.append_value(micros);
+            builder.append_option(micros);
         }
     }
 
-    /// Days since 1970.
-    pub fn push_date(&mut self, column: usize, days: i32) {
+    /// Days since 1970, or null.
+    pub fn push_date(&mut self, column: usize, days: Option<i32>) {
         if let Some(Builder::Date(builder)) = self.builders.get_mut(column) {
-            builder.append_value(days);
+            builder.append_option(days);
+        }
+    }
+
+    /// A whole number, or null.
+    pub fn push_integer(&mut self, column: usize, value: Option<i64>) {
+        if let Some(Builder::Integer(builder)) = self.builders.get_mut(column) {
+            builder.append_option(value);
         }
     }
 
@@ -150,6 +174,7 @@ impl InputBatch {
                     Builder::Text(builder) => Arc::new(builder.finish()),
                     Builder::Timestamp(builder) => Arc::new(builder.finish()),
                     Builder::Date(builder) => Arc::new(builder.finish()),
+                    Builder::Integer(builder) => Arc::new(builder.finish()),
                     Builder::Amount(builder) => {
                         let array = builder.finish();
                         let array = array.with_precision_and_scale(AMOUNT_PRECISION, AMOUNT_SCALE);

@@ -9,6 +9,7 @@ use types::{Amount, BusinessCalendar, currency_digits};
 
 use super::*;
 use crate::options::{Definition, Late, fingerprint};
+use crate::schema::Schema;
 
 mod query;
 
@@ -136,7 +137,7 @@ fn options(query: &Query, reversals: bool) -> AggregationOptions {
         future_max_micros: 24 * 3_600_000_000,
         clock_skew_max_micros: 3_600_000_000,
         reversals,
-        text_columns: vec!["region".to_owned()],
+        input: Schema::canonical(&["region".to_owned()]),
         batch_records_max: 100,
     }
 }

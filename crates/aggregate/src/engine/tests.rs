@@ -5,6 +5,7 @@ use types::{BusinessCalendar, WorkingDays};
 
 use super::*;
 use crate::options::{Definition, Late, fingerprint};
+use crate::schema::Schema;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -22,7 +23,7 @@ pub(super) fn options(sql: &str) -> AggregationOptions {
         future_max_micros: 24 * HOUR,
         clock_skew_max_micros: HOUR,
         reversals: true,
-        text_columns: Vec::new(),
+        input: Schema::canonical(&[]),
         batch_records_max: 100,
     }
 }
@@ -139,7 +140,7 @@ t1 ann 1 23T10:00 23T11:00",
             quarantined 6: too-late: its business day is no longer kept
             quarantined 7: future: booked_at is further ahead than future_max
             quarantined 8: unreadable: the field "amount" is not usable: the amount is not a plain decimal number such as -12.50 (no exponent, no grouping, no spaces)
-            quarantined 9: unreadable: the field "account" is missing
+            quarantined 9: unreadable: the field "id" is missing
             2026-11-22: Counts { counted: 0, reversing: 0, duplicate: 0, late_corrected: 1, quarantined: 0 }
             2026-11-23: Counts { counted: 1, reversing: 1, duplicate: 2, late_corrected: 0, quarantined: 3 }
             2026-11-25: Counts { counted: 0, reversing: 0, duplicate: 0, late_corrected: 0, quarantined: 2 }
@@ -414,14 +415,15 @@ fn with_zones() -> AggregationOptions {
         "SELECT account, sum(amount) AS total FROM transactions GROUP BY business_day, account",
     );
     let working = WorkingDays::of_week(&["mon", "tue", "wed", "thu", "fri"]).expect("weekdays");
+    let input = Schema::canonical(&["merchant".to_owned(), "zone".to_owned()]);
     AggregationOptions {
         calendar: base
             .calendar
             .clone()
             .with_working_days(working)
             .expect("open"),
-        text_columns: vec!["merchant".to_owned(), "zone".to_owned()],
-        zone_column: Some(1),
+        zone_column: input.column("zone"),
+        input,
         ..base
     }
 }

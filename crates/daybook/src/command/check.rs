@@ -23,8 +23,10 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         });
         let of_rows = options
             .zone_column
-            .and_then(|column| options.text_columns.get(column));
-        let of_rows = of_rows.map_or(String::new(), |column| format!(" or the row's {column:?}"));
+            .and_then(|column| options.input.columns.get(column));
+        let of_rows = of_rows.map_or(String::new(), |column| {
+            format!(" or the row's {:?}", column.name)
+        });
         writeln!(
             out,
             "aggregation:   {} ({}), day of {}{of_rows} from {} (business days: {}), keeps {keep}",

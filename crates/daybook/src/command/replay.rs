@@ -15,7 +15,6 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use types::names;
 
 /// Most records counted at a time.
 const BATCH_RECORDS_MAX: usize = 50_000;
@@ -94,7 +93,7 @@ impl Replay {
     }
 }
 
-/// Reads all of `transactions` and counts it. `alone` says which records are counted on their own; what they changed is
+/// Reads all of the topic that these count and counts it. `alone` says which records are counted on their own; what they changed is
 /// handed to `changed` with the rows of before. Records appended behind `until` (microseconds) are left out.
 pub(super) async fn replay(
     cluster: &Cluster,
@@ -103,16 +102,19 @@ pub(super) async fn replay(
     alone: impl Fn(&Input<'_>) -> bool,
     mut changed: impl FnMut(usize, &Input<'_>, &Changes, &Rows),
 ) -> anyhow::Result<u64> {
+    let Some(first) = replays.first() else {
+        return Ok(0);
+    };
+    let topic = first.engine.options().input.topic.clone();
     let consumer = cluster.reader("daybook-replay")?;
     let bounds = cluster
-        .offsets(&consumer, names::TOPIC_TRANSACTIONS)
+        .offsets(&consumer, &topic)
         .context("is `daybook up` running?")?;
     let mut assignment = TopicPartitionList::new();
     let mut open = 0;
     for (partition, (first, next)) in (0..).zip(&bounds) {
         if next > first {
-            let topic = names::TOPIC_TRANSACTIONS;
-            assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+            assignment.add_partition_offset(&topic, partition, Offset::Beginning)?;
             open += 1;
         }
     }
@@ -125,7 +127,7 @@ pub(super) async fn replay(
         match consumer.poll(CALL_TIME_MAX) {
             Some(Ok(message)) => messages.push(message),
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-            Some(Err(error)) => return Err(error).context("cannot read transactions"),
+            Some(Err(error)) => return Err(error).with_context(|| format!("cannot read {topic}")),
             None => anyhow::bail!("the log does not answer"),
         }
         if messages.len() < BATCH_RECORDS_MAX && open > 0 {

@@ -11,7 +11,7 @@ use kafka_client::Cluster;
 use pipeline::log_cluster;
 use serde_json::Value;
 use sql::ResultTable;
-use types::{BusinessDay, names};
+use types::BusinessDay;
 
 use super::query::print;
 use super::replay::{Replay, replay};
@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global, args: TotalsArgs) -> anyhow::Result<Exi
             .day_of(at.as_microsecond())
             .context("the moment is outside the calendar")?,
     };
-    let mut replays = [Replay::new(options, partitions(&cluster)?, 1).await?];
+    let mut replays = [Replay::new(options, partitions(&cluster, &options.input.topic)?, 1).await?];
     let until = Some(at.as_microsecond());
     replay(&cluster, &mut replays, until, |_| false, |_, _, _, _| ()).await?;
     let [replayed] = replays;
@@ -54,9 +54,9 @@ pub(crate) async fn run(global: &Global, args: TotalsArgs) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn partitions(cluster: &Cluster) -> anyhow::Result<i32> {
+pub(super) fn partitions(cluster: &Cluster, topic: &str) -> anyhow::Result<i32> {
     let consumer = cluster.reader("daybook-replay")?;
-    let partitions = cluster.partitions(&consumer, names::TOPIC_TRANSACTIONS);
+    let partitions = cluster.partitions(&consumer, topic);
     partitions.context("is `daybook up` running?")
 }
 

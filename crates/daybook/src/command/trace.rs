@@ -3,15 +3,16 @@
 //! The log is counted again with this record on its own, so that what it changed is seen whatever else was in its batch. What
 //! was published then, and where, is looked up in the results topic, and what is there now in the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use aggregate::{AggregationOptions, Input};
+use aggregate::{AggregationOptions, Input, Schema};
 use jiff::Timestamp;
 use kafka_client::Cluster;
 use pipeline::{Plan, log_cluster};
 use rdkafka::message::Message as _;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use store::Store;
 use types::names;
@@ -23,6 +24,9 @@ use crate::cli::{Global, TraceArgs};
 
 /// A record that carries the transaction, and what it did.
 struct Found {
+    topic: String,
+    /// Whether it is Daybook's own JSON.
+    is_canonical: bool,
     partition: i32,
     offset: i64,
     appended_at: i64,
@@ -52,28 +56,82 @@ struct Change {
 pub(crate) async fn run(global: &Global, args: TraceArgs) -> anyhow::Result<ExitCode> {
     let plan = global.plan().await?;
     let cluster = log_cluster(&plan.config().log, &global.data_dir)?;
-    let partitions = partitions(&cluster)?;
-    let aggregations: Vec<&AggregationOptions> = plan.aggregations().collect();
+    let mut by_topic: Vec<(&Schema, Vec<&AggregationOptions>)> = Vec::new();
+    for options in plan.aggregations() {
+        let same = by_topic
+            .iter_mut()
+            .find(|(schema, _)| schema.topic == options.input.topic);
+        match same {
+            Some((_, those)) => those.push(options),
+            None => by_topic.push((&options.input, vec![options])),
+        }
+    }
+    let mut found: Vec<Found> = Vec::new();
+    for (schema, aggregations) in by_topic {
+        found.extend(find(&cluster, &args, schema, &aggregations).await?);
+    }
+    // Where the store is elsewhere there is nothing to look up.
+    let store = open_store(global, &plan).ok();
+    for one in &mut found {
+        for effect in &mut one.effects {
+            look_up_published(&cluster, effect)?;
+            if let Some(store) = &store {
+                look_up_stored(store, &plan, effect)?;
+            }
+        }
+    }
+    if found.is_empty() {
+        eprintln!(
+            "daybook: no transaction {:?} is in the log{}. Was it refused? `daybook queue browse {}` shows what the gateway \
+             refused and why",
+            args.id,
+            args.source.as_ref().map_or(String::new(), |source| format!(
+                " from the source {source:?}"
+            )),
+            names::QUEUE_QUARANTINE
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut out = std::io::stdout().lock();
+    for one in &found {
+        match args.json {
+            true => writeln!(out, "{}", as_json(one))?,
+            false => write!(out, "{}", as_text(one))?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The records of a topic that carry the transaction, and what they did to the aggregations of the topic.
+async fn find(
+    cluster: &Cluster,
+    args: &TraceArgs,
+    schema: &Schema,
+    aggregations: &[&AggregationOptions],
+) -> anyhow::Result<Vec<Found>> {
+    let partitions = partitions(cluster, &schema.topic)?;
     let mut replays = Vec::new();
-    for options in &aggregations {
-        let in_force = aggregate::in_force(&cluster, &options.name)?;
+    for options in aggregations {
+        let in_force = aggregate::in_force(cluster, &options.name)?;
         let generation = in_force.map_or(1, |control| control.generation);
         replays.push(Replay::new(options, partitions, generation).await?);
     }
     let mut found: Vec<Found> = Vec::new();
-    let is_it = |record: &Input<'_>| fields_of(record.value, &args).is_some();
+    let is_it = |record: &Input<'_>| fields_of(record.value, args, schema).is_some();
     replay(
-        &cluster,
+        cluster,
         &mut replays,
         None,
         is_it,
         |index, record, changes, before| {
             if index == 0 {
                 found.push(Found {
+                    topic: schema.topic.clone(),
+                    is_canonical: schema.is_canonical(),
                     partition: record.partition,
                     offset: record.offset,
                     appended_at: record.appended_at,
-                    fields: fields_of(record.value, &args).unwrap_or_default(),
+                    fields: fields_of(record.value, args, schema).unwrap_or_default(),
                     effects: Vec::new(),
                 });
             }
@@ -111,40 +169,11 @@ pub(crate) async fn run(global: &Global, args: TraceArgs) -> anyhow::Result<Exit
         },
     )
     .await?;
-    // Where the store is elsewhere there is nothing to look up.
-    let store = open_store(global, &plan).ok();
-    for one in &mut found {
-        for effect in &mut one.effects {
-            look_up_published(&cluster, effect)?;
-            if let Some(store) = &store {
-                look_up_stored(store, &plan, effect)?;
-            }
-        }
-    }
-    if found.is_empty() {
-        eprintln!(
-            "daybook: no transaction {:?} is in the log{}. Was it refused? `daybook queue browse {}` shows what the gateway \
-             refused and why",
-            args.id,
-            args.source.as_ref().map_or(String::new(), |source| format!(
-                " from the source {source:?}"
-            )),
-            names::QUEUE_QUARANTINE
-        );
-        return Ok(ExitCode::FAILURE);
-    }
-    let mut out = std::io::stdout().lock();
-    for one in &found {
-        match args.json {
-            true => writeln!(out, "{}", as_json(one))?,
-            false => write!(out, "{}", as_text(one))?,
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(found)
 }
 
-/// The record's fields, if it carries the transaction.
-fn fields_of(value: &[u8], args: &TraceArgs) -> Option<Map<String, Value>> {
+/// The record's fields, if it carries the transaction; numbers of a declared input as text.
+fn fields_of(value: &[u8], args: &TraceArgs, schema: &Schema) -> Option<Map<String, Value>> {
     // Most records are others: they are not parsed. An id with escapes looks otherwise in JSON.
     let is_plain = args
         .id
@@ -153,11 +182,26 @@ fn fields_of(value: &[u8], args: &TraceArgs) -> Option<Map<String, Value>> {
     if is_plain && memchr::memmem::find(value, args.id.as_bytes()).is_none() {
         return None;
     }
-    let fields: Map<String, Value> = serde_json::from_slice(value).ok()?;
-    let is = |name: &str, wanted: &str| fields.get(name).and_then(Value::as_str) == Some(wanted);
+    let raw: BTreeMap<String, &RawValue> = serde_json::from_slice(value).ok()?;
+    let fields = raw.into_iter().map(|(name, raw)| {
+        let value = serde_json::from_str(raw.get()).ok()?;
+        // Exactly as it stands there: as a value it would be a float.
+        let value = match value {
+            Value::Number(_) if !schema.is_canonical() => Value::from(raw.get()),
+            value => value,
+        };
+        Some((name, value))
+    });
+    let fields: Map<String, Value> = fields.collect::<Option<_>>()?;
+    let is = |column: Option<usize>, wanted: &str| {
+        let column = column.and_then(|column| schema.columns.get(column));
+        let value = column.and_then(|column| fields.get(&column.name));
+        value.and_then(Value::as_str) == Some(wanted)
+    };
     let source = args.source.as_deref();
-    (is(names::field::ID, &args.id) && source.is_none_or(|source| is(names::field::SOURCE, source)))
-        .then_some(fields)
+    let is_it =
+        is(Some(schema.id), &args.id) && source.is_none_or(|source| is(schema.source, source));
+    is_it.then_some(fields)
 }
 
 /// Generation and sequence of a result.
@@ -237,7 +281,7 @@ fn as_json(found: &Found) -> Value {
     json!({
         "transaction": found.fields,
         "log": {
-            "topic": names::TOPIC_TRANSACTIONS,
+            "topic": found.topic,
             "partition": found.partition,
             "offset": found.offset,
             "appended_at": time(found.appended_at),
@@ -264,20 +308,24 @@ fn as_text(found: &Found) -> String {
     let received: Option<Timestamp> = field(names::field::RECEIVED_AT).parse().ok();
     let received = received.map(Timestamp::as_microsecond);
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "transaction {} of {}: {} {} on account {}, booked at {}",
-        field(names::field::ID),
-        match field(names::field::SOURCE) {
-            "" => "no source",
-            source => source,
-        },
-        field(names::field::AMOUNT),
-        field(names::field::CURRENCY),
-        field(names::field::ACCOUNT),
-        field(names::field::BOOKED_AT)
-    );
+    let _ = match found.is_canonical {
+        false => writeln!(text, "transaction {}", Value::from(found.fields.clone())),
+        true => writeln!(
+            text,
+            "transaction {} of {}: {} {} on account {}, booked at {}",
+            field(names::field::ID),
+            match field(names::field::SOURCE) {
+                "" => "no source",
+                source => source,
+            },
+            field(names::field::AMOUNT),
+            field(names::field::CURRENCY),
+            field(names::field::ACCOUNT),
+            field(names::field::BOOKED_AT)
+        ),
+    };
     match received {
+        _ if !found.is_canonical => {}
         Some(at) => drop(writeln!(text, "  gateway      received {}", time(at))),
         None => drop(writeln!(
             text,
@@ -287,7 +335,7 @@ fn as_text(found: &Found) -> String {
     let _ = writeln!(
         text,
         "  log          {}, partition {}, offset {}, appended {}{}",
-        names::TOPIC_TRANSACTIONS,
+        found.topic,
         found.partition,
         found.offset,
         time(found.appended_at),

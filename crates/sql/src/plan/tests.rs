@@ -32,9 +32,13 @@ fn fill(plan: &AggregationPlan, batch: &mut InputBatch) {
                 "id" => batch.push_text(index, Some(id)),
                 "account" => batch.push_text(index, Some(account)),
                 "currency" => batch.push_text(index, Some(currency)),
-                "amount" => batch.push_amount(index, Amount::parse(amount).expect("an amount")),
-                "booked_at" => batch.push_timestamp(index, i64::from(*day) * 86_400_000_000),
-                _ => batch.push_date(index, *day),
+                "amount" => {
+                    batch.push_amount(index, Some(Amount::parse(amount).expect("an amount")));
+                }
+                "booked_at" => {
+                    batch.push_timestamp(index, Some(i64::from(*day) * 86_400_000_000));
+                }
+                _ => batch.push_date(index, Some(*day)),
             }
         }
         batch.end_record();
@@ -437,8 +441,8 @@ fn sums_inside_one_batch_do_not_wrap() {
             for _ in 0..rows {
                 for (index, column) in plan.columns().iter().enumerate() {
                     match column.kind {
-                        InputKind::Amount => batch.push_amount(index, largest),
-                        _ => batch.push_date(index, 20_000),
+                        InputKind::Amount => batch.push_amount(index, Some(largest)),
+                        _ => batch.push_date(index, Some(20_000)),
                     }
                 }
                 batch.end_record();

@@ -108,7 +108,15 @@ async fn look(
     };
     let mut totals = Vec::new();
     for (options, published) in plan.aggregations().zip(&published) {
-        totals.push(recompute::compare(options, &log.records, published).await?);
+        let others;
+        let records = match options.input.topic.as_str() {
+            names::TOPIC_TRANSACTIONS => &log.records,
+            topic => {
+                others = transaction::read_other(cluster, topic)?;
+                &others
+            }
+        };
+        totals.push(recompute::compare(options, records, published).await?);
     }
     Ok(Look {
         published,

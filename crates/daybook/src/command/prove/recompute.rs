@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use aggregate::{AggregationOptions, Late, stream_columns};
+use aggregate::{AggregationOptions, FieldKind, Late, Schema};
 use serde_json::Value;
 use sql::{AggregationPlan, Folded, FoldedRow, InputBatch, OutputSource, RUN_RECORDS_MAX, Scalar};
 use store::{Cell, Row};
@@ -113,22 +113,23 @@ impl Judge {
             None
         };
         let fields = Fields::read(&record.value);
-        let Some(fields) =
-            fields.filter(|fields| fields.is_transaction(&self.options.text_columns))
-        else {
+        let Some(fields) = fields.filter(|fields| fields.fits(&self.options.input)) else {
             return quarantine(self, appended);
         };
-        let booked = fields.micros("booked_at")?;
-        let received = fields.micros("received_at").unwrap_or(record.appended_at);
+        let input = self.options.input.clone();
+        let column = |column: Option<usize>| column.and_then(|column| input.columns.get(column));
+        let text = |place| column(place).and_then(|column| fields.text(&column.name));
+        let instant =
+            |place| column(place).and_then(|column| fields.instant(&column.name, column.kind));
+        let booked = instant(Some(input.event_time))?;
+        let received = instant(input.received_at).unwrap_or(record.appended_at);
         if received > record.appended_at + self.options.clock_skew_max_micros {
             return quarantine(self, appended);
         }
         let clock = self.clocks.entry(record.partition).or_insert(received);
         *clock = (*clock).max(received);
         let clock = *clock;
-        let column = self.options.zone_column;
-        let column = column.and_then(|column| self.options.text_columns.get(column));
-        let zone = column.and_then(|column| fields.text(column));
+        let zone = text(self.options.zone_column);
         let Ok(days) = self.days.zone(zone) else {
             let today = self.day(clock);
             return quarantine(self, today);
@@ -144,14 +145,14 @@ impl Judge {
         if first_kept.is_some_and(|first| day < first) {
             return quarantine(self, today);
         }
-        if !self.options.reversals && fields.text("reverses").is_some() {
+        if !self.options.reversals && text(input.reverses).is_some() {
             return quarantine(self, day);
         }
-        let content = fields.content();
+        let content = fields.content(&input);
         let identity = (
             record.partition,
-            fields.text("source").unwrap_or("").to_owned(),
-            fields.text("id")?.to_owned(),
+            text(input.source).unwrap_or("").to_owned(),
+            text(Some(input.id))?.to_owned(),
         );
         match self.seen.get(&identity) {
             Some(known) if *known == content => {
@@ -167,7 +168,7 @@ impl Judge {
         }
         self.seen.insert(identity, content);
         let counts = self.counts.entry(day).or_default();
-        match (late, fields.text("reverses").is_some()) {
+        match (late, text(input.reverses).is_some()) {
             (true, _) => counts.late_corrected += 1,
             (false, true) => counts.reversing += 1,
             (false, false) => counts.counted += 1,
@@ -285,13 +286,14 @@ type Rows = HashMap<String, Expected>;
 /// The aggregation's SQL over any choice of records.
 struct Recount {
     plan: AggregationPlan,
+    input: Schema,
 }
 
 impl Recount {
     async fn new(options: &AggregationOptions) -> anyhow::Result<Self> {
-        let columns = stream_columns(&options.text_columns);
-        let plan = AggregationPlan::compile(&options.sql, &columns).await?;
-        Ok(Self { plan })
+        let input = options.input.clone();
+        let plan = AggregationPlan::compile(&options.sql, &input.stream_columns()).await?;
+        Ok(Self { plan, input })
     }
 
     /// The rows without the newest `missing` records of some keys; `None` when these are not found
@@ -335,7 +337,7 @@ impl Recount {
             let Some(fields) = Fields::read(&record.value) else {
                 continue;
             };
-            push(&self.plan, &mut batch, &fields, record, *day)?;
+            push(&self.plan, &self.input, &mut batch, &fields, record, *day)?;
             if batch.rows() == RUN_RECORDS_MAX {
                 self.fold(&mut batch, &mut folded).await?;
             }
@@ -423,26 +425,38 @@ impl Recount {
 /// A record's columns.
 fn push(
     plan: &AggregationPlan,
+    input: &Schema,
     batch: &mut InputBatch,
     fields: &Fields,
     record: &Record,
     day: BusinessDay,
 ) -> anyhow::Result<()> {
     for (index, column) in plan.columns().iter().enumerate() {
-        match column.name.as_str() {
-            "amount" => {
-                let text = fields.text("amount").unwrap_or_default();
-                batch.push_amount(index, Amount::parse(text)?);
+        let name = column.name.as_str();
+        let Some(place) = input.column(name) else {
+            batch.push_date(index, Some(day.epoch_days()));
+            continue;
+        };
+        let kind = input.columns[place].kind;
+        let said = fields.said(name, kind);
+        match kind {
+            FieldKind::Text if Some(place) == input.source => {
+                batch.push_text(index, Some(said.unwrap_or_default()));
             }
-            "business_day" => batch.push_date(index, day.epoch_days()),
-            "booked_at" => {
-                batch.push_timestamp(index, fields.micros("booked_at").unwrap_or(0));
+            FieldKind::Text => batch.push_text(index, said),
+            FieldKind::Decimal => {
+                batch.push_amount(index, said.map(Amount::parse).transpose()?);
             }
-            "received_at" => {
-                let received = fields.micros("received_at");
-                batch.push_timestamp(index, received.unwrap_or(record.appended_at));
+            FieldKind::Integer => batch.push_integer(index, said.map(str::parse).transpose()?),
+            FieldKind::Timestamp | FieldKind::EpochMillis => {
+                let at = fields.instant(name, kind);
+                let is_received = Some(place) == input.received_at;
+                batch.push_timestamp(index, at.or(is_received.then_some(record.appended_at)));
             }
-            name => batch.push_text(index, fields.text(name)),
+            FieldKind::Date => {
+                let date = said.map(str::parse::<BusinessDay>).transpose()?;
+                batch.push_date(index, date.map(BusinessDay::epoch_days));
+            }
         }
     }
     batch.end_record();

@@ -1,13 +1,15 @@
 //! Reads the records of `transactions` with code of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aggregate::{FieldKind, Schema};
 use anyhow::Context as _;
 use kafka_client::{Cluster, number_header};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
-use types::{Amount, Tally, minute_of, names};
+use serde_json::value::RawValue;
+use types::{Amount, BusinessDay, Tally, minute_of, names};
 
 /// The fields of DESIGN §3 that must be there, and those that may be.
 const REQUIRED: [&str; 5] = ["id", "account", "amount", "currency", "booked_at"];
@@ -46,6 +48,22 @@ pub(super) struct Log {
     pub(super) tallies: BTreeMap<Origin, Tally>,
 }
 
+/// Reads everything that is there now in a topic that others fill.
+pub(super) fn read_other(cluster: &Cluster, topic: &str) -> anyhow::Result<Vec<Record>> {
+    let consumer = cluster.reader("daybook-prove")?;
+    let mut records = Vec::new();
+    cluster.read_all(&consumer, topic, |message| records.push(record(message)))?;
+    Ok(records)
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    Record {
+        partition: message.partition(),
+        appended_at: message.timestamp().to_millis().unwrap_or(0) * 1000 + 999,
+        value: message.payload().unwrap_or_default().into(),
+    }
+}
+
 /// Reads everything that is there now.
 pub(super) fn read_log(cluster: &Cluster) -> anyhow::Result<Log> {
     let consumer = cluster.reader("daybook-prove")?;
@@ -74,11 +92,7 @@ pub(super) fn read_log(cluster: &Cluster) -> anyhow::Result<Log> {
             let sum = brought.sums.entry(currency.to_owned()).or_default();
             *sum = sum.wrapping_add(amount.units());
         }
-        log.records.push(Record {
-            partition: message.partition(),
-            appended_at: message.timestamp().to_millis().unwrap_or(0) * 1000 + 999,
-            value: value.into(),
-        });
+        log.records.push(record(message));
     })?;
     Ok(log)
 }
@@ -101,7 +115,13 @@ fn origin(message: &BorrowedMessage<'_>, fields: Option<&Fields>) -> (Origin, Ve
 
 /// The fields of a JSON object.
 #[derive(Debug)]
-pub(super) struct Fields(serde_json::Map<String, Value>);
+pub(super) struct Fields {
+    values: serde_json::Map<String, Value>,
+    /// Numbers as they stand there: as values they may have become floats.
+    numbers: BTreeMap<String, Box<RawValue>>,
+    /// Fields that come twice.
+    repeated: BTreeSet<String>,
+}
 
 impl Fields {
     /// `None` when the value is not one object in which no field of a transaction comes twice.
@@ -110,7 +130,7 @@ impl Fields {
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_str()
+        self.values.get(name)?.as_str()
     }
 
     pub(super) fn micros(&self, name: &str) -> Option<i64> {
@@ -118,12 +138,73 @@ impl Fields {
         Some(instant.as_microsecond())
     }
 
-    /// Whether this is a transaction as DESIGN §3 has it.
-    pub(super) fn is_transaction(&self, text_columns: &[String]) -> bool {
-        let optional = OPTIONAL.iter().copied();
-        let mut optional = optional.chain(text_columns.iter().map(String::as_str));
+    /// What a field of a type says, as text; a number's is the number's.
+    pub(super) fn said(&self, name: &str, kind: FieldKind) -> Option<&str> {
+        let number_fits = matches!(
+            kind,
+            FieldKind::Decimal | FieldKind::Integer | FieldKind::EpochMillis
+        );
+        let number = self.numbers.get(name).filter(|_| number_fits);
+        number
+            .map(|number| number.get())
+            .or_else(|| self.text(name))
+    }
+
+    /// An instant, as a declared schema writes it.
+    pub(super) fn instant(&self, name: &str, kind: FieldKind) -> Option<i64> {
+        match kind {
+            FieldKind::EpochMillis => {
+                let millis: i64 = self.said(name, kind)?.parse().ok()?;
+                millis.checked_mul(1_000)
+            }
+            _ => self.micros(name),
+        }
+    }
+
+    /// Whether this is a transaction as the input says.
+    pub(super) fn fits(&self, schema: &Schema) -> bool {
+        if schema.is_canonical() {
+            let further = schema.columns.iter().map(|column| column.name.as_str());
+            return self.is_transaction(further);
+        }
+        schema.columns.iter().all(|column| {
+            let (name, kind) = (column.name.as_str(), column.kind);
+            if self.repeated.contains(name) {
+                return false;
+            }
+            match self.values.get(name) {
+                None | Some(Value::Null) => column.is_optional,
+                Some(value) => {
+                    let text = self.said(name, kind);
+                    match kind {
+                        FieldKind::Text => value.is_string(),
+                        FieldKind::Decimal => text.is_some_and(|text| Amount::parse(text).is_ok()),
+                        FieldKind::Integer => {
+                            value.is_number()
+                                && text.is_some_and(|text| text.parse::<i64>().is_ok())
+                        }
+                        FieldKind::Timestamp => self.micros(name).is_some(),
+                        FieldKind::EpochMillis => {
+                            let at = self.instant(name, kind);
+                            value.is_number()
+                                && at
+                                    .is_some_and(|at| jiff::Timestamp::from_microsecond(at).is_ok())
+                        }
+                        FieldKind::Date => {
+                            text.is_some_and(|text| text.parse::<BusinessDay>().is_ok())
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Whether this is a transaction as DESIGN §3 has it. `further`: names of the other columns.
+    fn is_transaction<'n>(&self, further: impl Iterator<Item = &'n str>) -> bool {
+        let further = further.filter(|name| !REQUIRED.contains(name));
+        let mut optional = OPTIONAL.iter().copied().chain(further);
         REQUIRED.iter().all(|name| self.text(name).is_some())
-            && optional.all(|name| self.0.get(name).is_none_or(Value::is_string))
+            && optional.all(|name| self.values.get(name).is_none_or(Value::is_string))
             && self
                 .text("amount")
                 .is_some_and(|text| Amount::parse(text).is_ok())
@@ -132,10 +213,16 @@ impl Fields {
     }
 
     /// Hash of all fields but those that may differ between two sendings.
-    pub(super) fn content(&self) -> u64 {
-        let mut fields = self.0.clone();
-        for name in ["id", "source", "received_at"] {
-            fields.remove(name);
+    pub(super) fn content(&self, schema: &Schema) -> u64 {
+        let mut fields = self.values.clone();
+        for (name, number) in &self.numbers {
+            fields.insert(name.clone(), Value::from([number.get()].as_slice()));
+        }
+        let left_out = [Some(schema.id), schema.source, schema.received_at];
+        for column in left_out.into_iter().flatten() {
+            if let Some(column) = schema.columns.get(column) {
+                fields.remove(&column.name);
+            }
         }
         types::id_hash(Value::Object(fields).to_string().as_bytes())
     }
@@ -150,14 +237,27 @@ impl<'de> Deserialize<'de> for Fields {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = serde_json::Map::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                let (mut values, mut numbers) = (serde_json::Map::new(), BTreeMap::new());
+                let mut repeated = BTreeSet::new();
+                while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
+                    let value: Value = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
+                    numbers.remove(&name);
+                    if value.is_number() {
+                        numbers.insert(name.clone(), raw);
+                    }
                     let is_ours = REQUIRED.iter().chain(&OPTIONAL).any(|known| *known == name);
-                    if fields.insert(name, value).is_some() && is_ours {
-                        return Err(A::Error::custom("a field comes twice"));
+                    if values.insert(name.clone(), value).is_some() {
+                        if is_ours {
+                            return Err(A::Error::custom("a field comes twice"));
+                        }
+                        repeated.insert(name);
                     }
                 }
-                Ok(Fields(fields))
+                Ok(Fields {
+                    values,
+                    numbers,
+                    repeated,
+                })
             }
         }
         deserializer.deserialize_map(ObjectVisitor)
@@ -173,10 +273,9 @@ mod tests {
     /// As the aggregator judges it, or they would never agree.
     #[track_caller]
     fn check(json: &str) {
-        let columns = ["merchant".to_owned()];
-        let own =
-            Fields::read(json.as_bytes()).is_some_and(|fields| fields.is_transaction(&columns));
-        let aggregator = aggregate::parse(json.as_bytes(), &columns);
+        let schema = Schema::canonical(&["merchant".to_owned()]);
+        let own = Fields::read(json.as_bytes()).is_some_and(|fields| fields.fits(&schema));
+        let aggregator = schema.read(json.as_bytes());
         assert_eq!(own, aggregator.is_ok(), "{json}: {aggregator:?}");
     }
 
@@ -207,7 +306,12 @@ mod tests {
 
     #[test]
     fn the_content_leaves_out_what_a_second_sending_changes() {
-        let content = |json: &str| Fields::read(json.as_bytes()).expect("reads").content();
+        let schema = Schema::canonical(&[]);
+        let content = |json: &str| {
+            Fields::read(json.as_bytes())
+                .expect("reads")
+                .content(&schema)
+        };
         assert_eq!(
             content(GOOD),
             content(&GOOD.replace("09:00:01.5Z", "09:30:00Z"))
