@@ -19,6 +19,7 @@ use types::{Amount, BusinessDay, Counts, Micros};
 
 use crate::classify::Seen;
 use crate::engine::RowState;
+use crate::record::Identity;
 
 const VERSION: u8 = 1;
 /// Of rows, and of parts of them.
@@ -32,7 +33,7 @@ pub(crate) enum Entry {
     /// Of a row's count(DISTINCT): which of its folds, and the value.
     Value(Box<[u8]>, usize, Scalar),
     ValueGone(Box<[u8]>, usize, Scalar),
-    Seen(Block, Vec<(u128, Seen)>),
+    Seen(Block, Vec<(Identity, Seen)>),
     SeenGone(Block),
     Counts(BusinessDay, Counts),
     Clock(i32, Micros),
@@ -130,13 +131,14 @@ pub(crate) fn encode_counts(counts: &Counts) -> Vec<u8> {
     out
 }
 
-pub(crate) fn encode_seen(day: i32, seen: &[(u128, u64)]) -> Vec<u8> {
+pub(crate) fn encode_seen(day: i32, seen: &[(Identity, u64)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(5 + seen.len() * 24);
     out.push(VERSION);
     out.extend_from_slice(&day.to_le_bytes());
-    for (identity, content) in seen {
-        out.extend_from_slice(&identity.to_le_bytes());
-        out.extend_from_slice(&content.to_le_bytes());
+    for ([low, high], content) in seen {
+        for word in [low, high, content] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
     }
     out
 }
@@ -326,11 +328,11 @@ fn decode_value_key(key: &[u8]) -> Option<(Box<[u8]>, usize, Scalar)> {
     reader.rest.is_empty().then_some((row.into(), fold, value))
 }
 
-fn decode_seen(reader: &mut Reader<'_>) -> Option<Vec<(u128, Seen)>> {
+fn decode_seen(reader: &mut Reader<'_>) -> Option<Vec<(Identity, Seen)>> {
     let day = reader.i32()?;
     let mut seen = Vec::with_capacity(reader.rest.len() / 24);
     while !reader.rest.is_empty() {
-        let identity = reader.u128()?;
+        let identity = [reader.u64()?, reader.u64()?];
         let content = reader.u64()?;
         seen.push((identity, Seen { content, day }));
     }
@@ -484,13 +486,13 @@ mod tests {
             ),
             (
                 seen_key(20_000, 1, 2),
-                encode_seen(20_000, &[(5, 8)]),
+                encode_seen(20_000, &[([5, 6], 8)]),
                 Entry::Seen(
                     Block {
                         day: 20_000,
                         offset: 2,
                     },
-                    vec![(5, seen)],
+                    vec![([5, 6], seen)],
                 ),
             ),
             (

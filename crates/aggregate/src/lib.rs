@@ -50,6 +50,6 @@ pub use engine::{
 pub use error::ServiceError;
 pub use in_force::in_force;
 pub use options::{AggregationOptions, Definition, Late, fingerprint};
-pub use record::{Parsed, Said, Unreadable, identity_hash};
+pub use record::{Parsed, Said, Unreadable};
 pub use schema::{Column, FieldKind, Roles, Schema, SchemaError};
 pub use service::{Aggregator, consumer_group, input};

@@ -86,6 +86,9 @@ pub enum Unreadable {
     /// The same of a declared schema.
     #[error("not a JSON object as declared")]
     Declared(#[source] serde_json::Error),
+    /// Not UTF-8.
+    #[error("not UTF-8")]
+    Encoding(#[source] std::str::Utf8Error),
     /// A field is missing.
     #[error("the field {0:?} is missing")]
     Missing(String),
@@ -129,16 +132,22 @@ pub enum Unreadable {
 /// Longest text of a record that an error repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
 
+/// 128 bits that stand for a source and an id, the lower ones first. (A number of 128 bits would make each entry of a table half as
+/// large again.)
+pub(crate) type Identity = [u64; 2];
+
 /// Hash of a source and an id: the identity of a transaction, stable for ever.
-pub fn identity_hash(source: &str, id: &str) -> u128 {
+pub(crate) fn identity_hash(source: &str, id: &str) -> Identity {
     // The length keeps ("a", "bc") apart from ("ab", "c").
     let length = (source.len() as u64).to_le_bytes();
     let parts = [&length, source.as_bytes(), id.as_bytes()];
     // At once: a hasher that takes pieces is 2 KB to set up.
     let hash = blake3::hash(&parts.concat());
-    let mut first = [0; 16];
-    first.copy_from_slice(&hash.as_bytes()[..16]);
-    u128::from_le_bytes(first)
+    let (words, _) = hash.as_bytes().as_chunks::<8>();
+    match words {
+        [low, high, ..] => [low, high].map(|word| u64::from_le_bytes(*word)),
+        _ => [0; 2],
+    }
 }
 
 /// Memory that reading a record needs, used again for the next one.
@@ -177,7 +186,9 @@ impl Schema {
         said.resize(self.columns.len(), None);
         let hashed = &mut room.hashed;
         hashed.clear();
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        // At once: text by text costs more.
+        let text = std::str::from_utf8(bytes).map_err(Unreadable::Encoding)?;
+        let mut reader = serde_json::Deserializer::from_str(text);
         reader
             .deserialize_map(FieldsVisitor {
                 schema: self,

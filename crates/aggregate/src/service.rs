@@ -3,7 +3,7 @@
 //! A process is a member of the aggregation's group: partitions come and go, each with its state (`takeover`). What a batch
 //! adds to them is committed with the group's offsets, which the group refuses when they are another member's meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use types::{BusinessDay, Counts, names};
 
 use crate::changelog;
+use crate::classify::Reason;
 use crate::counts::{CountsOf, TOPIC_COUNTS, counts_key, counts_value};
 use crate::engine::{Changes, Engine, Input, PartInput, Published, Totals};
 use crate::error::ServiceError;
@@ -407,22 +408,15 @@ impl<'a> Life<'a> {
         let received = received.filter_map(|part| number_header(part, names::HEADER_RECEIVED_AT));
         second.received_at = received.min();
         let mut aside: Vec<Aside<'_>> = Vec::new();
-        for (partition, offset, reason) in &first.quarantined {
-            let at = |input: &&Input<'_>| (input.partition, input.offset) == (*partition, *offset);
-            aside.extend(inputs.iter().find(at).map(|input| Aside {
-                key: format!("{partition}-{offset}"),
-                value: input.value,
-                reason: reason.to_string(),
-            }));
-        }
-        for (partition, offset, reason) in &second.quarantined {
-            let at = |part: &&PartInput<'_>| (part.partition, part.offset) == (*partition, *offset);
-            aside.extend(parts.iter().find(at).map(|part| Aside {
-                key: format!("{}-{partition}-{offset}", self.topics.parts),
-                value: part.value,
-                reason: reason.to_string(),
-            }));
-        }
+        let of_inputs = inputs
+            .iter()
+            .map(|input| (input.partition, input.offset, input.value));
+        set_aside(&first.quarantined, of_inputs, "", &mut aside);
+        let of_parts = parts
+            .iter()
+            .map(|part| (part.partition, part.offset, part.value));
+        let prefix = format!("{}-", self.topics.parts);
+        set_aside(&second.quarantined, of_parts, &prefix, &mut aside);
         self.commit(&first, &second, &aside, Some((consumer, &next)))?;
         let hop = &self.runner.hop;
         hop.add_duplicates(first.duplicates);
@@ -596,6 +590,30 @@ struct Aside<'a> {
     key: String,
     value: &'a [u8],
     reason: String,
+}
+
+/// Finds the records that were refused among a batch's, which are (partition, offset, value).
+fn set_aside<'a>(
+    refused: &[(i32, i64, Reason)],
+    batch: impl Iterator<Item = (i32, i64, &'a [u8])>,
+    prefix: &str,
+    aside: &mut Vec<Aside<'a>>,
+) {
+    if refused.is_empty() {
+        return;
+    }
+    let refused = refused
+        .iter()
+        .map(|(partition, offset, reason)| ((*partition, *offset), reason));
+    let refused: HashMap<(i32, i64), &Reason> = refused.collect();
+    aside.extend(batch.filter_map(|(partition, offset, value)| {
+        let reason = refused.get(&(partition, offset))?;
+        Some(Aside {
+            key: format!("{prefix}{partition}-{offset}"),
+            value,
+            reason: reason.to_string(),
+        })
+    }));
 }
 
 /// A record of `transactions` as the engine takes it.

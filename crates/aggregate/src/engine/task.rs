@@ -9,12 +9,13 @@ use super::rows::{self, NewValue, Rows};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
 use crate::options::{AggregationOptions, Definition};
+use crate::record::Identity;
 
 /// Identities that were new in a batch, by their day: the offset of the first one, and each with its content.
-pub(super) type NewIdentities = BTreeMap<i32, (i64, Vec<(u128, u64)>)>;
+pub(super) type NewIdentities = BTreeMap<i32, (i64, Vec<(Identity, u64)>)>;
 
-/// Identities in one record of the changelog that a rebuild writes.
-const IDENTITIES_A_BLOCK: usize = 1_000;
+/// Most identities in one record of the changelog: 24 bytes each, well below the megabyte that a topic of Kafka takes by default.
+pub(super) const IDENTITIES_A_BLOCK: usize = 10_000;
 
 /// How restoring a partition ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,8 +157,12 @@ impl Task {
     ) -> Vec<Published> {
         let mut changed = Vec::new();
         for (day, (offset, identities)) in identities {
-            self.blocks.entry(day).or_default().push(offset);
-            changed.push(seen_block(partition, day, offset, &identities));
+            let blocks = self.blocks.entry(day).or_default();
+            // Below the offset of any later batch: there are fewer blocks than records.
+            for (number, identities) in (offset..).zip(identities.chunks(IDENTITIES_A_BLOCK)) {
+                blocks.push(number);
+                changed.push(seen_block(partition, day, number, identities));
+            }
         }
         for day in days {
             let counts = self.counts.get(&day).copied().unwrap_or_default();
@@ -181,7 +186,7 @@ impl Task {
     /// The whole state as records of the changelog but for rows and definition, behind records that take the old one away.
     pub(super) fn whole(&mut self, partition: i32, old: &Old) -> Vec<(i32, Published)> {
         let mut whole: Vec<Published> = old.changelog_keys.iter().cloned().map(gone).collect();
-        let mut by_day = BTreeMap::<i32, Vec<(u128, u64)>>::new();
+        let mut by_day = BTreeMap::<i32, Vec<(Identity, u64)>>::new();
         for (identity, seen) in &self.classifier.seen {
             by_day
                 .entry(seen.day)
@@ -266,7 +271,7 @@ impl Old {
     }
 }
 
-fn seen_block(partition: i32, day: i32, offset: i64, identities: &[(u128, u64)]) -> Published {
+fn seen_block(partition: i32, day: i32, offset: i64, identities: &[(Identity, u64)]) -> Published {
     Published {
         key: changelog::seen_key(day, partition, offset),
         value: Some(changelog::encode_seen(day, identities)),

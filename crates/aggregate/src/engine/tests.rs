@@ -118,6 +118,42 @@ fn sums_go_on_over_batches_and_restarts() {
     );
 }
 
+/// A topic of Kafka takes records of a megabyte, unless it is told otherwise.
+#[tokio::test(flavor = "current_thread")]
+async fn identities_of_a_large_batch_are_kept_in_records_that_kafka_takes() {
+    let records = 2 * task::IDENTITIES_A_BLOCK + 1;
+    let lines = (0..records).map(|number| json(&format!("t{number} ann 1 23T10:00 23T10:00")));
+    let lines: Vec<String> = lines.collect();
+    let inputs = |first: i64| -> Vec<Input<'_>> {
+        let numbered = (first..).zip(&lines);
+        let inputs = numbered.map(|(offset, line)| Input {
+            partition: 0,
+            offset,
+            appended_at: 1_795_424_400_000_000,
+            value: line.as_bytes(),
+        });
+        inputs.collect()
+    };
+    let options = options(SUM);
+    let mut engine = engine_of(&options, 1).await;
+    restore(&mut engine, 0, &[]);
+    let mut log: Vec<Published> = engine
+        .define(0)
+        .map(|(_, entry)| entry)
+        .into_iter()
+        .collect();
+    let changes = engine.process(&inputs(1)).await.expect("processes");
+    log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
+    let bytes = |entry: &Published| entry.value.as_ref().map_or(0, Vec::len);
+    let largest = log.iter().map(bytes).max();
+    assert_eq!(largest, Some(5 + 24 * task::IDENTITIES_A_BLOCK));
+    let mut engine = engine_of(&options, 1).await;
+    restore(&mut engine, 0, &log);
+    assert_eq!(engine.identities(), records);
+    let again = engine.process(&inputs(1 + records as i64)).await;
+    assert_eq!(again.expect("processes").duplicates, records as u64);
+}
+
 #[test]
 fn every_record_is_in_exactly_one_count() {
     check(
