@@ -1,22 +1,23 @@
 //! The aggregation without I/O: records in, changes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sql::{AggregationPlan, FoldError, Folded, InputBatch, InputColumn, InputKind, SqlError};
 use types::{BusinessDay, Counts, Micros, report};
 
 use crate::changelog::{self, Entry, Foreign};
-use crate::classify::{Class, Reason, Seen};
+use crate::classify::Reason;
 use crate::options::{AggregationOptions, Definition};
-use crate::record::{Parsed, Room, Said};
 
+mod judge;
 mod render;
 mod rows;
 mod task;
 mod totals;
 
+use judge::{Accepted, Judged, count_of, push};
 use render::write_key;
-use task::{NewIdentities, Task};
+use task::Task;
 pub use task::{Old, Restored};
 pub use totals::{PartInput, Totals};
 
@@ -141,13 +142,6 @@ enum Source {
     BusinessDay,
     /// A column of the input, and its kind in the SQL.
     Column(usize, InputKind),
-}
-
-/// A record that is to be added.
-struct Accepted<'a> {
-    input: Input<'a>,
-    day: BusinessDay,
-    class: Class,
 }
 
 impl Engine {
@@ -371,15 +365,6 @@ impl Engine {
     }
 
     async fn add(&mut self, batch: &[Input<'_>], quiet: bool) -> Result<Changes, EngineError> {
-        let mut changes = Changes::default();
-        let one = batch
-            .first()
-            .filter(|first| batch.iter().all(|input| input.partition == first.partition));
-        if let Some(first) = one {
-            self.add_to(first.partition, batch, quiet, &mut changes)
-                .await?;
-            return Ok(changes);
-        }
         let mut by_partition = BTreeMap::<i32, Vec<Input<'_>>>::new();
         for input in batch {
             by_partition
@@ -387,33 +372,40 @@ impl Engine {
                 .or_default()
                 .push(*input);
         }
-        for (partition, inputs) in by_partition {
-            self.add_to(partition, &inputs, quiet, &mut changes).await?;
+        let parts = by_partition.into_iter().filter_map(|(partition, inputs)| {
+            let task = self.tasks.remove(&partition)?;
+            Some((partition, task, inputs))
+        });
+        let parts = parts.collect();
+        let mut changes = Changes::default();
+        for judged in self.judge_all(parts) {
+            self.add_judged(judged, quiet, &mut changes).await?;
         }
         Ok(changes)
     }
 
-    async fn add_to(
+    /// Adds what was judged of a partition to its state.
+    async fn add_judged(
         &mut self,
-        partition: i32,
-        batch: &[Input<'_>],
+        judged: Judged<'_>,
         quiet: bool,
         changes: &mut Changes,
     ) -> Result<(), EngineError> {
-        let Some(mut task) = self.tasks.remove(&partition) else {
-            return Ok(());
-        };
-        let clock_before = task.clock(partition);
-        let mut touched = BTreeMap::new();
-        let mut identities = NewIdentities::new();
-        let mut columns = self.plan.new_batch();
-        let accepted = self.judge_all(
-            &mut task,
-            batch,
-            &mut columns,
-            changes,
-            (&mut touched, &mut identities),
-        );
+        let Judged {
+            partition,
+            mut task,
+            clock_before,
+            mut columns,
+            accepted,
+            mut touched,
+            identities,
+            quarantined,
+            duplicates,
+            received_at,
+        } = judged;
+        changes.quarantined.extend(quarantined);
+        changes.duplicates += duplicates;
+        changes.received_at = changes.received_at.into_iter().chain(received_at).min();
         let updated = match self.fold(&mut task, &accepted, &mut columns).await {
             Ok(updated) => Ok(updated),
             // Some record of the batch is at fault: find it, set it aside, add the others.
@@ -436,7 +428,7 @@ impl Engine {
             let clock = task
                 .clock(partition)
                 .filter(|clock| Some(*clock) != clock_before);
-            let entries = task.changed(partition, identities, touched.into_keys(), clock);
+            let entries = task.changed(partition, identities, touched.into_iter(), clock);
             changes
                 .changelog
                 .extend(entries.into_iter().map(|entry| (partition, entry)));
@@ -450,65 +442,6 @@ impl Engine {
         }
         self.tasks.insert(partition, task);
         updated.map(drop)
-    }
-
-    /// Parses and judges every record; counts it; returns those that are to be added, and their columns.
-    fn judge_all<'a>(
-        &self,
-        task: &mut Task,
-        batch: &[Input<'a>],
-        columns: &mut InputBatch,
-        changes: &mut Changes,
-        (touched, new): (&mut BTreeMap<BusinessDay, ()>, &mut NewIdentities),
-    ) -> Vec<Accepted<'a>> {
-        let mut accepted = Vec::with_capacity(batch.len());
-        let mut room = Room::default();
-        for input in batch {
-            let (day, class) = match self.options.input.read_in(input.value, &mut room) {
-                Err(error) => {
-                    let reason = Reason::Unreadable(report(&error));
-                    (
-                        task.classifier.day_of(input.appended_at),
-                        Class::Quarantined(reason),
-                    )
-                }
-                Ok(parsed) => {
-                    let received = parsed.received_at.unwrap_or(input.appended_at);
-                    let oldest = changes.received_at.get_or_insert(received);
-                    *oldest = received.min(*oldest);
-                    let (day, class, identity) =
-                        task.classifier
-                            .judge(input.partition, input.appended_at, &parsed);
-                    if let Some((identity, Seen { content, day: seen })) = identity {
-                        let block = new
-                            .entry(seen)
-                            .or_insert_with(|| (input.offset, Vec::new()));
-                        block.1.push((identity, content));
-                        push(&self.columns, columns, &parsed, input, day);
-                        accepted.push(Accepted {
-                            input: *input,
-                            day,
-                            class: class.clone(),
-                        });
-                    }
-                    room.take_back(parsed);
-                    (day, class)
-                }
-            };
-            touched.insert(day, ());
-            let counts = task.counts.entry(day).or_default();
-            *count_of(counts, &class) += 1;
-            match class {
-                Class::Duplicate => changes.duplicates += 1,
-                Class::Quarantined(reason) => {
-                    changes
-                        .quarantined
-                        .push((input.partition, input.offset, reason));
-                }
-                _ => {}
-            }
-        }
-        accepted
     }
 
     /// Runs the SQL over the records and folds its groups; the state is changed only on success.
@@ -571,7 +504,7 @@ impl Engine {
         task: &mut Task,
         accepted: &[Accepted<'_>],
         changes: &mut Changes,
-        touched: &mut BTreeMap<BusinessDay, ()>,
+        touched: &mut BTreeSet<BusinessDay>,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let mut updated = Vec::new();
         for record in accepted {
@@ -590,7 +523,7 @@ impl Engine {
             match self.fold(task, record_alone, &mut columns).await {
                 Ok(keys) => updated.extend(keys),
                 Err(error) => {
-                    touched.insert(record.day, ());
+                    touched.insert(record.day);
                     let counts = task.counts.entry(record.day).or_default();
                     *count_of(counts, &record.class) -= 1;
                     counts.quarantined += 1;
@@ -627,51 +560,6 @@ fn entry_of(
         name: options.name.clone(),
         source,
     })
-}
-
-fn count_of<'a>(counts: &'a mut Counts, class: &Class) -> &'a mut u64 {
-    match class {
-        Class::Counted => &mut counts.counted,
-        Class::Reversing => &mut counts.reversing,
-        Class::Duplicate => &mut counts.duplicate,
-        Class::LateCorrected => &mut counts.late_corrected,
-        Class::Quarantined(_) => &mut counts.quarantined,
-    }
-}
-
-fn push(
-    columns: &[Source],
-    batch: &mut InputBatch,
-    parsed: &Parsed<'_, '_>,
-    input: &Input<'_>,
-    day: BusinessDay,
-) {
-    let schema = parsed.schema();
-    for (index, source) in columns.iter().enumerate() {
-        let Source::Column(place, kind) = *source else {
-            batch.push_date(index, Some(day.epoch_days()));
-            continue;
-        };
-        match (parsed.said(place), kind) {
-            (Some(Said::Text(text)), _) => batch.push_text(index, Some(text)),
-            (Some(Said::Decimal(amount)), _) => batch.push_amount(index, Some(*amount)),
-            (Some(Said::Integer(number)), _) => batch.push_integer(index, Some(*number)),
-            (Some(Said::Instant(at)), _) => batch.push_timestamp(index, Some(*at)),
-            (Some(Said::Date(days)), _) => batch.push_date(index, Some(*days)),
-            (None, InputKind::Text) if Some(place) == schema.source => {
-                batch.push_text(index, Some(""));
-            }
-            (None, InputKind::Text) => batch.push_text(index, None),
-            (None, InputKind::Amount) => batch.push_amount(index, None),
-            (None, InputKind::Integer) => batch.push_integer(index, None),
-            (None, InputKind::Timestamp) if Some(place) == schema.received_at => {
-                batch.push_timestamp(index, Some(input.appended_at));
-            }
-            (None, InputKind::Timestamp) => batch.push_timestamp(index, None),
-            (None, InputKind::Date) => batch.push_date(index, None),
-        }
-    }
-    batch.end_record();
 }
 
 #[cfg(test)]

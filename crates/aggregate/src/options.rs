@@ -81,7 +81,7 @@ pub fn fingerprint(options: &AggregationOptions) -> String {
         false => "|no reversals",
     };
     let definition = format!(
-        "2|{}|{}|{:?}|{:?}|{}|{:?}{reversals}",
+        "3|{}|{}|{:?}|{:?}|{}|{:?}{reversals}",
         words.join(" "),
         options.calendar.definition(),
         options.keep_days,

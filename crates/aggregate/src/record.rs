@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
+use rapidhash::v3::rapidhash_v3;
 use serde::de::{self, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use types::{Amount, AmountError, BusinessDay, CalendarError, Micros};
@@ -208,8 +209,9 @@ impl Schema {
                 hashed.extend_from_slice(text.as_bytes());
             }
         }
-        let mut content = [0; 8];
-        content.copy_from_slice(&blake3::hash(hashed).as_bytes()[..8]);
+        // Who makes two contents with one hash makes of a conflict a duplicate, and neither is counted: no need for a hash that withstands
+        // him, as the identity's does, at four times the cost.
+        let content = rapidhash_v3(hashed);
         for (column, said) in self.columns.iter().zip(&mut said) {
             if said.is_some() && column.kind != FieldKind::Text {
                 let meant = understand(&column.name, column.kind, text_of(said.as_ref()))?;
@@ -225,7 +227,7 @@ impl Schema {
         Ok(Parsed {
             booked_at: instant(self.event_time).unwrap_or_default(),
             received_at: self.received_at.and_then(instant),
-            content: u64::from_le_bytes(content),
+            content,
             schema: self,
             said,
         })
@@ -419,8 +421,8 @@ mod tests {
     fn the_content_is_what_the_transaction_says() {
         let schema = Schema::canonical(&[]);
         let content = |json: &str| schema.read(json.as_bytes()).expect("reads").content;
-        // As it always was: kept states have it.
-        assert_eq!(content(GOOD), 16_324_708_625_446_967_074);
+        // As it always is: kept states have it. Another hash needs another version in the fingerprint.
+        assert_eq!(content(GOOD), 9_725_377_070_235_017_416);
         let same = GOOD
             .replace("09:00:01.5Z", "09:30:00Z")
             .replace("\"t1\"", "\"t2\"");

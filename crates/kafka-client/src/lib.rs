@@ -41,6 +41,11 @@ const TRANSACTION_TIME_MAX_MS: u32 = 15_000;
 /// How long the first record of a batch waits for others. At 0 each record of a burst wakes the
 /// client's thread, and many go out alone; much more would be seen in every transaction.
 const LINGER_MS: &str = "0.2";
+/// Property of librdkafka: how long it waits before it asks again.
+const RETRY_BACKOFF: &str = "retry.backoff.ms";
+/// The coordinator of Kafka refuses to begin a transaction while it still ends the last one, for a millisecond or two. librdkafka's own
+/// 100 ms would be the time of every tenth transaction. What lasts longer is asked for less and less often, up to every second.
+const RETRY_BACKOFF_MS: &str = "1";
 
 /// A consumer of the log; `rdkafka`'s, with [`Reader`] as its context.
 pub type LogConsumer = BaseConsumer<Reader>;
@@ -258,6 +263,9 @@ impl Cluster {
             .set("message.max.bytes", "8000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144");
+        if !self.properties.contains_key(RETRY_BACKOFF) {
+            config.set(RETRY_BACKOFF, RETRY_BACKOFF_MS);
+        }
         let failure = Failure::default();
         let producer = config.create_with_context(failure.clone());
         let producer = producer.map_err(|source| self.error("create a producer", source))?;
