@@ -1,0 +1,157 @@
+//! Memory and speed of the engine by number of keys, without a log: `cargo run --release -p aggregate --example keys [KEYS...]`.
+//!
+//! Each number of keys is counted in a process of its own, so that memory is its own; every key comes once, then keys at random, two
+//! million records at least. The sums are checked.
+#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+
+use std::collections::HashMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use aggregate::{AggregationOptions, Definition, Engine, Input, Late, Schema, fingerprint};
+use types::BusinessCalendar;
+
+const RECORDS_MIN: u64 = 2_000_000;
+const BATCH: u64 = 50_000;
+const PARTITIONS: u64 = 4;
+const AT: i64 = 1_795_424_400_000_000;
+
+fn options() -> AggregationOptions {
+    AggregationOptions {
+        name: "totals".to_owned(),
+        instance: None,
+        sql: "SELECT account, sum(amount) AS total, count(*) AS count FROM transactions GROUP BY business_day, account".to_owned(),
+        zone: "UTC".to_owned(),
+        cut_off: "00:00".to_owned(),
+        calendar: BusinessCalendar::new("UTC", "00:00").expect("a calendar"),
+        zone_column: None,
+        keep_days: Some(2),
+        late: Late::Correct,
+        future_max_micros: 0,
+        clock_skew_max_micros: 0,
+        reversals: true,
+        input: Schema::canonical(&[]),
+        batch_records_max: 50_000,
+    }
+}
+
+/// Resident memory in KiB (proc_pid_status(5)).
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn key_of(number: u64, keys: u64, seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    if number < keys { number } else { *seed % keys }
+}
+
+async fn count(keys: u64) {
+    let options = options();
+    let definition = Definition {
+        generation: 1,
+        fingerprint: fingerprint(&options),
+    };
+    let mut engine = Engine::new(options, definition).await.expect("compiles");
+    for partition in 0..4 {
+        engine.begin_restore(partition);
+        engine.end_restore(partition).expect("nothing there");
+    }
+    let before = resident();
+    let all = RECORDS_MIN.max(keys + keys / 2);
+    let (mut seed, mut number, mut took) = (0x9E37_79B9_7F4A_7C15, 0, Duration::ZERO);
+    let (mut steady, mut steady_records) = (Duration::ZERO, 0);
+    let mut sum: u64 = 0;
+    let mut totals: HashMap<Vec<u8>, u64> = HashMap::new();
+    let is_checked = keys <= 1_000_000;
+    while number < all {
+        let lines: Vec<(u64, String)> = (number..(number + BATCH).min(all))
+            .map(|number| {
+                let key = key_of(number, keys, &mut seed);
+                sum += number % 1_000;
+                let line = format!(
+                    r#"{{"id":"T-{number:012}","source":"s","account":"ACC-{key:08}","amount":"{}.00","currency":"EUR","booked_at":"2026-11-23T09:00:00Z","received_at":"2026-11-23T09:00:00Z","merchant":"M-{:05}"}}"#,
+                    number % 1_000,
+                    number % 97
+                );
+                (key, line)
+            })
+            .collect();
+        let inputs: Vec<Input<'_>> = (number..)
+            .zip(&lines)
+            .map(|(offset, (key, line))| Input {
+                partition: i32::try_from(key % PARTITIONS).expect("small"),
+                offset: i64::try_from(offset).expect("small"),
+                appended_at: AT,
+                value: line.as_bytes(),
+            })
+            .collect();
+        let begun = Instant::now();
+        let changes = engine.process(&inputs).await.expect("processes");
+        let elapsed = begun.elapsed();
+        took += elapsed;
+        if number >= keys {
+            steady += elapsed;
+            steady_records += inputs.len() as u64;
+        }
+        assert!(
+            changes.quarantined.is_empty(),
+            "{:?}",
+            changes.quarantined.first()
+        );
+        if is_checked {
+            for result in &changes.results {
+                let value = result.value.as_deref().expect("a row");
+                let row: serde_json::Value = serde_json::from_slice(value).expect("JSON");
+                let total = row["total"].as_str().expect("a total");
+                let whole = total.strip_suffix(".00").expect("whole");
+                totals.insert(result.key.clone(), whole.parse().expect("a number"));
+            }
+        }
+        number += BATCH;
+    }
+    let memory = (resident() - before) * 1_024;
+    if is_checked {
+        assert_eq!(totals.values().sum::<u64>(), sum, "the totals are wrong");
+    }
+    let rate = |records: u64, time: Duration| match time.as_millis() {
+        0 => 0,
+        millis => u128::from(records) * 1_000 / millis,
+    };
+    println!(
+        "{keys} keys, {all} records: {} records/s, known keys {} records/s; memory {} MiB, {} bytes a record; rows {}, identities {}",
+        rate(all, took),
+        rate(steady_records, steady),
+        memory >> 20,
+        memory / all,
+        engine.rows(),
+        engine.identities()
+    );
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, keys] = arguments.as_slice()
+        && flag == "--one"
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let keys = keys.parse().expect("a number of keys");
+        runtime.expect("a runtime").block_on(count(keys));
+        return;
+    }
+    let wanted = match arguments.as_slice() {
+        [] => ["1000", "100000", "1000000", "10000000"]
+            .map(str::to_owned)
+            .to_vec(),
+        given => given.to_vec(),
+    };
+    for keys in wanted {
+        let program = std::env::current_exe().expect("a path");
+        let status = Command::new(program).args(["--one", &keys]).status();
+        assert!(status.expect("starts").success(), "{keys} keys failed");
+    }
+}
