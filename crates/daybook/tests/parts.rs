@@ -283,19 +283,29 @@ allow = "read"
 fn a_part_that_is_started_before_the_log_waits_for_it() {
     let rest = Place::new();
     let part = rest.part(1);
-    let mut command = part.command();
-    let command = command.arg("aggregate");
-    let mut early = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let mut told = BufReader::new(early.stderr.take().expect("piped")).lines();
-    let waits = told.find(|line| {
-        line.as_ref()
-            .is_ok_and(|line| line.contains("does not answer"))
-    });
-    assert!(waits.is_some(), "it says what it waits for");
+    let wait = || {
+        let mut command = part.command();
+        let mut early = command
+            .arg("aggregate")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut told = BufReader::new(early.stderr.take().expect("piped")).lines();
+        let waits = told.find(|line| {
+            line.as_ref()
+                .is_ok_and(|line| line.contains("does not answer"))
+        });
+        assert!(waits.is_some(), "it says what it waits for");
+        // Somebody must go on reading.
+        (early, told)
+    };
+    // It ends when it is asked to, also while it waits.
+    let (mut stopped, _told) = wait();
+    let killed = Command::new("kill").arg(stopped.id().to_string()).status();
+    assert!(killed.expect("runs").success());
+    assert_eq!(stopped.wait().expect("ends").code(), Some(143));
+    let (mut early, _told) = wait();
     let _log = rest.start(&["up", "--only", "log"]);
     let mut said = BufReader::new(early.stdout.take().expect("piped")).lines();
     let ready = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("is ready")));

@@ -108,6 +108,8 @@ async fn serve(global: &Global, options: StartOptions) -> anyhow::Result<ExitCod
     let started = tokio::select! {
         started = pipeline::start(plan, options, &mut announce) => started?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+        // It may wait for a log that never answers.
+        _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
     let millis = began.elapsed().as_millis();
     let _ = write_addresses(&started, global, demo, millis);
