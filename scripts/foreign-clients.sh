@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Other people's clients read our topics: confluent-kafka (Python, librdkafka) and Kafka's own console
-# consumer (Java). Starts a pipeline of its own on other ports and stops it.
+# Other people's clients read our topics: confluent-kafka (Python, librdkafka), Kafka's own console
+# consumer (Java) and franz-go (Go), which also writes. Starts a pipeline of its own on other ports and stops it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${DAYBOOK_BIN:?the path of the program}
@@ -23,6 +23,7 @@ venv="$cache/venv"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -c 'import confluent_kafka' 2>/dev/null || "$venv/bin/pip" install --quiet 'confluent-kafka>=2.6'
 "$venv/bin/python" scripts/read_topics.py "$servers"
+scripts/franz-go.sh "$servers"
 
 kafka="$cache/kafka-tools"
 if [ ! -f "$kafka/done" ]; then

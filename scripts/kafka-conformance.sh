@@ -94,6 +94,8 @@ if [ ! -s "$dir/embedded broker.txt" ]; then
   exit 1
 fi
 result=0
+# What the embedded broker's test does with it (scripts/foreign-clients.sh), the real one does too.
+scripts/franz-go.sh "127.0.0.1:$port" || result=1
 if ! diff "$dir/embedded broker.txt" "$dir/Apache Kafka $version.txt"; then
   echo "the targets differ (<: embedded, >: Apache Kafka)"
   result=1

@@ -21,8 +21,8 @@ kafka_tool() { # class, arguments...
   java -Xmx256m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"
 }
 
-kafka_format() { # properties, cluster id
-  kafka_tool kafka.tools.StorageTool format -t "$2" -c "$1" >"$1.format" 2>&1 || { cat "$1.format" >&2; return 1; }
+kafka_format() { # properties, cluster id, options...
+  kafka_tool kafka.tools.StorageTool format -t "$2" -c "$1" "${@:3}" >"$1.format" 2>&1 || { cat "$1.format" >&2; return 1; }
 }
 
 # To be put in the background: the shell becomes the JVM, so that the id is its own.

@@ -90,6 +90,11 @@ kafka_conformance() {
   RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" scripts/kafka-conformance.sh
 }
 
+# The pipeline on a real Apache Kafka that wants TLS and a password.
+kafka_secure() {
+  DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/kafka-secure.sh
+}
+
 # IBM's own clients: every check, then transacted JMS traffic while the queue manager is killed.
 mq_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/mq-clients.sh conformance \
@@ -104,6 +109,7 @@ if [ "$failed" -eq 0 ]; then
   step "browser" browser
   step "foreign clients" foreign_clients
   step "kafka conformance" kafka_conformance
+  step "kafka with TLS" kafka_secure
   step "mq clients" mq_clients
   step "docs" docs
 fi
