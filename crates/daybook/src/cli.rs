@@ -289,6 +289,8 @@ impl Global {
         });
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            // That stderr is gone would be told on stderr, which panics. Nobody reads: then there is nobody to tell.
+            .log_internal_errors(false)
             .with_writer(std::io::stderr);
         // Two types, one behaviour.
         macro_rules! begin {
