@@ -1,6 +1,7 @@
 //! Makes the totals anew from the whole log, and compares them with what was published.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use aggregate::{AggregationOptions, FieldKind, Late, Schema};
 use serde_json::Value;
@@ -84,6 +85,8 @@ fn is_at_most(left: &Counts, right: &Counts) -> bool {
 struct Judge {
     days: ZonedDays,
     options: AggregationOptions,
+    /// That of the options: shared, as it is needed for each record.
+    input: Arc<Schema>,
     /// Hash of the content by partition, source and id.
     seen: HashMap<(i32, String, String), u64>,
     clocks: HashMap<i32, i64>,
@@ -95,6 +98,7 @@ impl Judge {
         Self {
             days: ZonedDays::new(options.calendar.clone()),
             options: options.clone(),
+            input: Arc::new(options.input.clone()),
             seen: HashMap::new(),
             clocks: HashMap::new(),
             counts: BTreeMap::new(),
@@ -116,7 +120,7 @@ impl Judge {
         let Some(fields) = fields.filter(|fields| fields.fits(&self.options.input)) else {
             return quarantine(self, appended);
         };
-        let input = self.options.input.clone();
+        let input = Arc::clone(&self.input);
         let column = |column: Option<usize>| column.and_then(|column| input.columns.get(column));
         let text = |place| column(place).and_then(|column| fields.text(&column.name));
         let instant =
