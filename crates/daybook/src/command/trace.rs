@@ -56,18 +56,18 @@ struct Change {
 pub(crate) async fn run(global: &Global, args: TraceArgs) -> anyhow::Result<ExitCode> {
     let plan = global.plan().await?;
     let cluster = log_cluster(&plan.config().log, &global.data_dir)?;
-    let mut by_topic: Vec<(&Schema, Vec<&AggregationOptions>)> = Vec::new();
+    let mut by_input: Vec<(&Schema, Vec<&AggregationOptions>)> = Vec::new();
     for options in plan.aggregations() {
-        let same = by_topic
+        let same = by_input
             .iter_mut()
-            .find(|(schema, _)| schema.topic == options.input.topic);
+            .find(|(schema, _)| **schema == options.input);
         match same {
             Some((_, those)) => those.push(options),
-            None => by_topic.push((&options.input, vec![options])),
+            None => by_input.push((&options.input, vec![options])),
         }
     }
     let mut found: Vec<Found> = Vec::new();
-    for (schema, aggregations) in by_topic {
+    for (schema, aggregations) in by_input {
         found.extend(find(&cluster, &args, schema, &aggregations).await?);
     }
     // Where the store is elsewhere there is nothing to look up.
