@@ -14,6 +14,9 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::{ClientError, Cluster, LogConsumer, Reader};
 
+/// Milliseconds between two signs of life of a member.
+const HEARTBEAT_MS: u32 = 500;
+
 /// A change of what a member reads: topics and partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
@@ -156,9 +159,10 @@ impl Cluster {
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", membership.session_ms.to_string())
+            // Members learn from the answer that partitions are given out anew.
             .set(
                 "heartbeat.interval.ms",
-                (membership.session_ms / 4).to_string(),
+                HEARTBEAT_MS.min(membership.session_ms / 4).to_string(),
             )
             // New partitions of a topic are noticed by then.
             .set("topic.metadata.refresh.interval.ms", "30000");
