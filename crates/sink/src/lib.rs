@@ -15,6 +15,7 @@
 //! - **Progress is behind the rows.** It is written with them, in one SQLite transaction.
 //! - A store that is slow or down is lag, not loss: the topic keeps what was not written.
 
+mod pending;
 mod record;
 mod service;
 

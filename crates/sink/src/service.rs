@@ -15,8 +15,9 @@ use store::{Row, Store, StoreError, TableSpec, Write};
 use telemetry::{Hop, Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use types::{BusinessDay, Counts, Version, names};
+use types::{BusinessDay, Counts, Marker, names};
 
+use crate::pending::Pending;
 use crate::record::{RecordError, parse_row, version_of};
 
 const POLL_TIME: Duration = Duration::from_millis(100);
@@ -149,9 +150,9 @@ impl Runner {
         let consumer = self
             .cluster
             .consumer("daybook-sink", "daybook-sink", true)?;
-        self.assign(&store, &consumer)?;
+        let pending = self.assign(&store, &consumer)?;
         ready.tell();
-        let mut gathered = Gathered::new(&self.options);
+        let mut gathered = Gathered::new(pending);
         let mut next_write = Instant::now();
         while !self.shutdown.is_cancelled() {
             let wait = match gathered.is_empty() {
@@ -162,6 +163,9 @@ impl Runner {
                     .max(Duration::from_millis(1)),
             };
             self.gather(&consumer, wait, &mut gathered)?;
+            for (table, pending) in self.options.tables.iter().zip(&mut gathered.tables) {
+                pending.show_overdue(&table.name);
+            }
             let begun = Instant::now();
             if !gathered.is_empty() && (begun >= next_write || gathered.rows() >= ROWS_MAX) {
                 self.write(&mut store, &mut gathered)?;
@@ -195,16 +199,24 @@ impl Runner {
         Ok(())
     }
 
-    fn assign(&self, store: &Store, consumer: &LogConsumer) -> Result<(), SinkError> {
+    /// Begins to read where the store's progress ends.
+    fn assign(&self, store: &Store, consumer: &LogConsumer) -> Result<Vec<Pending>, SinkError> {
         let failed = |source| self.cluster.error("assign partitions", source);
         let mut assignment = TopicPartitionList::new();
+        let mut pending = Vec::new();
         for table in &self.options.tables {
             let progress = if self.from_progress {
                 store.progress(&table.name)?
             } else {
                 Vec::new()
             };
-            for partition in 0..self.cluster.partitions(consumer, &table.name)? {
+            let partitions = self.cluster.partitions(consumer, &table.name)?;
+            let stored = store.generation(&table.name)?;
+            pending.push(Pending::new(
+                usize::try_from(partitions).unwrap_or(0),
+                stored,
+            ));
+            for partition in 0..partitions {
                 let known = progress.iter().find(|(known, _)| *known == partition);
                 let offset = known.map_or(Offset::Beginning, |(_, next)| Offset::Offset(*next));
                 assignment
@@ -220,7 +232,7 @@ impl Runner {
                 .map_err(failed)?;
         }
         consumer.assign(&assignment).map_err(failed)?;
-        Ok(())
+        Ok(pending)
     }
 
     /// Takes what is there; waits only for the first record.
@@ -248,7 +260,7 @@ impl Runner {
 
     fn write(&self, store: &mut Store, gathered: &mut Gathered) -> Result<(), SinkError> {
         for (table, pending) in self.options.tables.iter().zip(&mut gathered.tables) {
-            if pending.records == 0 {
+            if pending.is_empty() {
                 continue;
             }
             let rows = pending.newest.iter().map(|(key, newest)| {
@@ -266,7 +278,7 @@ impl Runner {
             if let Some(received) = pending.received {
                 self.hop.observe(received, now_micros(), pending.records);
             }
-            *pending = Pending::default();
+            pending.clear();
         }
         for table in &self.options.tables {
             let of_table = gathered
@@ -299,33 +311,16 @@ struct Gathered {
     counts: HashMap<(String, BusinessDay, i32), Counts>,
 }
 
-#[derive(Debug, Default)]
-struct Pending {
-    newest: HashMap<Box<[u8]>, Newest>,
-    progress: HashMap<i32, i64>,
-    /// Oldest of the records.
-    received: Option<i64>,
-    records: u64,
-}
-
-#[derive(Debug)]
-struct Newest {
-    version: Version,
-    partition: i32,
-    offset: i64,
-    value: Vec<u8>,
-}
-
 impl Gathered {
-    fn new(options: &SinkOptions) -> Self {
+    fn new(tables: Vec<Pending>) -> Self {
         Self {
-            tables: options.tables.iter().map(|_| Pending::default()).collect(),
+            tables,
             counts: HashMap::new(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.tables.iter().all(|pending| pending.records == 0)
+        self.counts.is_empty() && self.tables.iter().all(Pending::is_empty)
     }
 
     fn rows(&self) -> usize {
@@ -343,18 +338,27 @@ impl Gathered {
             self.add_counts(options, message);
             return Ok(());
         };
-        pending.records += 1;
         let (partition, offset) = (message.partition(), message.offset());
-        pending.progress.insert(partition, offset + 1);
         pending.received = pending
             .received
             .into_iter()
             .chain(number_header(message, names::HEADER_RECEIVED_AT))
             .min();
         if let (Some(key), Some(value)) = (message.key(), message.payload()) {
-            let version = version_of(table, partition, offset, key, value)?;
-            pending.put(key, version, partition, offset, value);
+            match Marker::is_key(key) {
+                true => {
+                    let marker = Marker::parse(key, value);
+                    marker
+                        .into_iter()
+                        .for_each(|marker| pending.mark(partition, marker));
+                }
+                false => {
+                    let version = version_of(table, partition, offset, key, value)?;
+                    pending.put(key, version, partition, offset, value);
+                }
+            }
         }
+        pending.reach(partition, offset);
         Ok(())
     }
 
@@ -374,28 +378,6 @@ impl Gathered {
     }
 }
 
-impl Pending {
-    fn put(&mut self, key: &[u8], version: Version, partition: i32, offset: i64, value: &[u8]) {
-        match self.newest.get_mut(key) {
-            Some(known) if known.version >= version => {}
-            Some(known) => {
-                (known.version, known.partition, known.offset) = (version, partition, offset);
-                known.value.clear();
-                known.value.extend_from_slice(value);
-            }
-            None => {
-                let newest = Newest {
-                    version,
-                    partition,
-                    offset,
-                    value: value.to_vec(),
-                };
-                self.newest.insert(key.into(), newest);
-            }
-        }
-    }
-}
-
 fn is_out_of_range(error: &SinkError) -> bool {
     let SinkError::Client(ClientError::Kafka { source, .. }) = error else {
         return false;
@@ -409,23 +391,6 @@ fn is_out_of_range(error: &SinkError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_each_row_the_newest_version_is_kept_in_whatever_order_it_came() {
-        let version = |sequence| Version {
-            generation: 1,
-            sequence,
-        };
-        let mut pending = Pending::default();
-        pending.put(b"a", version(2), 0, 10, b"two");
-        pending.put(b"a", version(1), 0, 11, b"one");
-        pending.put(b"b", version(1), 0, 12, b"other");
-        pending.put(b"a", version(3), 0, 13, b"three");
-        let newest = &pending.newest[b"a".as_slice()];
-        assert_eq!(newest.value, b"three");
-        assert_eq!((newest.version, newest.offset), (version(3), 13));
-        assert_eq!(pending.newest.len(), 2);
-    }
 
     #[test]
     fn writes_take_a_fifth_of_the_time_and_are_never_far_apart() {

@@ -17,6 +17,7 @@ mod currency;
 mod day;
 pub mod names;
 mod report;
+mod swap;
 mod tally;
 mod version;
 
@@ -28,5 +29,6 @@ pub use day::{
     UnknownZone, WorkingDays, ZONES_MAX, ZonedDays, is_zone, tzdata_version,
 };
 pub use report::report;
+pub use swap::{HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Swap};
 pub use tally::{Tally, id_hash, minute_of};
 pub use version::Version;

@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use store::TableSpec;
 use tracing::warn;
-use types::{BusinessDay, names};
+use types::{BusinessDay, HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Swap, names};
 
 use crate::ends::{Answer, Ends};
 use crate::error::FeedError;
@@ -43,6 +43,7 @@ struct Following {
     next: Vec<i64>,
     at_end: Vec<bool>,
     waits: bool,
+    held: Held,
     /// Why nothing can be read, and since when.
     trouble: Option<(Instant, String)>,
     ends: Ends,
@@ -54,6 +55,66 @@ enum Filled {
     Some,
     /// Nothing came in all the time.
     Idle,
+}
+
+/// Changes of a new generation that are held back until all of it is there ([`Swap`]).
+struct Held {
+    swap: Swap,
+    changes: Vec<Change>,
+    since: Option<Instant>,
+}
+
+impl Held {
+    fn add(&mut self, change: Change, batch: &mut Batch) {
+        if !self.swap.holds(change.version.generation) {
+            batch.changes.push(change);
+            return;
+        }
+        self.since.get_or_insert_with(Instant::now);
+        self.changes.push(change);
+    }
+
+    fn mark(&mut self, partition: i32, marker: Marker, batch: &mut Batch) {
+        if self.swap.completes(partition, marker) {
+            self.show(batch);
+        }
+    }
+
+    fn show(&mut self, batch: &mut Batch) {
+        self.since = None;
+        batch.changes.append(&mut self.changes);
+    }
+
+    /// Shows what has been held back for too long, or is too much.
+    fn show_overdue(&mut self, table: &str, batch: &mut Batch) {
+        let too_long = self
+            .since
+            .is_some_and(|since| since.elapsed() > HOLD_TIME_MAX);
+        if !too_long && self.changes.len() <= HELD_ROWS_MAX {
+            return;
+        }
+        let (seen, all) = self.swap.seen();
+        if let Some(generation) = self.swap.release() {
+            warn!(
+                table,
+                generation, seen, all, "shows a new generation that is not complete"
+            );
+        }
+        self.show(batch);
+    }
+
+    /// What is shown while rows are held back.
+    fn trouble(&self) -> Option<String> {
+        self.since?;
+        let (seen, all) = self.swap.seen();
+        Some(match all {
+            0 => "the definition has changed: the kept days are being counted anew".to_owned(),
+            _ => format!(
+                "the definition has changed: the kept days are being counted anew, {} % are done",
+                seen * 100 / all
+            ),
+        })
+    }
 }
 
 impl Following {
@@ -105,7 +166,12 @@ impl Feed for KafkaFeed {
         let consumer = self.cluster.reader(&self.client_id());
         let consumer = consumer?;
         // The order is the protocol: progress, then rows, then the log from that progress on.
-        let progress = stored::scan_days(&self.store_path, &self.table, days, each)?;
+        let mut shown = None;
+        let mut each = |change: Change| {
+            shown = shown.max(Some(change.version.generation));
+            each(change);
+        };
+        let progress = stored::scan_days(&self.store_path, &self.table, days, &mut each)?;
         let bounds = self.cluster.offsets(&consumer, &self.table.name);
         let bounds = bounds?;
         let offsets = self.starts(&progress, &bounds)?;
@@ -118,6 +184,11 @@ impl Feed for KafkaFeed {
             next: offsets.clone(),
             at_end: pairs.map(|(at, end)| at >= end).collect(),
             waits: false,
+            held: Held {
+                swap: Swap::new(ends.len(), shown),
+                changes: Vec::new(),
+                since: None,
+            },
             trouble: None,
             ends: Ends::new(self.cluster.clone(), self.table.name.clone()),
         });
@@ -147,10 +218,15 @@ impl Feed for KafkaFeed {
             following.ask(batch);
         }
         batch.at_end = following.is_at_end();
-        let reached = following.next.iter().copied().enumerate();
-        batch.reached.extend(reached);
+        following.held.show_overdue(&self.table.name, batch);
+        // Who comes again from here must be given what is held back.
+        if following.held.since.is_none() {
+            let reached = following.next.iter().copied().enumerate();
+            batch.reached.extend(reached);
+        }
         let trouble = following.trouble.as_ref();
-        batch.trouble = trouble.map(|(_, reason)| reason.clone());
+        let trouble = trouble.map(|(_, reason)| reason.clone());
+        batch.trouble = trouble.or_else(|| following.held.trouble());
         self.following = Some(following);
         filled.map(|_| ())
     }
@@ -231,7 +307,7 @@ impl KafkaFeed {
                 None if records == 0 => return Ok(Filled::Idle),
                 None => return Ok(Filled::Some),
                 Some(Ok(message)) => {
-                    let partition = self.add(&message, batch);
+                    let partition = self.add(&message, &mut following.held, batch);
                     if let Some(next) = following.next.get_mut(partition) {
                         *next = message.offset() + 1;
                     }
@@ -254,7 +330,7 @@ impl KafkaFeed {
     }
 
     /// Adds the record; says of which partition it is.
-    fn add(&self, message: &BorrowedMessage<'_>, batch: &mut Batch) -> usize {
+    fn add(&self, message: &BorrowedMessage<'_>, held: &mut Held, batch: &mut Batch) -> usize {
         let record = Record {
             partition: message.partition(),
             offset: message.offset(),
@@ -262,8 +338,14 @@ impl KafkaFeed {
             value: message.payload().unwrap_or_default(),
             received_at: number_header(message, names::HEADER_RECEIVED_AT),
         };
+        if Marker::is_key(record.key) {
+            if let Some(marker) = Marker::parse(record.key, record.value) {
+                held.mark(record.partition, marker, batch);
+            }
+            return usize::try_from(record.partition).unwrap_or_default();
+        }
         match Change::from_record(&self.table, &record) {
-            Ok(change) => batch.changes.push(change),
+            Ok(change) => held.add(change, batch),
             Err(error) => {
                 batch.unreadable += 1;
                 warn!(

@@ -16,7 +16,7 @@ use store::{Cell, Row, Store, Write};
 use support::daily_totals;
 use telemetry::{Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
-use types::{BusinessDay, Counts, Version, names};
+use types::{BusinessDay, Counts, Marker, Version, names};
 use web::{Batch, Feed, KafkaFeed, Web, WebOptions};
 
 const TOPIC: &str = "daily_totals";
@@ -71,15 +71,39 @@ impl Log {
         }
     }
 
+    /// A writer has published all its rows of a generation.
+    async fn mark(self, marker: Marker) -> Self {
+        blocking(move || {
+            self.producer.begin_transaction().expect("begins");
+            let (key, value) = (marker.key(), marker.value());
+            for partition in 0..2 {
+                let record = BaseRecord::to(TOPIC).partition(partition);
+                let record = record.key(&key).payload(&value);
+                self.producer
+                    .send(record)
+                    .map_err(|(error, _)| error)
+                    .expect("sends");
+            }
+            let wait = Duration::from_secs(20);
+            self.producer.commit_transaction(wait).expect("commits");
+            self
+        })
+        .await
+    }
+
     /// Publishes states of accounts (`account`, sequence) in a transaction, kept or taken back.
     async fn publish(self, rows: &[(&str, u64)], keep: bool) -> Self {
+        self.publish_of(1, rows, keep).await
+    }
+
+    async fn publish_of(self, generation: u32, rows: &[(&str, u64)], keep: bool) -> Self {
         let rows: Vec<(String, u64)> = rows.iter().map(|(a, n)| ((*a).to_owned(), *n)).collect();
         blocking(move || {
             let wait = Duration::from_secs(20);
             self.producer.begin_transaction().expect("begins");
             for (account, sequence) in &rows {
                 let key = key(account);
-                let value = serde_json::json!({"v": [1, sequence], "day": today().to_string(),
+                let value = serde_json::json!({"v": [generation, sequence], "day": today().to_string(),
                     "deleted": false, "at": [0, 0], "account": account, "currency": "EUR",
                     "total": format!("{sequence}.00"), "transactions": sequence});
                 let value = value.to_string();
@@ -214,6 +238,56 @@ async fn committed_records_from_the_progress_on_are_handed_over() {
         );
     })
     .await;
+}
+
+/// Polls until what is said meanwhile ends so, or rows are there: their number.
+fn poll_until(feed: &mut KafkaFeed, said: &str) -> usize {
+    let begun = Instant::now();
+    let mut changes = 0;
+    loop {
+        let mut batch = Batch::default();
+        let polled = feed.poll(Duration::from_millis(50), &mut batch);
+        polled.expect("polls");
+        changes += batch.changes.len();
+        let trouble = batch.trouble.unwrap_or_default();
+        if trouble.ends_with(said) && (!said.is_empty() || changes > 0) {
+            assert_eq!(said.is_empty(), !batch.reached.is_empty(), "{trouble}");
+            return changes;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{trouble}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_generation_is_shown_when_all_of_it_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::start(dir.path()).await;
+    let log = log.publish(&[("ann", 1), ("bob", 1)], true).await;
+    let path = dir.path().join("store.db");
+    let mut feed = KafkaFeed::new(log.cluster.clone(), daily_totals().table, path);
+    let mut feed = blocking(move || {
+        assert_eq!(read_to_end(&mut feed), ["ann 1", "bob 1"]);
+        feed
+    })
+    .await;
+    let rows = [("ann", 3), ("bob", 2), ("eve", 1)];
+    let mut log = log.publish_of(2, &rows, true).await;
+    for (writer, said) in [(0, "counted anew"), (1, " 50 % are done")] {
+        feed = blocking(move || {
+            assert_eq!(poll_until(&mut feed, said), 0, "they are held back");
+            feed
+        })
+        .await;
+        let marker = Marker {
+            generation: 2,
+            writer,
+            writers: 2,
+        };
+        log = log.mark(marker).await;
+    }
+    let changes = blocking(move || poll_until(&mut feed, "")).await;
+    assert_eq!(changes, rows.len());
+    log.broker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use pipeline::Plan;
 use rdkafka::message::Message as _;
 use serde_json::Value;
 use store::{Cell, Row, TableSpec};
-use types::{BusinessDay, Counts, Version};
+use types::{BusinessDay, Counts, Marker, Version};
 
 use crate::cli::Global;
 use crate::command::query::open_store;
@@ -57,6 +57,9 @@ pub(super) fn look(
             message.key().unwrap_or_default(),
             message.payload().unwrap_or_default(),
         );
+        if Marker::is_key(key) {
+            return;
+        }
         match row_of(table, message.partition(), message.offset(), key, value) {
             None => unreadable += 1,
             Some(row) => topic.push(row),
