@@ -32,6 +32,8 @@ fn options() -> AggregationOptions {
         reversals: true,
         input: Schema::canonical(&[]),
         batch_records_max: 50_000,
+        standby: false,
+        declared: String::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 //! key  `c` day                   value: the five counts
 //! key  `m` partition             value: stream clock
 //! key  `d`                       value: fingerprint of the definition, generation
+//! key  `g` partition             value: that the second stage has folded all parts that a partition of the input had at first
 //! key  `o`                       value: transactional id of the process that writes here
 //! ```
 //!
@@ -39,6 +40,7 @@ pub(crate) enum Entry {
     Clock(i32, Micros),
     Definition(String, u32),
     Owner(String),
+    Complete(i32),
     /// A deletion of something that holds no state in memory.
     Nothing,
 }
@@ -94,6 +96,22 @@ pub(crate) fn clock_key(partition: i32) -> Vec<u8> {
 
 pub(crate) fn definition_key() -> Vec<u8> {
     b"d".to_vec()
+}
+
+pub(crate) fn complete_key(partition: i32) -> Vec<u8> {
+    [&b"g"[..], &partition.to_le_bytes()].concat()
+}
+
+/// A record of the topic of parts without a key: this partition of the input, of so many, has published all that it had at first.
+pub(crate) fn encode_complete(partition: i32, partitions: i32) -> Vec<u8> {
+    [partition.to_le_bytes(), partitions.to_le_bytes()].concat()
+}
+
+/// Reads it back; `None` of a part.
+pub(crate) fn decode_complete(key: &[u8], value: &[u8]) -> Option<(i32, i32)> {
+    let mut reader = Reader { rest: value };
+    let both = (reader.i32()?, reader.i32()?);
+    (key.is_empty() && reader.rest.is_empty()).then_some(both)
 }
 
 pub(crate) fn owner_key() -> Vec<u8> {
@@ -295,6 +313,7 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
             Entry::Counts(day(key)?, counts)
         }
         b'm' => Entry::Clock(i32::from_le_bytes(key.try_into().ok()?), reader.i64()?),
+        b'g' => Entry::Complete(i32::from_le_bytes(key.try_into().ok()?)),
         b'd' => {
             let generation = reader.u32()?;
             let text = std::str::from_utf8(std::mem::take(&mut reader.rest)).ok()?;
@@ -522,6 +541,16 @@ mod tests {
         for cut in 0..part.len() {
             assert_eq!(decode_part(&part[..cut]), None, "cut at {cut}");
         }
+        let complete = encode_complete(3, 4);
+        assert_eq!(decode_complete(b"", &complete), Some((3, 4)));
+        assert_eq!(decode_complete(b"[1]", &complete), None);
+        for cut in 0..complete.len() {
+            assert_eq!(decode_complete(b"", &complete[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(
+            decode(&complete_key(3), Some(&encode_value())).expect("whole"),
+            Entry::Complete(3)
+        );
         let value = Scalar::Text("x".into());
         let key = value_key(b"[1]", 6, &value);
         assert_eq!(

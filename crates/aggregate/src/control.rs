@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key    daily_totals
-//! value  {"generation":2,"fingerprint":"…","partitions":4,"sql":"SELECT …"}
+//! value  {"generation":2,"fingerprint":"…","partitions":4,"sql":"SELECT …","declared":"…"}
 //! ```
 //!
 //! A process that starts with another definition raises the generation; one that meets a higher generation than its own has
@@ -23,6 +23,9 @@ pub struct Control {
     pub partitions: i32,
     /// For people.
     pub sql: String,
+    /// All of it as it was declared ([`AggregationOptions::declared`](crate::AggregationOptions)). Empty of older programs.
+    #[serde(default)]
+    pub declared: String,
 }
 
 /// Reads a record of the control topic: the aggregation, and what is in force of it. `None` when it is not one.
@@ -71,6 +74,7 @@ mod tests {
             fingerprint: "a".to_owned(),
             partitions: 1,
             sql: "SELECT 1".to_owned(),
+            declared: "name = \"x\"".to_owned(),
         };
         let definition = |generation, fingerprint: &str| Definition {
             generation,

@@ -17,8 +17,9 @@ mod totals;
 
 use judge::{Accepted, Judged, count_of, push};
 use render::write_key;
-use task::Task;
+pub(crate) use task::Task;
 pub use task::{Old, Restored};
+pub(crate) use totals::TotalsTask;
 pub use totals::{PartInput, Totals};
 
 /// A record of the input topic.
@@ -54,6 +55,8 @@ pub struct Changes {
     pub parts: Vec<Published>,
     /// For the quarantine topic: partition and offset of the record, and the reason.
     pub quarantined: Vec<(i32, i64, Reason)>,
+    /// Partitions whose rows of this generation are all published with these changes.
+    pub completes: Vec<i32>,
     /// Records that were duplicates.
     pub duplicates: u64,
     /// Oldest `received_at` of the batch.
@@ -67,7 +70,9 @@ pub struct Changes {
 impl Changes {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.changelog.is_empty() && self.parts.is_empty()
+        let has_records =
+            !self.results.is_empty() || !self.changelog.is_empty() || !self.parts.is_empty();
+        !has_records && self.completes.is_empty()
     }
 }
 
@@ -245,6 +250,11 @@ impl Engine {
         self.tasks.insert(partition, Task::new(&self.options));
     }
 
+    /// Begins to restore a partition from what was read of its changelog already.
+    pub(crate) fn adopt(&mut self, partition: i32, task: Task) {
+        self.tasks.insert(partition, task);
+    }
+
     /// Forgets a partition: it is another process's.
     pub fn give_up(&mut self, partition: i32) {
         self.tasks.remove(&partition);
@@ -340,6 +350,7 @@ impl Engine {
         changes
             .changelog
             .extend(definition.map(|entry| (partition, entry)));
+        changes.completes.push(partition);
         self.tasks.insert(partition, task);
         changes
     }
@@ -567,4 +578,4 @@ mod differential;
 #[cfg(test)]
 mod sql_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -116,6 +116,7 @@ pub(crate) fn put_in_force(
         fingerprint: own,
         partitions,
         sql: options.sql.trim().to_owned(),
+        declared: options.declared.clone(),
     };
     // Text and numbers: that cannot fail.
     let value = serde_json::to_vec(&control).unwrap_or_default();

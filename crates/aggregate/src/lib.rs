@@ -39,6 +39,7 @@ mod options;
 mod record;
 mod schema;
 mod service;
+mod standby;
 mod takeover;
 
 pub use classify::Reason;

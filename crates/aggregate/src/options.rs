@@ -48,6 +48,10 @@ pub struct AggregationOptions {
     /// Most records in one batch and so in one Kafka transaction. More means higher throughput
     /// under load; a batch is never waited for.
     pub batch_records_max: usize,
+    /// Whether this process keeps a copy of the state of the partitions that other processes have, to take them over quickly.
+    pub standby: bool,
+    /// The definition as it was declared, kept with it in the log: text for people and tools, which the engine does not read.
+    pub declared: String,
 }
 
 /// The time between the zones that are furthest from each other, UTC-12 and UTC+14, in microseconds.

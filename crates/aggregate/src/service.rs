@@ -20,7 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Meter, Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use types::{BusinessDay, Counts, names};
+use types::{BusinessDay, Counts, Marker, names};
 
 use crate::changelog;
 use crate::classify::Reason;
@@ -29,6 +29,7 @@ use crate::engine::{Changes, Engine, Input, PartInput, Published, Totals};
 use crate::error::ServiceError;
 use crate::in_force::{Topics, ensure_parts, put_in_force};
 use crate::options::AggregationOptions;
+use crate::standby::Standby;
 use crate::takeover::Takeover;
 
 /// How long a poll waits for a first record; also how soon a stop is noticed.
@@ -37,6 +38,10 @@ const POLL_TIME: Duration = Duration::from_millis(100);
 const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
 /// After so much silence a process counts as gone, and others take its partitions. The least that Kafka allows.
 const SESSION_MS: u32 = 6_000;
+/// Longest time until a rebalance that began with a batch in hand is over: a minute for those who are slow to join, and some.
+const REBALANCE_TIME_MAX: Duration = Duration::from_secs(90);
+/// Pause between two attempts to commit while the group is being rebalanced.
+const REBALANCE_LOOK: Duration = Duration::from_millis(20);
 /// Most records of one transaction of a rebuild: it must end before Kafka ends it.
 const REBUILD_RECORDS_MAX: usize = 100_000;
 
@@ -64,6 +69,7 @@ impl Aggregator {
             hop: telemetry.hop("aggregator"),
             rows: telemetry.meter("aggregation_rows", &label),
             identities: telemetry.meter("aggregation_identities", &label),
+            standby_rows: telemetry.meter("aggregation_standby_rows", &label),
             failures: telemetry.meter("aggregation_values_failed", &label),
             options,
             cluster,
@@ -111,6 +117,7 @@ struct Runner {
     hop: Arc<Hop>,
     rows: Arc<Meter>,
     identities: Arc<Meter>,
+    standby_rows: Arc<Meter>,
     /// Values of expressions that could not be computed, since the start.
     failures: Arc<Meter>,
     shutdown: CancellationToken,
@@ -158,6 +165,14 @@ struct Life<'a> {
     topics: Topics,
     /// Topics and partitions that are this process's.
     own: BTreeSet<(String, i32)>,
+    /// Copies of the state of those that are not, if they are wanted.
+    standby: Option<Standby>,
+    /// Partitions of the input.
+    partitions: i32,
+    /// Those of the results topic.
+    results_partitions: i32,
+    /// Changes of the partitions that were told while a batch was in hand.
+    moves: Vec<Move>,
     counts_told: BTreeMap<(i32, BusinessDay), Counts>,
     counts_at: Instant,
 }
@@ -177,6 +192,8 @@ impl<'a> Life<'a> {
         let (definition, partitions) =
             put_in_force(cluster, options, runner.has_started, &producer)?;
         let topics = Topics::new(name, definition.generation);
+        let reader = cluster.reader("daybook-aggregate")?;
+        let results_partitions = cluster.partitions(&reader, name)?;
         let engine = Engine::of_partitions(options.clone(), definition, partitions);
         let engine = runner.runtime.block_on(engine)?;
         let group = consumer_group(name);
@@ -193,9 +210,22 @@ impl<'a> Life<'a> {
             inputs.push(&topics.parts);
         }
         let consumer = cluster.member("daybook-aggregate", &membership, &inputs)?;
+        let start = || {
+            Standby::start(
+                cluster,
+                options,
+                &topics.totals,
+                Arc::clone(&runner.standby_rows),
+            )
+        };
+        let standby = options.standby.then(start).transpose()?;
         let life = Self {
             runner,
             transactional_id,
+            standby,
+            partitions,
+            results_partitions,
+            moves: Vec::new(),
             totals: Totals::new(options),
             engine,
             producer,
@@ -210,7 +240,9 @@ impl<'a> Life<'a> {
     fn live(&mut self, consumer: &Member, ready: &Ready) -> Result<(), ServiceError> {
         while !self.runner.shutdown.is_cancelled() {
             let mut messages = self.poll(consumer)?;
-            for change in self.runner.cluster.moves(consumer) {
+            let mut changes = std::mem::take(&mut self.moves);
+            changes.extend(self.runner.cluster.moves(consumer));
+            for change in changes {
                 match change {
                     Move::Taken(partitions) => {
                         // What was read of them is the next owner's.
@@ -229,14 +261,7 @@ impl<'a> Life<'a> {
             }
             if !messages.is_empty() {
                 let begun = Instant::now();
-                match self.run_batch(consumer, &messages) {
-                    Err(ServiceError::Rebalanced { .. }) => {
-                        drop(messages);
-                        self.begin_again(consumer)?;
-                        continue;
-                    }
-                    done => done?,
-                }
+                self.run_batch(consumer, &messages)?;
                 let records_max = self.runner.options.batch_records_max;
                 thread::sleep(pause(messages.len(), records_max, begun.elapsed()));
             } else if self.counts_due() {
@@ -251,6 +276,13 @@ impl<'a> Life<'a> {
         consumer: &Member,
         partitions: &[(String, i32)],
     ) -> Result<(), ServiceError> {
+        self.forget(partitions);
+        self.runner.cluster.give_up(consumer, partitions)?;
+        self.stand_by();
+        Ok(())
+    }
+
+    fn forget(&mut self, partitions: &[(String, i32)]) {
         for (topic, partition) in partitions {
             self.own.remove(&(topic.clone(), *partition));
             if *topic == self.topics.parts {
@@ -261,8 +293,26 @@ impl<'a> Life<'a> {
             self.counts_told.retain(|(told, _), _| told != partition);
         }
         self.tell_size();
-        self.runner.cluster.give_up(consumer, partitions)?;
-        Ok(())
+    }
+
+    /// Copies the state of all partitions that are not this process's.
+    fn stand_by(&self) {
+        let Some(standby) = &self.standby else {
+            return;
+        };
+        let mut places = BTreeSet::new();
+        let mut add = |input: &str, changelog: &str| {
+            for partition in 0..self.partitions {
+                if !self.own.contains(&(input.to_owned(), partition)) {
+                    places.insert((changelog.to_owned(), partition));
+                }
+            }
+        };
+        add(&self.runner.options.input.topic, &self.topics.state);
+        if self.engine.is_in_parts() {
+            add(&self.topics.parts, &self.topics.totals);
+        }
+        standby.follow(&places);
     }
 
     fn take_over(
@@ -281,14 +331,21 @@ impl<'a> Life<'a> {
         let mut from = Vec::new();
         for (topic, partition) in partitions {
             let is_second = *topic == self.topics.parts;
+            let changelog = match is_second {
+                true => &self.topics.totals,
+                false => &self.topics.state,
+            };
+            let copy = self.standby.as_ref();
+            let copy = copy.and_then(|standby| standby.take(changelog, *partition));
             let taken = match is_second {
-                true => takeover.take_totals(&self.engine, &mut self.totals, *partition)?,
-                false => takeover.take(&mut self.engine, topic, *partition)?,
+                true => takeover.take_totals(&self.engine, &mut self.totals, *partition, copy)?,
+                false => takeover.take(&mut self.engine, topic, *partition, copy)?,
             };
             let mut changes = taken.rebuilt.unwrap_or_default();
             // Behind what was restored and before what depends on it.
-            if !is_second {
-                changes.changelog.extend(self.engine.define(*partition));
+            if !is_second && let Some(definition) = self.engine.define(*partition) {
+                changes.changelog.push(definition);
+                changes.completes.push(*partition);
             }
             if taken.is_new_owner {
                 let entry = Published {
@@ -303,22 +360,88 @@ impl<'a> Life<'a> {
         }
         self.tell_size();
         runner.cluster.take_over(consumer, &from)?;
+        self.stand_by();
         Ok(())
     }
 
-    /// After a batch that could not be committed: the state has it, so it is restored, with the member's partitions as they are.
-    fn begin_again(&mut self, consumer: &Member) -> Result<(), ServiceError> {
+    /// After a batch that the group took no offsets of, because its partitions are being given out anew: the state has the batch
+    /// already. Where this process keeps its partitions, as it mostly does, the same changes are committed as soon as the group is
+    /// settled. Else the state of those that it keeps is restored, to read the batch again: `false`.
+    fn commit_again(&mut self, consumer: &Member, batch: &Batch<'_>) -> Result<bool, ServiceError> {
         let cluster = &self.runner.cluster;
-        self.producer
-            .abort()
-            .map_err(|source| cluster.error("abort a transaction", source))?;
+        let name = &self.runner.options.name;
+        let reading = consumer
+            .assignment()
+            .map_err(|source| cluster.error("list the partitions that are read", source))?;
+        consumer
+            .pause(&reading)
+            .map_err(|source| cluster.error("pause partitions", source))?;
+        let began = Instant::now();
+        loop {
+            self.producer
+                .abort()
+                .map_err(|source| cluster.error("abort a transaction", source))?;
+            if began.elapsed() > REBALANCE_TIME_MAX || self.runner.shutdown.is_cancelled() {
+                return Err(ServiceError::Rebalanced { name: name.clone() });
+            }
+            let mut has_read = false;
+            cluster.take(consumer, "wait for the group", REBALANCE_LOOK, |_| {
+                has_read = true;
+                ControlFlow::Break(())
+            })?;
+            // Nothing is read while it is paused; if something is, it would be missed.
+            if has_read {
+                return Err(ServiceError::Rebalanced { name: name.clone() });
+            }
+            self.moves.extend(cluster.moves(consumer));
+            let is_taken = self.moves.iter().any(|change| match change {
+                Move::Taken(partitions) => partitions.iter().any(|taken| batch.has(taken)),
+                Move::Given(_) => false,
+            });
+            if is_taken {
+                self.begin_again(consumer)?;
+                return Ok(false);
+            }
+            match self.commit(
+                &batch.first,
+                &batch.second,
+                &batch.aside,
+                Some((consumer, &batch.next)),
+            ) {
+                Err(ServiceError::Rebalanced { .. }) => {}
+                done => {
+                    done?;
+                    break;
+                }
+            }
+        }
+        info!(
+            name,
+            ms = began.elapsed().as_millis() as u64,
+            "the group was rebalanced; the batch in hand is committed"
+        );
+        consumer
+            .resume(&reading)
+            .map_err(|source| cluster.error("resume partitions", source))?;
+        Ok(true)
+    }
+
+    /// The state has what was not committed: it is restored, with the partitions that are still the member's.
+    fn begin_again(&mut self, consumer: &Member) -> Result<(), ServiceError> {
+        for change in std::mem::take(&mut self.moves) {
+            match change {
+                Move::Taken(partitions) => self.give_up(consumer, &partitions)?,
+                given => self.moves.push(given),
+            }
+        }
         let own: Vec<(String, i32)> = self.own.iter().cloned().collect();
         info!(
             name = self.runner.options.name,
             partitions = own.len(),
-            "the group is being rebalanced; reads the last batch again"
+            "the group was rebalanced; reads the last batch again"
         );
-        self.give_up(consumer, &own)?;
+        self.forget(&own);
+        self.runner.cluster.give_up(consumer, &own)?;
         self.take_over(consumer, &own)
     }
 
@@ -342,10 +465,16 @@ impl<'a> Life<'a> {
             };
             commit(self, &piece)?;
         }
-        for changelog in changes.changelog.chunks(REBUILD_RECORDS_MAX) {
-            let changelog = changelog.to_vec();
+        let last = changes.changelog.len().div_ceil(REBUILD_RECORDS_MAX);
+        let pieces = changes.changelog.chunks(REBUILD_RECORDS_MAX);
+        for (number, changelog) in (1..).zip(pieces) {
+            let completes = match number == last {
+                true => std::mem::take(&mut changes.completes),
+                false => Vec::new(),
+            };
             let piece = Changes {
-                changelog,
+                changelog: changelog.to_vec(),
+                completes,
                 ..Changes::default()
             };
             commit(self, &piece)?;
@@ -417,7 +546,31 @@ impl<'a> Life<'a> {
             .map(|part| (part.partition, part.offset, part.value));
         let prefix = format!("{}-", self.topics.parts);
         set_aside(&second.quarantined, of_parts, &prefix, &mut aside);
-        self.commit(&first, &second, &aside, Some((consumer, &next)))?;
+        let batch = Batch {
+            first,
+            second,
+            aside,
+            next,
+        };
+        match self.commit(
+            &batch.first,
+            &batch.second,
+            &batch.aside,
+            Some((consumer, &batch.next)),
+        ) {
+            Err(ServiceError::Rebalanced { .. }) => {
+                if !self.commit_again(consumer, &batch)? {
+                    return Ok(());
+                }
+            }
+            done => done?,
+        }
+        let Batch {
+            first,
+            second,
+            aside,
+            ..
+        } = batch;
         let hop = &self.runner.hop;
         hop.add_duplicates(first.duplicates);
         hop.add_quarantined(aside.len() as u64);
@@ -510,6 +663,7 @@ impl<'a> Life<'a> {
                 sent.map_err(|source| cluster.error(format!("send to {topic}"), source))?;
             }
         }
+        self.send_markers(first, second)?;
         for one in aside {
             let reason = Header {
                 key: "reason",
@@ -541,6 +695,45 @@ impl<'a> Life<'a> {
         self.producer
             .commit()
             .map_err(wrap("commit a transaction"))?;
+        Ok(())
+    }
+
+    /// Tells readers, or the second stage, that partitions have published all they had of a new generation. Of the first there
+    /// is no older one that readers would have to hold on to.
+    fn send_markers(&self, first: &Changes, second: &Changes) -> Result<(), ServiceError> {
+        let generation = self.engine.generation();
+        if generation == 1 {
+            return Ok(());
+        }
+        let cluster = &self.runner.cluster;
+        let send = |topic: &str, partition, key: &[u8], value: &[u8]| {
+            let sent = self.producer.send_to(topic, partition, key, Some(value));
+            sent.map_err(|source| cluster.error(format!("send to {topic}"), source))
+        };
+        let to_readers = match self.engine.is_in_parts() {
+            true => &second.completes,
+            false => &first.completes,
+        };
+        for writer in to_readers {
+            let marker = Marker {
+                generation,
+                writer: *writer,
+                writers: self.partitions,
+            };
+            let (key, value) = (marker.key(), marker.value());
+            for partition in 0..self.results_partitions {
+                let name = &self.runner.options.name;
+                send(name, partition, key.as_bytes(), value.as_bytes())?;
+            }
+        }
+        if self.engine.is_in_parts() {
+            for partition in &first.completes {
+                let value = changelog::encode_complete(*partition, self.partitions);
+                for to in 0..self.partitions {
+                    send(&self.topics.parts, to, b"", &value)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -582,6 +775,22 @@ impl<'a> Life<'a> {
         self.counts_told = now;
         self.counts_at = Instant::now();
         Ok(())
+    }
+}
+
+/// What is committed of a batch.
+struct Batch<'a> {
+    first: Changes,
+    second: Changes,
+    aside: Vec<Aside<'a>>,
+    /// Where to read on.
+    next: TopicPartitionList,
+}
+
+impl Batch<'_> {
+    /// Whether it has records of a partition.
+    fn has(&self, (topic, partition): &(String, i32)) -> bool {
+        self.next.find_partition(topic, *partition).is_some()
     }
 }
 

@@ -25,6 +25,7 @@ use crate::engine::{Changes, Engine, EngineError, Published, Restored, Totals};
 use crate::error::ServiceError;
 use crate::options::AggregationOptions;
 use crate::service::{consumer_group, input};
+use crate::standby::{Copy, State};
 
 /// How long a transaction may stay open in a changelog before its owner is fenced.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -79,21 +80,36 @@ impl<'a> Takeover<'a> {
         })
     }
 
-    /// Takes one over. `input_topic` is what is counted.
+    /// Takes one over. `input_topic` is what is counted; `copy` is what a standby has read of the changelog.
     pub(crate) fn take(
         &self,
         engine: &mut Engine,
         input_topic: &str,
         partition: i32,
+        copy: Option<Copy>,
     ) -> Result<TakenOver, ServiceError> {
         let began = Instant::now();
         let bounds = self.settled(&self.state_topic, partition)?;
         let committed = self.committed(input_topic, partition)?;
-        engine.begin_restore(partition);
-        let (records, owner) =
-            self.restore(&self.state_topic, partition, bounds, |key, value| {
-                engine.restore(partition, key, value)
-            })?;
+        let (from, known_owner) = match copy.filter(|copy| copy.fits(bounds)) {
+            Some(Copy {
+                state: State::Counted(task),
+                next,
+                owner,
+            }) => {
+                engine.adopt(partition, task);
+                (next, owner)
+            }
+            _ => {
+                engine.begin_restore(partition);
+                (bounds.0, None)
+            }
+        };
+        let rest = (from, bounds.1);
+        let (records, owner) = self.restore(&self.state_topic, partition, rest, |key, value| {
+            engine.restore(partition, key, value)
+        })?;
+        let owner = owner.or(known_owner);
         let restored = engine.end_restore(partition)?;
         info!(
             name = self.options.name,
@@ -101,6 +117,7 @@ impl<'a> Takeover<'a> {
             rows = engine.rows(),
             identities = engine.identities(),
             changelog_records = records,
+            copied_before = from - bounds.0,
             ms = began.elapsed().as_millis() as u64,
             "partition restored"
         );
@@ -127,28 +144,46 @@ impl<'a> Takeover<'a> {
         engine: &Engine,
         totals: &mut Totals,
         partition: i32,
+        copy: Option<Copy>,
     ) -> Result<TakenOver, ServiceError> {
         let (name, generation) = (&self.options.name, engine.generation());
         let topic = names::topic_totals(name, generation);
         let bounds = self.settled(&topic, partition)?;
         let committed = self.committed(&names::topic_parts(name, generation), partition)?;
-        totals.begin_restore(partition);
-        let (records, owner) = self.restore(&topic, partition, bounds, |key, value| {
+        let (from, known_owner) = match copy.filter(|copy| copy.fits(bounds)) {
+            Some(Copy {
+                state: State::Folded(task),
+                next,
+                owner,
+            }) => {
+                totals.adopt(partition, task);
+                (next, owner)
+            }
+            _ => {
+                totals.begin_restore(partition);
+                (bounds.0, None)
+            }
+        };
+        let rest = (from, bounds.1);
+        let (records, owner) = self.restore(&topic, partition, rest, |key, value| {
             totals.restore(partition, key, value)
         })?;
+        let owner = owner.or(known_owner);
         info!(
             name,
             partition,
             rows = totals.rows(),
             changelog_records = records,
+            copied_before = from - bounds.0,
             "totals restored"
         );
-        let rebuilt = match records {
-            0 => Some(Changes {
+        let is_new = records == 0 && from == bounds.0;
+        let rebuilt = match is_new {
+            true => Some(Changes {
                 results: self.older_totals(engine, partition)?,
                 ..Changes::default()
             }),
-            _ => None,
+            false => None,
         };
         Ok(self.taken(committed, rebuilt, owner))
     }

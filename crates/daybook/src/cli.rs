@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Print the totals as they were at a moment, counted again from the log
     Totals(TotalsArgs),
+    /// Show what the configuration would change of the totals that are published, before it is put in force
+    Preview(PreviewArgs),
     /// Show the way of one transaction: received, log, which totals it changed from what to what, store
     Trace(TraceArgs),
     /// Compare in and out at every hop, and results and store with totals recomputed from the log
@@ -213,6 +215,26 @@ pub(crate) struct TotalsArgs {
     /// How the totals are printed
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Counts the kept days under the definition in force and under the one of the configuration, both from the log and up to the same
+moment, and prints the rows that differ. Nothing is changed; traffic may go on. Ends with 0 if there is no difference, with 1 if
+there is one.
+
+  daybook preview --config new.toml                 # the first aggregation
+  daybook preview daily_totals --rows 0             # only how many rows, and the sums
+  daybook preview daily_totals --json | jq .        # every row that differs")]
+pub(crate) struct PreviewArgs {
+    /// Which aggregation; the first of the configuration
+    pub(crate) aggregation: Option<String>,
+    /// Most rows that are printed, the largest days first
+    #[arg(long, default_value_t = 20, value_name = "ROWS")]
+    pub(crate) rows: usize,
+    /// Print one JSON object for each row that differs, and a last one with the sums
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -55,14 +55,30 @@ fn a_changed_definition_counts_what_is_there_already() {
         "SELECT account, total, transactions FROM daily_totals ORDER BY account",
         "ann,20.00,2\nbob,1.00,1",
     );
+    let same = place.stdout(&["preview"]);
+    assert!(same.contains("is the definition in force"), "{same}");
+    redefine(
+        &place,
+        "SELECT account, currency, sum(amount) AS total, count(*) AS transactions FROM transactions\n\
+         WHERE amount > 8 GROUP BY business_day, account, currency\n",
+    );
+    let preview = place.run(&["preview", "daily_totals"]);
+    assert_eq!(preview.status.code(), Some(1), "there are differences");
+    let preview = common::text(&preview.stdout);
+    for expected in [
+        "0 rows stay as they are, 1 have other values, 0 are new, 1 are gone",
+        "sum of total: 21 -> 12.5",
+        "sum of transactions: 3 -> 1",
+        "20.00 -> 12.50",
+    ] {
+        assert!(preview.contains(expected), "{expected}\n{preview}");
+    }
     assert_eq!(running.stop(), Some(0));
 
     // Another column, another key, and a condition: bob has no row any more.
-    redefine(
-        &place,
-        "SELECT account, avg(amount) AS mean, count(*) AS transactions FROM transactions\n\
-         WHERE amount > 5 GROUP BY business_day, account\n",
-    );
+    let means = "SELECT account, avg(amount) AS mean, count(*) AS transactions FROM transactions\n\
+                 WHERE amount > 5 GROUP BY business_day, account\n";
+    redefine(&place, means);
     let running = place.up();
     let sql = "SELECT account, mean, transactions FROM daily_totals ORDER BY account";
     place.wait_for_query(sql, "ann,10.00,2");

@@ -113,6 +113,18 @@ impl Plan {
         self.sources.iter().map(Mapping::source)
     }
 
+    /// An aggregation from the text of its definition in force ([`aggregate::Control::declared`]).
+    ///
+    /// # Errors
+    ///
+    /// Every mistake found, at least one: this program may refuse what an older one took.
+    pub async fn aggregation_of(declared: &str) -> Result<AggregationOptions, Vec<Mistake>> {
+        let config = toml::from_str(declared).map_err(|error| vec![Mistake::from(error)])?;
+        plan_aggregation(&config)
+            .await
+            .map(|planned| planned.options)
+    }
+
     /// Tables of the store, one an aggregation.
     pub fn tables(&self) -> impl Iterator<Item = &TableSpec> {
         self.aggregations.iter().map(|planned| &planned.table)
@@ -314,6 +326,8 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         reversals: config.reversals,
         input,
         batch_records_max: config.batch_records_max,
+        standby: false,
+        declared: config.written_out(),
     };
     let definition = Definition {
         generation: 1,

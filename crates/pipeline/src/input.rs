@@ -1,7 +1,7 @@
 //! `[aggregation.input]`: the topic that an aggregation counts, and what its records have.
 
 use aggregate::{Column, FieldKind, Roles, Schema};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use types::report;
 
@@ -15,7 +15,7 @@ const COLUMN_CHARS_MAX: usize = 64;
 const COLUMNS_MAX: usize = 200;
 
 /// A topic that others fill.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputConfig {
     /// Name of the topic. In SQL it is called `transactions`.

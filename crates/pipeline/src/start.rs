@@ -261,6 +261,7 @@ pub async fn start(
                 "" => own_log.then(|| "0".to_owned()),
                 given => Some(given.to_owned()),
             };
+            counting.standby = plan.config.aggregator.standby;
             let started = Aggregator::start(counting, cluster.clone(), &telemetry, back.clone());
             aggregators.push(started.map_err(failed("aggregator"))?);
         }

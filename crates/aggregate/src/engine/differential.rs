@@ -139,6 +139,8 @@ fn options(query: &Query, reversals: bool) -> AggregationOptions {
         reversals,
         input: Schema::canonical(&["region".to_owned()]),
         batch_records_max: 100,
+        standby: false,
+        declared: String::new(),
     }
 }
 

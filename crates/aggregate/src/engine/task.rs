@@ -29,8 +29,9 @@ pub enum Restored {
     },
 }
 
+/// What the changelog of a partition of the input says.
 #[derive(Debug)]
-pub(super) struct Task {
+pub(crate) struct Task {
     pub(super) classifier: Classifier,
     pub(super) rows: Rows,
     /// Different values that the batch brought.
@@ -44,7 +45,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(options: &AggregationOptions) -> Self {
+    pub(crate) fn new(options: &AggregationOptions) -> Self {
         Self {
             classifier: Classifier::new(options),
             rows: Rows::default(),
@@ -56,7 +57,13 @@ impl Task {
         }
     }
 
-    pub(super) fn apply(&mut self, entry: Entry) {
+    /// Rows held.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Applies one record of the changelog.
+    pub(crate) fn apply(&mut self, entry: Entry) {
         let Some(entry) = rows::restore(&mut self.rows, entry) else {
             return;
         };

@@ -9,7 +9,7 @@ use crate::schema::Schema;
 
 const HOUR: i64 = 3_600_000_000;
 
-pub(super) fn options(sql: &str) -> AggregationOptions {
+pub(crate) fn options(sql: &str) -> AggregationOptions {
     AggregationOptions {
         name: "daily_totals".to_owned(),
         instance: None,
@@ -25,6 +25,8 @@ pub(super) fn options(sql: &str) -> AggregationOptions {
         reversals: true,
         input: Schema::canonical(&[]),
         batch_records_max: 100,
+        standby: false,
+        declared: String::new(),
     }
 }
 
@@ -442,6 +444,36 @@ t5 ann 16 22T11:00 23T10:04"
             .await
             .expect("processes");
         assert_eq!((changes.duplicates, changes.results.len()), (1, 1));
+    });
+}
+
+#[test]
+fn the_second_stage_has_all_rows_when_all_partitions_have_published_their_parts() {
+    run(async {
+        let options = options(SUM);
+        let engine = engine_of(&options, 2).await;
+        let mut log: Vec<Published> = Vec::new();
+        for (of, expected) in [(1, vec![]), (1, vec![]), (0, vec![5]), (0, vec![])] {
+            // A restart behind each.
+            let mut again = Totals::new(&options);
+            again.begin_restore(5);
+            for entry in &log {
+                let restored = again.restore(5, &entry.key, entry.value.as_deref());
+                restored.expect("restores");
+            }
+            let value = changelog::encode_complete(of, 2);
+            let part = PartInput {
+                partition: 5,
+                offset: log.len() as i64,
+                key: b"",
+                value: &value,
+            };
+            let changes = again.process(&engine, &[part]);
+            assert_eq!(changes.completes, expected, "{of}");
+            assert!(changes.quarantined.is_empty());
+            log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
+        }
+        assert_eq!(log.len(), 2, "once each");
     });
 }
 

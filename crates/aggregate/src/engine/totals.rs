@@ -34,14 +34,43 @@ pub struct Totals {
     tasks: BTreeMap<i32, TotalsTask>,
 }
 
+/// What the changelog of a partition of the topic of parts says.
 #[derive(Debug)]
-struct TotalsTask {
+pub(crate) struct TotalsTask {
     rows: Rows,
     /// Different values that the batch brought.
     added: Vec<NewValue>,
     /// Its clocks are those of the partitions of the input, as their parts said.
     classifier: Classifier,
     first_kept: Option<BusinessDay>,
+    /// Partitions of the input whose parts of this generation have all been folded.
+    complete: BTreeSet<i32>,
+}
+
+impl TotalsTask {
+    pub(crate) fn new(options: &AggregationOptions) -> Self {
+        Self {
+            rows: Rows::default(),
+            added: Vec::new(),
+            classifier: Classifier::new(options),
+            first_kept: None,
+            complete: BTreeSet::new(),
+        }
+    }
+
+    /// Rows held.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Applies one record of the changelog.
+    pub(crate) fn apply(&mut self, entry: Entry) {
+        match rows::restore(&mut self.rows, entry) {
+            Some(Entry::Clock(of, clock)) => drop(self.classifier.clocks.insert(of, clock)),
+            Some(Entry::Complete(of)) => drop(self.complete.insert(of)),
+            _ => {}
+        }
+    }
 }
 
 impl Totals {
@@ -60,12 +89,11 @@ impl Totals {
 
     /// Begins to restore a partition; what it had of it is forgotten.
     pub fn begin_restore(&mut self, partition: i32) {
-        let task = TotalsTask {
-            rows: Rows::default(),
-            added: Vec::new(),
-            classifier: Classifier::new(&self.options),
-            first_kept: None,
-        };
+        self.adopt(partition, TotalsTask::new(&self.options));
+    }
+
+    /// Begins to restore a partition from what was read of its changelog already.
+    pub(crate) fn adopt(&mut self, partition: i32, task: TotalsTask) {
         self.tasks.insert(partition, task);
     }
 
@@ -86,11 +114,8 @@ impl Totals {
         value: Option<&[u8]>,
     ) -> Result<(), EngineError> {
         let entry = entry_of(&self.options, key, value)?;
-        let Some(task) = self.tasks.get_mut(&partition) else {
-            return Ok(());
-        };
-        if let Some(Entry::Clock(of, clock)) = rows::restore(&mut task.rows, entry) {
-            task.classifier.clocks.insert(of, clock);
+        if let Some(task) = self.tasks.get_mut(&partition) {
+            task.apply(entry);
         }
         Ok(())
     }
@@ -113,6 +138,10 @@ impl Totals {
         let mut touched = BTreeMap::<i32, BTreeSet<&[u8]>>::new();
         let mut clocks = BTreeMap::new();
         for input in batch {
+            if let Some(complete) = changelog::decode_complete(input.key, input.value) {
+                self.note_complete(input.partition, complete, &mut changes);
+                continue;
+            }
             match self.fold(input, &mut clocks) {
                 Ok(()) => drop(
                     touched
@@ -148,6 +177,24 @@ impl Totals {
         }
         self.evict(&mut changes);
         changes
+    }
+
+    /// A partition of the input has published all its parts; when all of them have, this one has all its rows.
+    fn note_complete(&mut self, partition: i32, (of, all): (i32, i32), changes: &mut Changes) {
+        let Some(task) = self.tasks.get_mut(&partition) else {
+            return;
+        };
+        if !task.complete.insert(of) {
+            return;
+        }
+        let entry = Published {
+            key: changelog::complete_key(of),
+            value: Some(changelog::encode_value()),
+        };
+        changes.changelog.push((partition, entry));
+        if i32::try_from(task.complete.len()) == Ok(all) {
+            changes.completes.push(partition);
+        }
     }
 
     fn fold(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use kafka_client::Cluster;
-use pipeline::log_cluster;
+use pipeline::{Plan, log_cluster};
 use serde_json::Value;
 use sql::ResultTable;
 use types::BusinessDay;
@@ -20,19 +20,7 @@ use crate::cli::{Global, TotalsArgs};
 pub(crate) async fn run(global: &Global, args: TotalsArgs) -> anyhow::Result<ExitCode> {
     let plan = global.plan().await?;
     let cluster = log_cluster(&plan.config().log, &global.data_dir)?;
-    let known: Vec<&AggregationOptions> = plan.aggregations().collect();
-    let options = match &args.aggregation {
-        None => known.first().copied(),
-        Some(name) => known.iter().copied().find(|options| options.name == *name),
-    };
-    let options = options.with_context(|| {
-        let names: Vec<&str> = known.iter().map(|options| options.name.as_str()).collect();
-        format!(
-            "there is no aggregation {:?}; there are: {}",
-            args.aggregation.as_deref().unwrap_or_default(),
-            names.join(", ")
-        )
-    })?;
+    let options = aggregation(&plan, args.aggregation.as_deref())?;
     let at = match &args.at {
         None => Timestamp::now(),
         Some(text) => moment(text, &options.zone, &Timestamp::now())?,
@@ -52,6 +40,26 @@ pub(crate) async fn run(global: &Global, args: TotalsArgs) -> anyhow::Result<Exi
     let table = table(columns, replayed.rows.into_values(), day);
     print(&table, args.format)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The aggregation of this name; the first one without.
+pub(super) fn aggregation<'p>(
+    plan: &'p Plan,
+    name: Option<&str>,
+) -> anyhow::Result<&'p AggregationOptions> {
+    let known: Vec<&AggregationOptions> = plan.aggregations().collect();
+    let options = match name {
+        None => known.first().copied(),
+        Some(name) => known.iter().copied().find(|options| options.name == name),
+    };
+    options.with_context(|| {
+        let names: Vec<&str> = known.iter().map(|options| options.name.as_str()).collect();
+        format!(
+            "there is no aggregation {:?}; there are: {}",
+            name.unwrap_or_default(),
+            names.join(", ")
+        )
+    })
 }
 
 pub(super) fn partitions(cluster: &Cluster, topic: &str) -> anyhow::Result<i32> {
