@@ -219,8 +219,8 @@ pub(crate) struct TotalsArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Counts the kept days under the definition in force and under the one of the configuration, both from the log and up to the same
-moment, and prints the rows that differ. Nothing is changed; traffic may go on. Ends with 0 if there is no difference, with 1 if
+Counts the kept days under the definition in force and under the one of the configuration, both from the log and up to the same \
+moment, and prints the rows that differ. Nothing is changed; traffic may go on. Ends with 0 if there is no difference, with 1 if \
 there is one.
 
   daybook preview --config new.toml                 # the first aggregation
