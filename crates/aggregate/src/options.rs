@@ -3,6 +3,7 @@
 use types::BusinessCalendar;
 
 use crate::schema::Schema;
+use crate::spill::SpillOptions;
 
 /// What becomes of a transaction whose business day has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct AggregationOptions {
     /// Most records in one batch and so in one Kafka transaction. More means higher throughput
     /// under load; a batch is never waited for.
     pub batch_records_max: usize,
+    /// Where state goes that is more than the memory it may take; `None` keeps all in memory.
+    pub spill: Option<SpillOptions>,
 }
 
 /// The time between the zones that are furthest from each other, UTC-12 and UTC+14, in microseconds.

@@ -25,10 +25,11 @@ use types::{BusinessDay, Counts, names};
 use crate::changelog;
 use crate::classify::Reason;
 use crate::counts::{CountsOf, TOPIC_COUNTS, counts_key, counts_value};
-use crate::engine::{Changes, Engine, Input, PartInput, Published, Totals};
+use crate::engine::{Changes, Engine, EngineError, Input, PartInput, Published, StateSize, Totals};
 use crate::error::ServiceError;
 use crate::in_force::{Topics, ensure_parts, put_in_force};
 use crate::options::AggregationOptions;
+use crate::spill::Spill;
 use crate::takeover::Takeover;
 
 /// How long a poll waits for a first record; also how soon a stop is noticed.
@@ -62,8 +63,7 @@ impl Aggregator {
         let called = format!("aggregation {}", options.name);
         let runner = Runner {
             hop: telemetry.hop("aggregator"),
-            rows: telemetry.meter("aggregation_rows", &label),
-            identities: telemetry.meter("aggregation_identities", &label),
+            levels: Levels::new(telemetry, &label),
             failures: telemetry.meter("aggregation_values_failed", &label),
             options,
             cluster,
@@ -109,8 +109,7 @@ struct Runner {
     options: AggregationOptions,
     cluster: Cluster,
     hop: Arc<Hop>,
-    rows: Arc<Meter>,
-    identities: Arc<Meter>,
+    levels: Levels,
     /// Values of expressions that could not be computed, since the start.
     failures: Arc<Meter>,
     shutdown: CancellationToken,
@@ -178,7 +177,9 @@ impl<'a> Life<'a> {
             put_in_force(cluster, options, runner.has_started, &producer)?;
         let topics = Topics::new(name, definition.generation);
         let engine = Engine::of_partitions(options.clone(), definition, partitions);
-        let engine = runner.runtime.block_on(engine)?;
+        let mut engine = runner.runtime.block_on(engine)?;
+        let mut totals = Totals::new(options);
+        spill(options, &mut engine, &mut totals)?;
         let group = consumer_group(name);
         let membership = Membership {
             group: &group,
@@ -196,7 +197,7 @@ impl<'a> Life<'a> {
         let life = Self {
             runner,
             transactional_id,
-            totals: Totals::new(options),
+            totals,
             engine,
             producer,
             topics,
@@ -354,11 +355,9 @@ impl<'a> Life<'a> {
     }
 
     fn tell_size(&self) {
-        let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-        self.runner
-            .rows
-            .set(level(self.engine.rows() + self.totals.rows()));
-        self.runner.identities.set(level(self.engine.identities()));
+        let mut size = self.engine.size();
+        size += self.totals.size();
+        self.runner.levels.set(&size);
     }
 
     /// What is there, up to a batch; waits only for the first record.
@@ -403,7 +402,7 @@ impl<'a> Life<'a> {
         let records = inputs.len() as u64;
         self.runner.hop.add_in(records);
         let first = self.runner.runtime.block_on(self.engine.process(&inputs))?;
-        let mut second = self.totals.process(&self.engine, &parts);
+        let mut second = self.totals.process(&self.engine, &parts)?;
         let received = messages.iter().filter(is_part);
         let received = received.filter_map(|part| number_header(part, names::HEADER_RECEIVED_AT));
         second.received_at = received.min();
@@ -582,6 +581,61 @@ impl<'a> Life<'a> {
         self.counts_told = now;
         self.counts_at = Instant::now();
         Ok(())
+    }
+}
+
+/// Gives both stages the memory that they may take together, and the disk for the rest.
+fn spill(
+    options: &AggregationOptions,
+    engine: &mut Engine,
+    totals: &mut Totals,
+) -> Result<(), ServiceError> {
+    let Some(wanted) = &options.spill else {
+        return Ok(());
+    };
+    let spill = Spill::open(wanted).map_err(|source| EngineError::Scratch {
+        name: options.name.clone(),
+        source,
+    })?;
+    match engine.is_in_parts() {
+        // The one has the identities, the other the rows.
+        true => {
+            engine.spill_to(spill.half());
+            totals.spill_to(spill.half());
+        }
+        false => engine.spill_to(spill),
+    }
+    Ok(())
+}
+
+/// How much state there is, as metrics.
+struct Levels([Arc<Meter>; 6]);
+
+impl Levels {
+    fn new(telemetry: &Telemetry, label: &str) -> Self {
+        let names = [
+            "aggregation_rows",
+            "aggregation_identities",
+            "aggregation_rows_spilled",
+            "aggregation_identities_spilled",
+            "aggregation_state_memory_bytes",
+            "aggregation_state_disk_bytes",
+        ];
+        Self(names.map(|name| telemetry.meter(name, label)))
+    }
+
+    fn set(&self, size: &StateSize) {
+        let level = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        let levels = [
+            level(size.rows),
+            level(size.identities),
+            level(size.rows_spilled),
+            level(size.identities_spilled),
+            level(size.memory_bytes),
+            i64::try_from(size.disk_bytes).unwrap_or(i64::MAX),
+        ];
+        let meters = self.0.iter().zip(levels);
+        meters.for_each(|(meter, level)| meter.set(level));
     }
 }
 

@@ -74,6 +74,7 @@ fn options(zone: &str, cut_off: &str) -> AggregationOptions {
         reversals: true,
         input: Schema::canonical(&[]),
         batch_records_max: 50_000,
+        spill: None,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::config::{
     QueueConfig,
 };
 
+/// Least bytes of state in memory: a file of what moved out takes a part of it.
+const STATE_MEMORY_MIN: usize = 64 << 20;
+
 /// Something in the configuration that cannot be used; the text names the place.
 #[derive(Debug)]
 pub struct Mistake(String);
@@ -158,6 +161,12 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
         refuse(format!(
             "`queue.client.sessions_max` is {}, but must be 1 to {SESSIONS_MAX}",
             config.queue.client.sessions_max
+        ));
+    }
+    let state_memory_max = config.aggregator.state_memory_max;
+    if state_memory_max < STATE_MEMORY_MIN {
+        refuse(format!(
+            "`aggregator.state_memory_max` is {state_memory_max}, but must be at least {STATE_MEMORY_MIN}"
         ));
     }
     if config.store.place == Place::External {
@@ -314,6 +323,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         reversals: config.reversals,
         input,
         batch_records_max: config.batch_records_max,
+        spill: None,
     };
     let definition = Definition {
         generation: 1,
@@ -429,12 +439,11 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_valid() {
-        check(
-            "",
-            &expect![[r#"
+        let expected = expect![[r#"
             [TableSpec { name: "daily_totals", columns: [("account", Text), ("currency", Text), ("total", Decimal), ("transactions", Int)] }]
-        "#]],
-        );
+        "#]];
+        check("", &expected);
+        check("[aggregator]\nstate_memory_max = 67108864\n", &expected);
     }
 
     #[test]
@@ -577,6 +586,8 @@ user = ""
     fn a_log_that_others_reach_asks_who_they_are() {
         check(
             r#"
+[aggregator]
+state_memory_max = 67108863
 [log]
 address = "0.0.0.0:9092"
 advertised = "kafka.example.com"
@@ -592,6 +603,7 @@ groups = "app"
 allow = "read"
 "#,
             &expect![[r#"
+                `aggregator.state_memory_max` is 67108863, but must be at least 67108864
                 `log.address` is 0.0.0.0:9092: other than loopback addresses need `[log.tls]`, and `[[log.user]]` or `log.tls.client_ca`
                 `log.advertised` is "kafka.example.com", but must be "host:port"
                 `log.connections_max` is 0: nobody could connect

@@ -326,13 +326,25 @@ impl Default for ConnectorConfig {
 }
 
 /// `[aggregator]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AggregatorConfig {
     /// Tells this process apart from others that count the same aggregations. A process that comes again under its name goes on
     /// at once with its partitions; one without a name is given partitions when its predecessor's 6 s of silence are over. Empty:
     /// one name where the embedded log is in the same process, and a new one each time elsewhere.
     pub instance: String,
+    /// Most bytes of state (rows and identities) in memory, of each aggregation of this process; what is more moves to files in
+    /// `spill` in the data directory. At least 67,108,864. 1,073,741,824.
+    pub state_memory_max: usize,
+}
+
+impl Default for AggregatorConfig {
+    fn default() -> Self {
+        Self {
+            instance: String::new(),
+            state_memory_max: 1 << 30,
+        }
+    }
 }
 
 /// `[store]`.
