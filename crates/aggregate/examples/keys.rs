@@ -1,4 +1,5 @@
 //! Memory and speed of the engine by number of keys, without a log: `cargo run --release -p aggregate --example keys [KEYS...]`.
+//! `SPILL_MIB=512` lets it hold so much state in memory, the rest in the directory `SPILL_DIR`, or `keys.spill` here.
 //!
 //! Each number of keys is counted in a process of its own, so that memory is its own; every key comes once, then keys at random, two
 //! million records at least. The sums are checked.
@@ -8,7 +9,9 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aggregate::{AggregationOptions, Definition, Engine, Input, Late, Schema, fingerprint};
+use aggregate::{
+    AggregationOptions, Definition, Engine, Input, Late, Schema, Spill, SpillOptions, fingerprint,
+};
 use types::BusinessCalendar;
 
 const RECORDS_MIN: u64 = 2_000_000;
@@ -34,7 +37,18 @@ fn options() -> AggregationOptions {
         batch_records_max: 50_000,
         standby: false,
         declared: String::new(),
+        spill: None,
     }
+}
+
+fn spill() -> Option<SpillOptions> {
+    let given = std::env::var("SPILL_MIB").ok()?;
+    let mib: usize = given.parse().expect("a number of MiB");
+    let directory = std::env::var("SPILL_DIR").unwrap_or_else(|_| "keys.spill".to_owned());
+    Some(SpillOptions {
+        directory: directory.into(),
+        memory_bytes_max: mib << 20,
+    })
 }
 
 /// Resident memory in KiB (proc_pid_status(5)).
@@ -59,6 +73,9 @@ async fn count(keys: u64) {
         fingerprint: fingerprint(&options),
     };
     let mut engine = Engine::new(options, definition).await.expect("compiles");
+    if let Some(spill) = spill() {
+        engine.spill_to(Spill::open(&spill).expect("a directory"));
+    }
     for partition in 0..4 {
         engine.begin_restore(partition);
         engine.end_restore(partition).expect("nothing there");
@@ -67,7 +84,7 @@ async fn count(keys: u64) {
     let all = RECORDS_MIN.max(keys + keys / 2);
     let (mut seed, mut number, mut took) = (0x9E37_79B9_7F4A_7C15, 0, Duration::ZERO);
     let (mut steady, mut steady_records) = (Duration::ZERO, 0);
-    let mut sum: u64 = 0;
+    let (mut sum, mut slowest): (u64, Duration) = (0, Duration::ZERO);
     let mut totals: HashMap<Vec<u8>, u64> = HashMap::new();
     let is_checked = keys <= 1_000_000;
     while number < all {
@@ -96,6 +113,7 @@ async fn count(keys: u64) {
         let changes = engine.process(&inputs).await.expect("processes");
         let elapsed = begun.elapsed();
         took += elapsed;
+        slowest = slowest.max(elapsed);
         if number >= keys {
             steady += elapsed;
             steady_records += inputs.len() as u64;
@@ -132,6 +150,11 @@ async fn count(keys: u64) {
         memory / all,
         engine.rows(),
         engine.identities()
+    );
+    println!(
+        "  slowest batch {} ms; {:?}",
+        slowest.as_millis(),
+        engine.size()
     );
 }
 

@@ -168,6 +168,20 @@ pub(crate) fn encode_row(row: &RowState) -> Vec<u8> {
     out
 }
 
+/// A row with its different values, for a table on disk.
+pub(crate) fn encode_spilled(row: &RowState) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    encode_whole(&mut out, row, true);
+    out
+}
+
+pub(crate) fn decode_spilled(value: &[u8]) -> Option<RowState> {
+    let mut reader = Reader { rest: value };
+    let version = reader.u8()?;
+    let row = decode_row(&mut reader, version)?;
+    reader.rest.is_empty().then_some(row)
+}
+
 fn encode_whole(out: &mut Vec<u8>, row: &RowState, with_different: bool) {
     out.push(ROW_VERSION);
     out.extend_from_slice(&row.day.epoch_days().to_le_bytes());
@@ -382,6 +396,7 @@ fn decode_row(reader: &mut Reader<'_>, version: u8) -> Option<RowState> {
         partition,
         offset,
         visible,
+        recent: false,
         values,
     })
 }
@@ -472,6 +487,7 @@ mod tests {
             partition: 3,
             offset: 99,
             visible: false,
+            recent: false,
             values: vec![
                 Folded::Count(2),
                 Folded::Sum(Some(amount)),
@@ -584,6 +600,7 @@ mod tests {
             partition: 3,
             offset: 99,
             visible: true,
+            recent: false,
             values: vec![Folded::Count(2)],
         };
         let mut older = encode_row(&row);

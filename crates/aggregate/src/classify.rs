@@ -5,8 +5,10 @@ use std::fmt;
 
 use types::{BusinessDay, DayCache, Micros, UnknownZone, ZonedDays};
 
+use crate::identities::Identities;
 use crate::options::{AggregationOptions, Late};
 use crate::record::{Identity, Parsed, identity_hash};
+use crate::spill::ScratchError;
 
 /// Why a record was quarantined. The text is what operators see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,9 @@ pub(crate) struct Seen {
     pub(crate) day: i32,
 }
 
+/// The business day that a record is counted on, what becomes of it, and its identity if that is new.
+pub(crate) type Verdict = (BusinessDay, Class, Option<(Identity, Seen)>);
+
 /// Identities of the kept days and the stream clocks.
 #[derive(Debug)]
 pub(crate) struct Classifier {
@@ -77,8 +82,8 @@ pub(crate) struct Classifier {
     future_max: i64,
     clock_skew_max: i64,
     reversals: bool,
-    /// 32 bytes each, and one for the table, which is 44 to 88 % full: 38 to 75 MB a million.
-    pub(crate) seen: HashMap<Identity, Seen, foldhash::fast::RandomState>,
+    /// 38 to 75 MB a million in memory.
+    pub(crate) seen: Identities,
     /// By partition.
     pub(crate) clocks: HashMap<i32, Micros>,
 }
@@ -93,7 +98,7 @@ impl Classifier {
             future_max: options.future_max_micros,
             clock_skew_max: options.clock_skew_max_micros,
             reversals: options.reversals,
-            seen: HashMap::default(),
+            seen: Identities::new(options.keep_days),
             clocks: HashMap::new(),
         }
     }
@@ -105,22 +110,21 @@ impl Classifier {
 
     /// Judges a record and remembers its identity. `appended_at` is the log's clock.
     ///
-    /// Returns the business day it is counted on, and the identity that is new.
     pub(crate) fn judge(
         &mut self,
         partition: i32,
         appended_at: Micros,
         parsed: &Parsed<'_, '_>,
-    ) -> (BusinessDay, Class, Option<(Identity, Seen)>) {
+    ) -> Result<Verdict, ScratchError> {
         let received = parsed.received_at.unwrap_or(appended_at);
         if received > appended_at + self.clock_skew_max {
             let day = self.day_of(appended_at);
-            return (day, Class::Quarantined(Reason::ClockSkew), None);
+            return Ok((day, Class::Quarantined(Reason::ClockSkew), None));
         }
         let clock = self.clocks.entry(partition).or_insert(received);
         *clock = received.max(*clock);
         let clock = *clock;
-        let refuse = |day, reason| (day, Class::Quarantined(reason), None);
+        let refuse = |day, reason| Ok((day, Class::Quarantined(reason), None));
         let text = self.zone_column.and_then(|column| parsed.text(column));
         let days = match self.days.zone(text) {
             Ok(days) => days,
@@ -140,9 +144,9 @@ impl Classifier {
             return refuse(day, Reason::Reversal);
         }
         let identity = identity_hash(parsed.source(), parsed.id());
-        if let Some(seen) = self.seen.get(&identity) {
+        if let Some(seen) = self.seen.find(&identity)? {
             return match seen.content == parsed.content {
-                true => (day, Class::Duplicate, None),
+                true => Ok((day, Class::Duplicate, None)),
                 false => refuse(day, Reason::Conflict),
             };
         }
@@ -160,7 +164,7 @@ impl Classifier {
             (false, true) => Class::Reversing,
             (false, false) => Class::Counted,
         };
-        (day, class, Some((identity, seen)))
+        Ok((day, class, Some((identity, seen))))
     }
 
     /// A day before which nothing is kept by any partition's clock, in any zone that a row may name;
@@ -176,9 +180,8 @@ impl Classifier {
     }
 
     /// Forgets identities of days before `first`.
-    pub(crate) fn forget_before(&mut self, first: BusinessDay) {
-        let first = first.epoch_days();
-        self.seen.retain(|_, seen| seen.day >= first);
+    pub(crate) fn forget_before(&mut self, first: BusinessDay) -> Result<(), ScratchError> {
+        self.seen.forget_before(first.epoch_days())
     }
 }
 

@@ -8,19 +8,26 @@ use types::{BusinessDay, Counts, Micros, report};
 use crate::changelog::{self, Entry, Foreign};
 use crate::classify::Reason;
 use crate::options::{AggregationOptions, Definition};
+use crate::spill::{ScratchError, Spill};
 
+mod held;
 mod judge;
 mod render;
 mod rows;
 mod task;
 mod totals;
 
+pub use held::StateSize;
+use held::{Held, settle, size_of_state};
 use judge::{Accepted, Judged, count_of, push};
 use render::write_key;
 pub(crate) use task::Task;
 pub use task::{Old, Restored};
 pub(crate) use totals::TotalsTask;
 pub use totals::{PartInput, Totals};
+
+/// Rows that a rebuild publishes at a time.
+const ROWS_AT_A_TIME: usize = 10_000;
 
 /// A record of the input topic.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +93,8 @@ pub(crate) struct RowState {
     pub(crate) offset: i64,
     /// Whether it is among the results: whether HAVING was satisfied when it was last published.
     pub(crate) visible: bool,
+    /// Whether a batch has changed it since rows moved out of memory last.
+    pub(crate) recent: bool,
     pub(crate) values: Vec<Folded>,
 }
 
@@ -123,6 +132,18 @@ pub enum EngineError {
         /// Generation of the state.
         theirs: u32,
     },
+    /// State that had moved out of memory cannot be had, or none can move out. Beginning again from the changelog helps when the
+    /// disk does.
+    #[error(
+        "the aggregation {name} has more state than it may hold in memory, and the disk for the rest failed"
+    )]
+    Scratch {
+        /// Which aggregation.
+        name: String,
+        /// What failed.
+        #[source]
+        source: ScratchError,
+    },
 }
 
 /// One aggregation over the partitions of its input that are this process's. Each partition has a state of its own, which no
@@ -139,6 +160,8 @@ pub struct Engine {
     in_parts: bool,
     /// Which part of the key is the currency: it says how many digits amounts are shown with.
     currency_key: Option<usize>,
+    /// Where state goes that is too much for memory.
+    spill: Option<Spill>,
 }
 
 /// Where a column that the SQL reads comes from.
@@ -198,7 +221,13 @@ impl Engine {
             definition,
             plan,
             columns,
+            spill: None,
         })
+    }
+
+    /// From now on it holds no more state in memory, at the end of a batch, than this allows.
+    pub fn spill_to(&mut self, spill: Spill) {
+        self.spill = Some(spill);
     }
 
     /// The plan of its SQL.
@@ -225,6 +254,15 @@ impl Engine {
     pub fn identities(&self) -> usize {
         let tasks = self.tasks.values();
         tasks.map(|task| task.classifier.seen.len()).sum()
+    }
+
+    /// How much state there is.
+    pub fn size(&self) -> StateSize {
+        let mut size = StateSize::default();
+        for task in self.tasks.values() {
+            size += size_of_state(&task.rows, &task.classifier.seen);
+        }
+        size
     }
 
     /// Which definition of the aggregation the rows belong to.
@@ -264,7 +302,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Changelog`].
+    /// [`EngineError::Changelog`], [`EngineError::Scratch`].
     pub fn restore(
         &mut self,
         partition: i32,
@@ -273,26 +311,42 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let entry = entry_of(&self.options, key, value)?;
         if let Some(task) = self.tasks.get_mut(&partition) {
-            task.apply(entry);
+            let applied = task.apply(entry);
+            applied.map_err(|source| scratch_failed(&self.options, source))?;
         }
-        Ok(())
+        self.settle(None)
+    }
+
+    /// Moves state out if it is more than it may be; with that of a partition which is not among the others now.
+    fn settle(&mut self, beside: Option<&mut Task>) -> Result<(), EngineError> {
+        let Some(spill) = &self.spill else {
+            return Ok(());
+        };
+        let tasks = self.tasks.values_mut().chain(beside);
+        let held = tasks.map(|task| Held {
+            rows: &mut task.rows,
+            classifier: &mut task.classifier,
+        });
+        let settled = settle(&mut held.collect::<Vec<_>>(), spill);
+        settled.map_err(|source| scratch_failed(&self.options, source))
     }
 
     /// Ends restoring a partition.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Newer`].
+    /// [`EngineError::Newer`], [`EngineError::Scratch`].
     pub fn end_restore(&mut self, partition: i32) -> Result<Restored, EngineError> {
         let Some(task) = self.tasks.get_mut(&partition) else {
             return Ok(Restored::Current);
         };
-        task.end_restore(&self.definition)
-            .map_err(|theirs| EngineError::Newer {
-                name: self.options.name.clone(),
-                ours: self.definition.generation,
-                theirs,
-            })
+        let restored = task.end_restore(&self.definition);
+        let restored = restored.map_err(|source| scratch_failed(&self.options, source))?;
+        restored.map_err(|theirs| EngineError::Newer {
+            name: self.options.name.clone(),
+            ours: self.definition.generation,
+            theirs,
+        })
     }
 
     /// First instant of the first day that a partition keeps, in microseconds since 1970; `None` while all are kept.
@@ -303,9 +357,15 @@ impl Engine {
     }
 
     /// Takes the state of an older definition away, and begins with an empty one.
-    pub fn begin_rebuild(&mut self, partition: i32) -> Old {
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Scratch`].
+    pub fn begin_rebuild(&mut self, partition: i32) -> Result<Old, EngineError> {
         let task = self.tasks.insert(partition, Task::new(&self.options));
-        task.map(Old::new).unwrap_or_default()
+        let old = task.map(Old::new).transpose();
+        let old = old.map_err(|source| scratch_failed(&self.options, source))?;
+        Ok(old.unwrap_or_default())
     }
 
     /// Adds a batch of a rebuild: what came before the state's own position. Nothing is published.
@@ -318,25 +378,26 @@ impl Engine {
     }
 
     /// Everything that the state of a partition has, as changes, and what takes the old one away.
-    pub fn end_rebuild(&mut self, partition: i32, old: &Old) -> Changes {
-        let mut changes = Changes::default();
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Scratch`].
+    pub fn end_rebuild(&mut self, partition: i32, old: &Old) -> Result<Changes, EngineError> {
         let Some(mut task) = self.tasks.remove(&partition) else {
-            return changes;
+            return Ok(Changes::default());
         };
+        let mut changes = Changes::default();
         task.keep_counts_of(old);
-        changes.changelog = task.whole(partition, old);
-        let keys: Vec<Box<[u8]>> = task.rows.keys().cloned().collect();
+        let failed = |source| scratch_failed(&self.options, source);
+        changes.changelog = task.whole(partition, old).map_err(failed)?;
         if self.in_parts {
-            self.publish_parts(&mut task, partition, &mut changes);
+            let published = self.publish_parts(&mut task, partition, &mut changes);
+            published.map_err(failed)?;
         } else {
-            old.show_in(&mut task.rows);
-            let mut values = Vec::new();
-            for (key, row) in &task.rows {
-                rows::note_values(key, row, &mut values);
-            }
-            self.publish(partition, &mut task.rows, &keys, &mut values, &mut changes);
+            self.publish_rebuilt(&mut task, partition, old, &mut changes)?;
         }
-        for (key, day, sequence) in old.rows_gone(&task) {
+        let gone = old.rows_gone(&mut task);
+        for (key, day, sequence) in gone.map_err(|source| scratch_failed(&self.options, source))? {
             // Rows of parts begin at 1 elsewhere: one that has the same key is newer.
             let sequence = if self.in_parts { 0 } else { sequence };
             let value = self.deleted_value(&key, day, sequence, None);
@@ -352,7 +413,44 @@ impl Engine {
             .extend(definition.map(|entry| (partition, entry)));
         changes.completes.push(partition);
         self.tasks.insert(partition, task);
-        changes
+        Ok(changes)
+    }
+
+    /// Publishes all rows, some at a time: those that moved out come into memory for it.
+    fn publish_rebuilt(
+        &mut self,
+        task: &mut Task,
+        partition: i32,
+        old: &Old,
+        changes: &mut Changes,
+    ) -> Result<(), EngineError> {
+        for shown in old.shown().chunks(ROWS_AT_A_TIME) {
+            for (key, day, _) in shown {
+                let fetched = task.rows.fetch(key, *day);
+                fetched.map_err(|source| scratch_failed(&self.options, source))?;
+                // Where the new definition hides it, it is taken away.
+                if let Some(row) = task.rows.get_mut(key) {
+                    row.visible = true;
+                }
+            }
+            self.settle(Some(task))?;
+        }
+        let keys = task.rows.keys();
+        let keys = keys.map_err(|source| scratch_failed(&self.options, source))?;
+        let mut values = Vec::new();
+        for keys in keys.chunks(ROWS_AT_A_TIME) {
+            for (key, day) in keys {
+                let row = task.rows.fetch(key, *day);
+                let row = row.map_err(|source| scratch_failed(&self.options, source))?;
+                if let Some(row) = row {
+                    rows::note_values(key, row, &mut values);
+                }
+            }
+            let keys: Vec<&[u8]> = keys.iter().map(|(key, _)| key.as_ref()).collect();
+            self.publish(partition, &mut task.rows, &keys, &mut values, changes);
+            self.settle(Some(task))?;
+        }
+        Ok(())
     }
 
     /// Adds a batch. Offsets must be the next ones of their partitions, and the partitions must be there.
@@ -362,7 +460,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Sql`] when the SQL fails for a reason that no single record explains.
+    /// [`EngineError::Sql`] when the SQL fails for a reason that no single record explains; [`EngineError::Scratch`].
     pub async fn process(&mut self, batch: &[Input<'_>]) -> Result<Changes, EngineError> {
         self.add(batch, false).await
     }
@@ -392,6 +490,7 @@ impl Engine {
         for judged in self.judge_all(parts) {
             self.add_judged(judged, quiet, &mut changes).await?;
         }
+        self.settle(None)?;
         Ok(changes)
     }
 
@@ -413,12 +512,17 @@ impl Engine {
             quarantined,
             duplicates,
             received_at,
+            failed,
         } = judged;
+        if let Some(source) = failed {
+            return Err(scratch_failed(&self.options, source));
+        }
         changes.quarantined.extend(quarantined);
         changes.duplicates += duplicates;
         changes.received_at = changes.received_at.into_iter().chain(received_at).min();
         let updated = match self.fold(&mut task, &accepted, &mut columns).await {
             Ok(updated) => Ok(updated),
+            Err(error @ EngineError::Scratch { .. }) => return Err(error),
             // Some record of the batch is at fault: find it, set it aside, add the others.
             Err(_) if !accepted.is_empty() => {
                 self.fold_one_by_one(&mut task, &accepted, changes, &mut touched)
@@ -428,7 +532,10 @@ impl Engine {
         };
         if let (false, Ok(updated)) = (quiet, &updated) {
             match self.in_parts {
-                true => self.publish_parts(&mut task, partition, changes),
+                true => {
+                    let published = self.publish_parts(&mut task, partition, changes);
+                    published.map_err(|source| scratch_failed(&self.options, source))?;
+                }
                 false => {
                     self.publish(partition, &mut task.rows, updated, &mut task.added, changes);
                 }
@@ -446,6 +553,7 @@ impl Engine {
         }
         // Behind its results: what a batch added to a day that it also ended is published.
         let evicted = task.evict(partition);
+        let evicted = evicted.map_err(|source| scratch_failed(&self.options, source))?;
         if !quiet {
             changes
                 .changelog
@@ -466,12 +574,19 @@ impl Engine {
             return Ok(Vec::new());
         };
         let mut folded: Vec<(Box<[u8]>, RowState)> = Vec::new();
-        let mut refused = None;
+        let (mut refused, mut failed) = (None, None);
         let mut key = Vec::new();
-        let rows = &task.rows;
+        let rows = &mut task.rows;
         let run = self.plan.run(columns, |group| {
             write_key(&mut key, group.key);
-            let before = rows.get(key.as_slice());
+            let day = BusinessDay::from_epoch_days(group.day).unwrap_or(BusinessDay::EPOCH);
+            let before = match rows.fetch(&key, day) {
+                Ok(before) => before,
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    return;
+                }
+            };
             let values: Result<Vec<Folded>, FoldError> = match before {
                 None => Ok(group.values.to_vec()),
                 Some(row) => {
@@ -479,7 +594,6 @@ impl Engine {
                     pairs.map(|(old, new)| old.checked_fold(new)).collect()
                 }
             };
-            let day = BusinessDay::from_epoch_days(group.day).unwrap_or(BusinessDay::EPOCH);
             match values {
                 Err(error) => refused = Some(error),
                 Ok(values) => folded.push((
@@ -490,6 +604,7 @@ impl Engine {
                         partition: last.input.partition,
                         offset: last.input.offset,
                         visible: before.is_some_and(|row| row.visible),
+                        recent: true,
                         values,
                     },
                 )),
@@ -503,9 +618,12 @@ impl Engine {
             name: self.options.name.clone(),
             source,
         })?;
+        if let Some(source) = failed {
+            return Err(scratch_failed(&self.options, source));
+        }
         let keys = folded.iter().map(|(key, _)| key.clone()).collect();
         for (key, row) in folded {
-            rows::take(&mut task.rows, key, row, &mut task.added);
+            task.rows.take(key, row, &mut task.added);
         }
         Ok(keys)
     }
@@ -533,6 +651,8 @@ impl Engine {
             let record_alone = std::slice::from_ref(record);
             match self.fold(task, record_alone, &mut columns).await {
                 Ok(keys) => updated.extend(keys),
+                // No fault of the record.
+                Err(error @ EngineError::Scratch { .. }) => return Err(error),
                 Err(error) => {
                     touched.insert(record.day);
                     let counts = task.counts.entry(record.day).or_default();
@@ -550,14 +670,26 @@ impl Engine {
     }
 
     /// What a batch adds to its rows. Nothing of it stays here.
-    fn publish_parts(&self, task: &mut Task, partition: i32, changes: &mut Changes) {
+    fn publish_parts(
+        &self,
+        task: &mut Task,
+        partition: i32,
+        changes: &mut Changes,
+    ) -> Result<(), ScratchError> {
         let clock = task.clock(partition).unwrap_or_default();
-        for (key, row) in task.rows.drain() {
+        task.rows.drain(|key, row| {
             changes.parts.push(Published {
                 value: Some(changelog::encode_part(clock, &row)),
                 key: key.into_vec(),
             });
-        }
+        })
+    }
+}
+
+fn scratch_failed(options: &AggregationOptions, source: ScratchError) -> EngineError {
+    EngineError::Scratch {
+        name: options.name.clone(),
+        source,
     }
 }
 
@@ -575,6 +707,8 @@ fn entry_of(
 
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod spill_tests;
 #[cfg(test)]
 mod sql_tests;
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl ServiceError {
             Self::Client(_)
                 | Self::Rebalanced { .. }
                 | Self::Open { .. }
-                | Self::Engine(EngineError::Sql { .. })
+                | Self::Engine(EngineError::Sql { .. } | EngineError::Scratch { .. })
         )
     }
 }

@@ -17,12 +17,12 @@
 //! # Where to start reading
 //!
 //! [`Engine::process`] is the whole algorithm: records in, changes out. `classify` decides what
-//! becomes of a record, `service` feeds the engine from Kafka and commits what it says, `takeover` is how a partition
+//! becomes of a record, `spill` where state goes that is too much for memory, `service` feeds the engine from Kafka and commits what it says, `takeover` is how a partition
 //! and its state come from another process.
 //!
 //! # Invariants
 //!
-//! - **Pure core.** [`Engine`] does no I/O and reads no clock: late and future are judged by the
+//! - **Pure core.** [`Engine`] reads no clock and does no I/O but to the scratch tables it is given ([`Spill`]): late and future are judged by the
 //!   stream clock, the largest `received_at` seen in the partition, so a replay judges alike.
 //! - **Exactly once.** Results, state changes, counts and input offsets are one Kafka transaction.
 //! - **Nothing vanishes.** Each record adds one to exactly one of five counts of its day.
@@ -34,11 +34,13 @@ mod control;
 mod counts;
 mod engine;
 mod error;
+mod identities;
 mod in_force;
 mod options;
 mod record;
 mod schema;
 mod service;
+mod spill;
 mod standby;
 mod takeover;
 
@@ -46,7 +48,7 @@ pub use classify::Reason;
 pub use control::{Control, parse_control};
 pub use counts::{CountsOf, TOPIC_COUNTS, counts_key, parse_counts};
 pub use engine::{
-    Changes, Engine, EngineError, Input, Old, PartInput, Published, Restored, Totals,
+    Changes, Engine, EngineError, Input, Old, PartInput, Published, Restored, StateSize, Totals,
 };
 pub use error::ServiceError;
 pub use in_force::in_force;
@@ -54,3 +56,4 @@ pub use options::{AggregationOptions, Definition, Late, fingerprint};
 pub use record::{Parsed, Said, Unreadable};
 pub use schema::{Column, FieldKind, Roles, Schema, SchemaError};
 pub use service::{Aggregator, consumer_group, input};
+pub use spill::{ScratchError, Spill, SpillOptions};

@@ -3,6 +3,7 @@
 use types::BusinessCalendar;
 
 use crate::schema::Schema;
+use crate::spill::SpillOptions;
 
 /// What becomes of a transaction whose business day has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct AggregationOptions {
     pub standby: bool,
     /// The definition as it was declared, kept with it in the log: text for people and tools, which the engine does not read.
     pub declared: String,
+    /// Where state goes that is more than the memory it may take; `None` keeps all in memory.
+    pub spill: Option<SpillOptions>,
 }
 
 /// The time between the zones that are furthest from each other, UTC-12 and UTC+14, in microseconds.

@@ -28,6 +28,7 @@ use crate::changelog::{self, Entry};
 use crate::engine::{Task, TotalsTask};
 use crate::error::ServiceError;
 use crate::options::AggregationOptions;
+use crate::spill::ScratchError;
 
 /// How long a poll waits for a first record; also how soon a changed set of partitions and a stop are noticed.
 const POLL_TIME: Duration = Duration::from_millis(50);
@@ -59,9 +60,13 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    fn apply(&mut self, entry: Entry) {
+    /// Error: never, as nothing of a copy has moved out of memory.
+    fn apply(&mut self, entry: Entry) -> Result<(), ScratchError> {
         match (&mut self.state, entry) {
-            (_, Entry::Owner(owner)) => self.owner = Some(owner),
+            (_, Entry::Owner(owner)) => {
+                self.owner = Some(owner);
+                Ok(())
+            }
             (State::Counted(task), entry) => task.apply(entry),
             (State::Folded(task), entry) => task.apply(entry),
         }
@@ -97,13 +102,10 @@ impl Copies {
         if offset < copy.next {
             return;
         }
-        match entry {
-            Ok(entry) => {
-                copy.apply(entry);
-                copy.next = offset + 1;
-            }
+        match entry.map(|entry| copy.apply(entry)) {
+            Ok(Ok(())) => copy.next = offset + 1,
             // The takeover will meet it too, and says so.
-            Err(_) => drop(self.by_place.remove(place)),
+            _ => drop(self.by_place.remove(place)),
         }
     }
 }

@@ -248,7 +248,7 @@ impl<'a> Takeover<'a> {
                 old.restore(partition, key, value)
             })?;
             if records > 0 {
-                return Ok(old.deletions(engine));
+                return Ok(old.deletions(engine)?);
             }
         }
         Ok(Vec::new())
@@ -352,7 +352,7 @@ impl<'a> Takeover<'a> {
     ) -> Result<Changes, ServiceError> {
         let began = Instant::now();
         let first_kept = engine.first_kept_start(partition);
-        let mut old = engine.begin_rebuild(partition);
+        let mut old = engine.begin_rebuild(partition)?;
         let mut keys = BTreeSet::new();
         self.read(&self.state_topic, partition, bounds, |message| {
             let key = message.key().unwrap_or_default();
@@ -388,7 +388,7 @@ impl<'a> Takeover<'a> {
         if from < until {
             records = self.replay(engine, (input_topic, partition), (from, until), began)?;
         }
-        let changes = engine.end_rebuild(partition, &old);
+        let changes = engine.end_rebuild(partition, &old)?;
         info!(
             name = self.options.name,
             partition,

@@ -76,6 +76,7 @@ fn options(zone: &str, cut_off: &str) -> AggregationOptions {
         batch_records_max: 50_000,
         standby: false,
         declared: String::new(),
+        spill: None,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::config::{
     QueueConfig,
 };
 
+/// Least bytes of state in memory: a file of what moved out takes a part of it.
+const STATE_MEMORY_MIN: usize = 64 << 20;
+
 /// Something in the configuration that cannot be used; the text names the place.
 #[derive(Debug)]
 pub struct Mistake(String);
@@ -172,6 +175,12 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
             config.queue.client.sessions_max
         ));
     }
+    let state_memory_max = config.aggregator.state_memory_max;
+    if state_memory_max < STATE_MEMORY_MIN {
+        refuse(format!(
+            "`aggregator.state_memory_max` is {state_memory_max}, but must be at least {STATE_MEMORY_MIN}"
+        ));
+    }
     if config.store.place == Place::External {
         refuse("`store.use` is \"external\": this version has the embedded store only".to_owned());
     }
@@ -328,6 +337,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         batch_records_max: config.batch_records_max,
         standby: false,
         declared: config.written_out(),
+        spill: None,
     };
     let definition = Definition {
         generation: 1,
@@ -443,12 +453,11 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_valid() {
-        check(
-            "",
-            &expect![[r#"
+        let expected = expect![[r#"
             [TableSpec { name: "daily_totals", columns: [("account", Text), ("currency", Text), ("total", Decimal), ("transactions", Int)] }]
-        "#]],
-        );
+        "#]];
+        check("", &expected);
+        check("[aggregator]\nstate_memory_max = 67108864\n", &expected);
     }
 
     #[test]
@@ -591,6 +600,8 @@ user = ""
     fn a_log_that_others_reach_asks_who_they_are() {
         check(
             r#"
+[aggregator]
+state_memory_max = 67108863
 [log]
 address = "0.0.0.0:9092"
 advertised = "kafka.example.com"
@@ -606,6 +617,7 @@ groups = "app"
 allow = "read"
 "#,
             &expect![[r#"
+                `aggregator.state_memory_max` is 67108863, but must be at least 67108864
                 `log.address` is 0.0.0.0:9092: other than loopback addresses need `[log.tls]`, and `[[log.user]]` or `log.tls.client_ca`
                 `log.advertised` is "kafka.example.com", but must be "host:port"
                 `log.connections_max` is 0: nobody could connect

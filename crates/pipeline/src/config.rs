@@ -326,7 +326,7 @@ impl Default for ConnectorConfig {
 }
 
 /// `[aggregator]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AggregatorConfig {
     /// Tells this process apart from others that count the same aggregations. A process that comes again under its name goes on
@@ -334,8 +334,21 @@ pub struct AggregatorConfig {
     /// one name where the embedded log is in the same process, and a new one each time elsewhere.
     pub instance: String,
     /// Whether this process keeps a copy of the state of the partitions that other processes have: a takeover then takes
-    /// milliseconds in place of about a second for 200,000 keys. It costs the memory of that state, and the reading of all changelogs.
+    /// milliseconds in place of about a second for half a million keys. It costs the memory of that state, and the reading of all changelogs.
     pub standby: bool,
+    /// Most bytes of state (rows and identities) in memory, of each aggregation of this process; what is more moves to files in
+    /// `spill` in the data directory. At least 67,108,864. 1,073,741,824.
+    pub state_memory_max: usize,
+}
+
+impl Default for AggregatorConfig {
+    fn default() -> Self {
+        Self {
+            instance: String::new(),
+            standby: false,
+            state_memory_max: 1 << 30,
+        }
+    }
 }
 
 /// `[store]`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregate::{Aggregator, TOPIC_COUNTS, parse_control, parse_counts};
+use aggregate::{Aggregator, SpillOptions, TOPIC_COUNTS, parse_control, parse_counts};
 use connect_api::Variables;
 use connector::ibm::ConfigFile;
 use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
@@ -262,6 +262,10 @@ pub async fn start(
                 given => Some(given.to_owned()),
             };
             counting.standby = plan.config.aggregator.standby;
+            counting.spill = Some(SpillOptions {
+                directory: options.data_dir.join("spill").join(&counting.name),
+                memory_bytes_max: plan.config.aggregator.state_memory_max,
+            });
             let started = Aggregator::start(counting, cluster.clone(), &telemetry, back.clone());
             aggregators.push(started.map_err(failed("aggregator"))?);
         }

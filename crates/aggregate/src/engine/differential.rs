@@ -10,6 +10,7 @@ use types::{Amount, BusinessCalendar, currency_digits};
 use super::*;
 use crate::options::{Definition, Late, fingerprint};
 use crate::schema::Schema;
+use crate::spill::testing;
 
 mod query;
 
@@ -22,6 +23,10 @@ const TRIALS_FULL: u64 = 10_000;
 pub(super) struct Random(u64);
 
 impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -141,6 +146,7 @@ fn options(query: &Query, reversals: bool) -> AggregationOptions {
         batch_records_max: 100,
         standby: false,
         declared: String::new(),
+        spill: None,
     }
 }
 
@@ -180,15 +186,19 @@ struct Run {
 const PARTS_PARTITIONS: i32 = 2;
 
 impl Run {
-    async fn new(options: AggregationOptions, partitions: i32) -> Self {
+    async fn new(options: AggregationOptions, partitions: i32, spill: Option<Spill>) -> Self {
         let definition = Definition {
             generation: 1,
             fingerprint: fingerprint(&options),
         };
-        let totals = Totals::new(&options);
+        let mut totals = Totals::new(&options);
         let sql = options.sql.clone();
         let engine = Engine::of_partitions(options, definition, partitions).await;
-        let engine = engine.unwrap_or_else(|error| panic!("{sql}\n{}", report(&error)));
+        let mut engine = engine.unwrap_or_else(|error| panic!("{sql}\n{}", report(&error)));
+        if let Some(spill) = spill {
+            engine.spill_to(spill.clone());
+            totals.spill_to(spill);
+        }
         let mut run = Self {
             engine,
             totals,
@@ -259,7 +269,7 @@ impl Run {
                 value: part.value.as_deref().expect("a value"),
             })
             .collect();
-        let changes = self.totals.process(&self.engine, &parts);
+        let changes = self.totals.process(&self.engine, &parts).expect("folds");
         assert_eq!(changes.quarantined, []);
         for (partition, entry) in changes.changelog {
             self.totals_logs
@@ -302,12 +312,14 @@ fn oracle(query: &Query, records: &[Record]) -> Expected {
 }
 
 async fn trial(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let query = Query::random(&mut random);
     let reversals = !query.is_irreversible() && random.one_in(2);
     let records = records(&mut random, reversals);
     let partitions = random.of(&[1, 1, 3]);
-    let mut run = Run::new(options(&query, reversals), partitions).await;
+    // In every second trial nothing stays in memory from one batch to the next.
+    let spill = random.one_in(2).then(|| testing::spill(0, i64::MAX).0);
+    let mut run = Run::new(options(&query, reversals), partitions, spill).await;
     let lines: Vec<(i32, String)> = records
         .iter()
         .map(|record| {

@@ -13,6 +13,7 @@ use super::task::{NewIdentities, Task};
 use super::{Engine, Input, Source};
 use crate::classify::{Class, Reason, Seen};
 use crate::record::{Parsed, Room, Said};
+use crate::spill::ScratchError;
 
 /// Fewest records in a batch whose partitions are judged side by side: about 5 ms of work, a hundred times what threads cost.
 const SIDE_BY_SIDE_RECORDS_MIN: usize = 5_000;
@@ -41,6 +42,8 @@ pub(super) struct Judged<'a> {
     pub(super) duplicates: u64,
     /// Oldest time of receipt.
     pub(super) received_at: Option<Micros>,
+    /// Why it was not judged to the end: nothing of it may be added.
+    pub(super) failed: Option<ScratchError>,
 }
 
 impl Judged<'_> {
@@ -110,12 +113,19 @@ impl Engine {
             quarantined: Vec::new(),
             duplicates: 0,
             received_at: None,
+            failed: None,
         };
         let mut room = Room::default();
         // One record after the other is of the same day.
         let mut run: Option<(BusinessDay, Counts)> = None;
         for input in &inputs {
-            let (day, class) = self.judge_one(input, &mut judged, &mut room);
+            let (day, class) = match self.judge_one(input, &mut judged, &mut room) {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    judged.failed = Some(error);
+                    break;
+                }
+            };
             if run.is_none_or(|(of, _)| of != day) {
                 judged.count(run.take());
             }
@@ -140,20 +150,21 @@ impl Engine {
         input: &Input<'a>,
         judged: &mut Judged<'a>,
         room: &mut Room<'a>,
-    ) -> (BusinessDay, Class) {
+    ) -> Result<(BusinessDay, Class), ScratchError> {
         let classifier = &mut judged.task.classifier;
         let parsed = match self.options.input.read_in(input.value, room) {
             Ok(parsed) => parsed,
             Err(error) => {
                 let reason = Reason::Unreadable(report(&error));
                 let day = classifier.day_of(input.appended_at);
-                return (day, Class::Quarantined(reason));
+                return Ok((day, Class::Quarantined(reason)));
             }
         };
         let received = parsed.received_at.unwrap_or(input.appended_at);
         let oldest = judged.received_at.get_or_insert(received);
         *oldest = received.min(*oldest);
-        let (day, class, identity) = classifier.judge(input.partition, input.appended_at, &parsed);
+        let (day, class, identity) =
+            classifier.judge(input.partition, input.appended_at, &parsed)?;
         if let Some((identity, Seen { content, day: seen })) = identity {
             let block = judged
                 .identities
@@ -168,7 +179,7 @@ impl Engine {
             });
         }
         room.take_back(parsed);
-        (day, class)
+        Ok((day, class))
     }
 }
 

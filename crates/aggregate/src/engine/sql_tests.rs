@@ -200,9 +200,9 @@ fn a_new_definition_takes_away_what_it_hides() {
             restore(&mut new, 0, &log),
             Restored::Older { generation: 1 }
         );
-        let taken = new.begin_rebuild(0);
+        let taken = new.begin_rebuild(0).expect("nothing is on disk");
         new.replay(&batch).await.expect("replays");
-        let changes = new.end_rebuild(0, &taken);
+        let changes = new.end_rebuild(0, &taken).expect("rebuilds");
         let values = changes
             .results
             .iter()

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use types::{BusinessDay, Counts, Micros};
 
 use super::Published;
-use super::rows::{self, NewValue, Rows};
+use super::rows::{NewValue, Rows, keys_of};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
 use crate::options::{AggregationOptions, Definition};
 use crate::record::Identity;
+use crate::spill::ScratchError;
 
 /// Identities that were new in a batch, by their day: the offset of the first one, and each with its content.
 pub(super) type NewIdentities = BTreeMap<i32, (i64, Vec<(Identity, u64)>)>;
@@ -48,7 +49,7 @@ impl Task {
     pub(crate) fn new(options: &AggregationOptions) -> Self {
         Self {
             classifier: Classifier::new(options),
-            rows: Rows::default(),
+            rows: Rows::new(options.keep_days),
             added: Vec::new(),
             counts: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -62,15 +63,15 @@ impl Task {
         self.rows.len()
     }
 
-    /// Applies one record of the changelog.
-    pub(crate) fn apply(&mut self, entry: Entry) {
-        let Some(entry) = rows::restore(&mut self.rows, entry) else {
-            return;
+    /// Applies an entry of the changelog. It fails only where some of the state has moved out, which the engine does alone.
+    pub(crate) fn apply(&mut self, entry: Entry) -> Result<(), ScratchError> {
+        let Some(entry) = self.rows.restore(entry)? else {
+            return Ok(());
         };
         match entry {
             Entry::Seen(block, seen) => {
                 self.blocks.entry(block.day).or_default().push(block.offset);
-                self.classifier.seen.extend(seen);
+                self.classifier.seen.restore(seen)?;
             }
             Entry::SeenGone(block) => {
                 if let Some(offsets) = self.blocks.get_mut(&block.day) {
@@ -84,33 +85,37 @@ impl Task {
             }
             _ => {}
         }
+        Ok(())
     }
 
-    /// Forgets what is no longer kept. Error: the newer generation that the state is of.
-    pub(super) fn end_restore(&mut self, definition: &Definition) -> Result<Restored, u32> {
+    /// Forgets what is no longer kept. Inner error: the newer generation that the state is of.
+    pub(super) fn end_restore(
+        &mut self,
+        definition: &Definition,
+    ) -> Result<Result<Restored, u32>, ScratchError> {
         let ours = definition.generation;
-        let is_empty = self.rows.is_empty() && self.classifier.clocks.is_empty();
+        let is_empty = self.rows.len() == 0 && self.classifier.clocks.is_empty();
         match &self.definition {
             None if is_empty => {}
-            None => return Ok(Restored::Older { generation: 0 }),
-            Some((theirs, _)) if *theirs > ours => return Err(*theirs),
+            None => return Ok(Ok(Restored::Older { generation: 0 })),
+            Some((theirs, _)) if *theirs > ours => return Ok(Err(*theirs)),
             Some((theirs, fingerprint)) if *theirs == ours => {
                 if *fingerprint != definition.fingerprint {
-                    return Err(*theirs);
+                    return Ok(Err(*theirs));
                 }
             }
             Some((theirs, _)) => {
-                return Ok(Restored::Older {
+                return Ok(Ok(Restored::Older {
                     generation: *theirs,
-                });
+                }));
             }
         }
         self.first_kept = self.classifier.first_kept_day();
         if let Some(first) = self.first_kept {
-            self.classifier.forget_before(first);
-            self.rows.retain(|_, row| row.day >= first);
+            self.classifier.forget_before(first)?;
+            self.rows.forget_before(first)?;
         }
-        Ok(Restored::Current)
+        Ok(Ok(Restored::Current))
     }
 
     /// The stream clock.
@@ -136,22 +141,25 @@ impl Task {
 
     /// Forgets days that are no longer kept; returns what takes them out of the changelog. Results stay in their topic and
     /// in the store.
-    pub(super) fn evict(&mut self, partition: i32) -> Vec<Published> {
+    pub(super) fn evict(&mut self, partition: i32) -> Result<Vec<Published>, ScratchError> {
         let first = self.classifier.first_kept_day();
         let Some(first_day) = first.filter(|_| first > self.first_kept) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         self.first_kept = first;
-        self.classifier.forget_before(first_day);
+        self.classifier.forget_before(first_day)?;
         let kept = self.blocks.split_off(&first_day.epoch_days());
         let blocks = std::mem::replace(&mut self.blocks, kept).into_iter();
         let blocks = blocks.flat_map(|(day, offsets)| {
             let offsets = offsets.into_iter();
             offsets.map(move |offset| changelog::seen_key(day, partition, offset))
         });
-        let over = self.rows.extract_if(|_, row| row.day < first_day);
-        let rows = over.flat_map(|(key, row)| rows::keys_of(&key, &row));
-        rows.chain(blocks).map(gone).collect()
+        let mut over = Vec::new();
+        self.rows.evict_before(first_day, |key, row| {
+            over.extend(keys_of(key, row).into_iter().map(gone));
+        })?;
+        over.extend(blocks.map(gone));
+        Ok(over)
     }
 
     /// Records of the changelog for what a batch changed beside its rows.
@@ -191,15 +199,17 @@ impl Task {
     }
 
     /// The whole state as records of the changelog but for rows and definition, behind records that take the old one away.
-    pub(super) fn whole(&mut self, partition: i32, old: &Old) -> Vec<(i32, Published)> {
+    pub(super) fn whole(
+        &mut self,
+        partition: i32,
+        old: &Old,
+    ) -> Result<Vec<(i32, Published)>, ScratchError> {
         let mut whole: Vec<Published> = old.changelog_keys.iter().cloned().map(gone).collect();
         let mut by_day = BTreeMap::<i32, Vec<(Identity, u64)>>::new();
-        for (identity, seen) in &self.classifier.seen {
-            by_day
-                .entry(seen.day)
-                .or_default()
-                .push((*identity, seen.content));
-        }
+        self.classifier.seen.each(|identity, seen| {
+            let of_day = by_day.entry(seen.day).or_default();
+            of_day.push((identity, seen.content));
+        })?;
         // Numbers below any offset that is still to come: there are no more blocks than records were read.
         let mut number = 0;
         self.blocks.clear();
@@ -220,39 +230,41 @@ impl Task {
             self.clock(partition)
                 .map(|clock| clock_entry(partition, clock)),
         );
-        whole.into_iter().map(|entry| (partition, entry)).collect()
+        Ok(whole.into_iter().map(|entry| (partition, entry)).collect())
     }
 }
+
+/// A row that is among the results: key, day and sequence.
+pub(super) type Shown = (Box<[u8]>, BusinessDay, u64);
 
 /// The state of an older definition.
 #[derive(Debug, Default)]
 pub struct Old {
-    rows: Vec<(Box<[u8]>, BusinessDay, u64)>,
+    rows: Vec<Shown>,
     counts: BTreeMap<BusinessDay, Counts>,
     /// Keys of the changelog that hold something.
     changelog_keys: Vec<Vec<u8>>,
 }
 
 impl Old {
-    pub(super) fn new(task: Task) -> Self {
-        // Of those that HAVING hides there is nothing to take away.
-        let rows = task.rows.into_iter().filter(|(_, row)| row.visible);
-        Self {
-            rows: rows
-                .map(|(key, row)| (key, row.day, row.sequence))
-                .collect(),
+    pub(super) fn new(mut task: Task) -> Result<Self, ScratchError> {
+        let mut rows = Vec::new();
+        task.rows.each(|key, row| {
+            // Of those that HAVING hides there is nothing to take away.
+            if row.visible {
+                rows.push((key.into(), row.day, row.sequence));
+            }
+        })?;
+        Ok(Self {
+            rows,
             counts: task.counts,
             changelog_keys: Vec::new(),
-        }
+        })
     }
 
-    /// Marks rows that are among the results: where the new definition hides them they are taken away.
-    pub(super) fn show_in(&self, rows: &mut Rows) {
-        for (key, ..) in &self.rows {
-            if let Some(row) = rows.get_mut(key) {
-                row.visible = true;
-            }
-        }
+    /// Rows that it had among the results.
+    pub(super) fn shown(&self) -> &[Shown] {
+        &self.rows
     }
 
     /// Rows that it had among the results.
@@ -268,13 +280,16 @@ impl Old {
     }
 
     /// Rows that the new state has not, of days that it has been built for.
-    pub(super) fn rows_gone(&self, task: &Task) -> Vec<(Box<[u8]>, BusinessDay, u64)> {
+    pub(super) fn rows_gone(&self, task: &mut Task) -> Result<Vec<Shown>, ScratchError> {
         let first_kept = task.first_kept;
-        let rows = self.rows.iter();
-        let gone = rows.filter(|(key, day, _)| {
-            first_kept.is_none_or(|first| *day >= first) && !task.rows.contains_key(key)
-        });
-        gone.cloned().collect()
+        let mut gone = Vec::new();
+        for (key, day, sequence) in &self.rows {
+            let is_kept = first_kept.is_none_or(|first| *day >= first);
+            if is_kept && !task.rows.has(key, *day)? {
+                gone.push((key.clone(), *day, *sequence));
+            }
+        }
+        Ok(gone)
     }
 }
 

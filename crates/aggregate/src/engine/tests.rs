@@ -27,6 +27,7 @@ pub(crate) fn options(sql: &str) -> AggregationOptions {
         batch_records_max: 100,
         standby: false,
         declared: String::new(),
+        spill: None,
     }
 }
 
@@ -400,13 +401,13 @@ t5 ann 16 22T11:00 23T10:04"
             restore(&mut new, 0, &log),
             Restored::Older { generation: 1 }
         );
-        let mut taken = new.begin_rebuild(0);
+        let mut taken = new.begin_rebuild(0).expect("nothing is on disk");
         for key in compacted(&log).keys() {
             taken.note_key(key);
         }
         assert_eq!(taken.rows(), 3);
         new.replay(&batch).await.expect("replays");
-        let mut changes = new.end_rebuild(0, &taken);
+        let mut changes = new.end_rebuild(0, &taken).expect("rebuilds");
         changes.results.sort_by(|a, b| a.key.cmp(&b.key));
         let results: String = changes
             .results

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::{BusinessDay, Micros};
 
-use super::rows::{self, NewValue, Rows};
-use super::{Changes, Engine, EngineError, Published, Reason, entry_of};
+use super::held::{Held, StateSize, settle, size_of_state};
+use super::rows::{NewValue, Rows, keys_of};
+use super::{Changes, Engine, EngineError, Published, Reason, RowState, entry_of, scratch_failed};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
 use crate::options::AggregationOptions;
+use crate::spill::{ScratchError, Spill};
 
 /// A record of the topic of parts.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,8 @@ pub struct PartInput<'a> {
 pub struct Totals {
     options: AggregationOptions,
     tasks: BTreeMap<i32, TotalsTask>,
+    /// Where rows go that are too much for memory.
+    spill: Option<Spill>,
 }
 
 /// What the changelog of a partition of the topic of parts says.
@@ -50,7 +54,7 @@ pub(crate) struct TotalsTask {
 impl TotalsTask {
     pub(crate) fn new(options: &AggregationOptions) -> Self {
         Self {
-            rows: Rows::default(),
+            rows: Rows::new(options.keep_days),
             added: Vec::new(),
             classifier: Classifier::new(options),
             first_kept: None,
@@ -63,13 +67,14 @@ impl TotalsTask {
         self.rows.len()
     }
 
-    /// Applies one record of the changelog.
-    pub(crate) fn apply(&mut self, entry: Entry) {
-        match rows::restore(&mut self.rows, entry) {
+    /// Applies one record of the changelog. It fails only where some of the state has moved out, which [`Totals`] does alone.
+    pub(crate) fn apply(&mut self, entry: Entry) -> Result<(), ScratchError> {
+        match self.rows.restore(entry)? {
             Some(Entry::Clock(of, clock)) => drop(self.classifier.clocks.insert(of, clock)),
             Some(Entry::Complete(of)) => drop(self.complete.insert(of)),
             _ => {}
         }
+        Ok(())
     }
 }
 
@@ -79,7 +84,27 @@ impl Totals {
         Self {
             options: options.clone(),
             tasks: BTreeMap::new(),
+            spill: None,
         }
+    }
+
+    /// As [`Engine::spill_to`].
+    pub fn spill_to(&mut self, spill: Spill) {
+        self.spill = Some(spill);
+    }
+
+    #[cfg(test)]
+    pub(super) fn all_rows(&self) -> impl Iterator<Item = &Rows> {
+        self.tasks.values().map(|task| &task.rows)
+    }
+
+    /// How much state there is.
+    pub fn size(&self) -> StateSize {
+        let mut size = StateSize::default();
+        for task in self.tasks.values() {
+            size += size_of_state(&task.rows, &task.classifier.seen);
+        }
+        size
     }
 
     /// Rows held.
@@ -106,7 +131,7 @@ impl Totals {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Changelog`].
+    /// [`EngineError::Changelog`], [`EngineError::Scratch`].
     pub fn restore(
         &mut self,
         partition: i32,
@@ -115,25 +140,52 @@ impl Totals {
     ) -> Result<(), EngineError> {
         let entry = entry_of(&self.options, key, value)?;
         if let Some(task) = self.tasks.get_mut(&partition) {
-            task.apply(entry);
+            let applied = task.apply(entry);
+            applied.map_err(|source| scratch_failed(&self.options, source))?;
         }
-        Ok(())
+        self.settle()
+    }
+
+    fn settle(&mut self) -> Result<(), EngineError> {
+        let Some(spill) = &self.spill else {
+            return Ok(());
+        };
+        let held = self.tasks.values_mut().map(|task| Held {
+            rows: &mut task.rows,
+            classifier: &mut task.classifier,
+        });
+        let settled = settle(&mut held.collect::<Vec<_>>(), spill);
+        settled.map_err(|source| scratch_failed(&self.options, source))
     }
 
     /// Results that take all rows away, which a newer generation counts anew.
-    pub(crate) fn deletions(&self, engine: &Engine) -> Vec<Published> {
-        let rows = self.tasks.values().flat_map(|task| &task.rows);
-        let shown = rows.filter(|(_, row)| row.visible);
-        let deleted = shown.map(|(key, row)| Published {
-            key: key.to_vec(),
-            value: Some(engine.deleted_value(key, row.day, 0, None)),
-        });
-        deleted.collect()
+    pub(crate) fn deletions(&mut self, engine: &Engine) -> Result<Vec<Published>, EngineError> {
+        let mut deleted = Vec::new();
+        for task in self.tasks.values_mut() {
+            let done = task.rows.each(|key, row| {
+                if row.visible {
+                    deleted.push(Published {
+                        key: key.to_vec(),
+                        value: Some(engine.deleted_value(key, row.day, 0, None)),
+                    });
+                }
+            });
+            done.map_err(|source| scratch_failed(&self.options, source))?;
+        }
+        Ok(deleted)
     }
 
     /// Folds parts. The changes are already part of the state: if they cannot be committed, it must be dropped and restored.
     /// What cannot be folded is in [`Changes::quarantined`], with the part's own partition and offset.
-    pub fn process(&mut self, engine: &Engine, batch: &[PartInput<'_>]) -> Changes {
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Scratch`].
+    pub fn process(
+        &mut self,
+        engine: &Engine,
+        batch: &[PartInput<'_>],
+    ) -> Result<Changes, EngineError> {
         let mut changes = Changes::default();
         let mut touched = BTreeMap::<i32, BTreeSet<&[u8]>>::new();
         let mut clocks = BTreeMap::new();
@@ -142,7 +194,8 @@ impl Totals {
                 self.note_complete(input.partition, complete, &mut changes);
                 continue;
             }
-            match self.fold(input, &mut clocks) {
+            let folded = self.fold(input, &mut clocks);
+            match folded.map_err(|source| scratch_failed(&self.options, source))? {
                 Ok(()) => drop(
                     touched
                         .entry(input.partition)
@@ -175,8 +228,10 @@ impl Totals {
             };
             changes.changelog.push((partition, entry));
         }
-        self.evict(&mut changes);
-        changes
+        let evicted = self.evict(&mut changes);
+        evicted.map_err(|source| scratch_failed(&self.options, source))?;
+        self.settle()?;
+        Ok(changes)
     }
 
     /// A partition of the input has published all its parts; when all of them have, this one has all its rows.
@@ -197,20 +252,20 @@ impl Totals {
         }
     }
 
+    /// Inner error: why the part cannot be folded.
     fn fold(
         &mut self,
         input: &PartInput<'_>,
         clocks: &mut BTreeMap<(i32, i32), Micros>,
-    ) -> Result<(), Reason> {
-        let unreadable = || Reason::Unreadable("not a part of a total".to_owned());
-        let (clock, part) = changelog::decode_part(input.value).ok_or_else(unreadable)?;
-        let task = self
-            .tasks
-            .get_mut(&input.partition)
-            .ok_or_else(unreadable)?;
+    ) -> Result<Result<(), Reason>, ScratchError> {
+        let task = self.tasks.get_mut(&input.partition);
+        let (Some((clock, part)), Some(task)) = (changelog::decode_part(input.value), task) else {
+            let reason = "not a part of a total".to_owned();
+            return Ok(Err(Reason::Unreadable(reason)));
+        };
         // A partition of the input that was days behind the others: the row is gone, and would begin at nothing.
         if task.first_kept.is_some_and(|first| part.day < first) {
-            return Err(Reason::TooLate);
+            return Ok(Err(Reason::TooLate));
         }
         let known = task.classifier.clocks.entry(part.partition);
         let known = known.or_insert(clock);
@@ -218,37 +273,37 @@ impl Totals {
             *known = clock;
             clocks.insert((input.partition, part.partition), clock);
         }
-        let next = match task.rows.get(input.key) {
-            None => part,
-            Some(row) => {
-                let pairs = row.values.iter().zip(&part.values);
-                let values: Result<Vec<_>, _> =
-                    pairs.map(|(old, new)| old.checked_fold(new)).collect();
-                super::RowState {
-                    values: values.map_err(|error| Reason::NotComputable(error.to_string()))?,
-                    sequence: row.sequence + part.sequence,
-                    ..part
-                }
-            }
+        let mut next = RowState {
+            recent: true,
+            ..part
         };
-        rows::take(&mut task.rows, input.key.into(), next, &mut task.added);
-        Ok(())
+        if let Some(row) = task.rows.fetch(input.key, next.day)? {
+            let pairs = row.values.iter().zip(&next.values);
+            let values: Result<Vec<_>, _> = pairs.map(|(old, new)| old.checked_fold(new)).collect();
+            match values {
+                Ok(values) => next.values = values,
+                Err(error) => return Ok(Err(Reason::NotComputable(error.to_string()))),
+            }
+            next.sequence += row.sequence;
+        }
+        task.rows.take(input.key.into(), next, &mut task.added);
+        Ok(Ok(()))
     }
 
     /// Forgets days that no partition of the input keeps.
-    fn evict(&mut self, changes: &mut Changes) {
+    fn evict(&mut self, changes: &mut Changes) -> Result<(), ScratchError> {
         for (partition, task) in &mut self.tasks {
             let first = task.classifier.first_kept_day();
             let Some(first_day) = first.filter(|_| first > task.first_kept) else {
                 continue;
             };
             task.first_kept = first;
-            let gone = task.rows.extract_if(|_, row| row.day < first_day);
-            let gone = gone.flat_map(|(key, row)| rows::keys_of(&key, &row));
-            let gone = gone.map(|key| Published { key, value: None });
-            changes
-                .changelog
-                .extend(gone.map(|entry| (*partition, entry)));
+            task.rows.evict_before(first_day, |key, row| {
+                let gone = keys_of(key, row).into_iter();
+                let gone = gone.map(|key| (*partition, Published { key, value: None }));
+                changes.changelog.extend(gone);
+            })?;
         }
+        Ok(())
     }
 }

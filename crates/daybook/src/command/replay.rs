@@ -78,7 +78,7 @@ impl Replay {
                     }
                 })
                 .collect();
-            let second = self.totals.process(&self.engine, &inputs);
+            let second = self.totals.process(&self.engine, &inputs)?;
             changes.results.extend(second.results);
         }
         let mut replaced = Rows::new();

@@ -1,0 +1,213 @@
+//! State that is more than the memory it may take: maps whose coldest entries lie in scratch tables on disk.
+//!
+//! The changelog is the truth, and the tables are scratch: nothing in them is forced to disk, outlives its process or is read by another.
+//! The engine knows them as [`Scratch`] alone; [`Spill::open`] gives it files of SQLite.
+//!
+//! # Invariants
+//!
+//! - **No file, no cost.** Until something has moved out a map is the hash map that it was.
+//! - **Memory wins.** An entry that is in memory too is out of date on disk.
+//! - **A filter is asked before the disk**: what is new costs no read. Its bytes, and what a table takes in memory, count as state.
+//! - **A failure ends the life of the engine**, which is restored from the changelog: there is never a total without a row's past.
+
+mod filter;
+mod shelf;
+mod sqlite;
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(crate) use shelf::Shelf;
+
+/// Where state goes that is more than the memory it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpillOptions {
+    /// A directory for this aggregation alone; what is in it is deleted. Several processes may share it.
+    pub directory: PathBuf,
+    /// Most bytes of rows and identities in memory, by the engine's own estimate, which counts tables of the allocator as
+    /// empty as they can be. A batch may exceed it until its end.
+    pub memory_bytes_max: usize,
+}
+
+/// A scratch file failed: the disk is full, or the directory is not usable. What it held is in the changelog, so beginning again
+/// helps when the disk does.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScratchError {
+    /// The file or its directory.
+    #[error("cannot {doing} a scratch file in {}", place.display())]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// The directory.
+        place: PathBuf,
+        /// From SQLite or the operating system.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It was read, but is not what was written.
+    #[error("a scratch file gave back what was never written to it")]
+    Damaged,
+}
+
+/// A key and its value.
+pub(crate) type Pair = (Box<[u8]>, Vec<u8>);
+
+/// Makes tables.
+pub(crate) trait Scratch: fmt::Debug + Send + Sync {
+    /// A new one, which is gone when it is dropped.
+    fn table(&self) -> Result<Box<dyn Table>, ScratchError>;
+}
+
+/// Values by key, on disk.
+pub(crate) trait Table: fmt::Debug + Send {
+    /// Puts pairs, the later one of a key in place of the earlier. Much cheaper in the order of the keys.
+    fn put(&mut self, pairs: &mut dyn Iterator<Item = Pair>) -> Result<(), ScratchError>;
+    /// The value of a key.
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, ScratchError>;
+    /// Takes keys out.
+    fn remove(&mut self, keys: &[Box<[u8]>]) -> Result<(), ScratchError>;
+    /// The first pairs behind a key, or of all, in the order of the keys; none at the end.
+    fn page(&mut self, after: Option<&[u8]>) -> Result<Vec<Pair>, ScratchError>;
+    /// Goes through all keys.
+    fn each_key(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), ScratchError>;
+    /// Bytes on disk after the last [`Table::put`].
+    fn disk_bytes(&self) -> u64;
+}
+
+/// Takes what is more than the memory it may take.
+#[derive(Debug, Clone)]
+pub struct Spill {
+    pub(crate) memory_bytes_max: usize,
+    pub(crate) scratch: Arc<dyn Scratch>,
+}
+
+/// Most bytes that move out at once: about half a second of work, which the batch waits for.
+const MOVE_BYTES_MAX: usize = 64 << 20;
+
+impl Spill {
+    /// With files of SQLite. What an earlier process left in the directory is deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`ScratchError`] when the directory cannot be made or cleared.
+    pub fn open(options: &SpillOptions) -> Result<Self, ScratchError> {
+        Ok(Self {
+            memory_bytes_max: options.memory_bytes_max,
+            scratch: Arc::new(sqlite::Directory::open(&options.directory)?),
+        })
+    }
+
+    /// For one of two that share the memory.
+    #[must_use]
+    pub fn half(&self) -> Self {
+        Self {
+            memory_bytes_max: self.memory_bytes_max / 2,
+            scratch: Arc::clone(&self.scratch),
+        }
+    }
+
+    /// How many bytes have to move out when so many are held: so many that it is not soon again.
+    pub(crate) fn excess(&self, held: usize) -> usize {
+        match held.checked_sub(self.memory_bytes_max) {
+            None | Some(0) => 0,
+            Some(above) => above + (self.memory_bytes_max / 8).min(MOVE_BYTES_MAX),
+        }
+    }
+
+    /// With the filters at so many bytes.
+    pub(crate) fn out(&self, filter_bytes: usize) -> Out<'_> {
+        Out {
+            scratch: self.scratch.as_ref(),
+            filters_may_grow: filter_bytes < self.memory_bytes_max / FILTERS_SHARE,
+        }
+    }
+}
+
+/// The filters grow up to this part of the memory. With still more entries they let more pass, and the disk is asked more often.
+const FILTERS_SHARE: usize = 4;
+
+/// The way out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Out<'a> {
+    scratch: &'a dyn Scratch,
+    filters_may_grow: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Tables in memory, which fail when so many calls are used up.
+    #[derive(Debug)]
+    pub(crate) struct Failing(Arc<AtomicI64>);
+
+    /// With the calls that are left.
+    pub(crate) fn spill(memory_bytes_max: usize, calls: i64) -> (Spill, Arc<AtomicI64>) {
+        let calls = Arc::new(AtomicI64::new(calls));
+        let spill = Spill {
+            memory_bytes_max,
+            scratch: Arc::new(Failing(Arc::clone(&calls))),
+        };
+        (spill, calls)
+    }
+
+    fn call(calls: &AtomicI64) -> Result<(), ScratchError> {
+        if calls.fetch_sub(1, Relaxed) > 0 {
+            return Ok(());
+        }
+        Err(ScratchError::File {
+            doing: "write",
+            place: PathBuf::from("/full"),
+            source: "no space left on device".into(),
+        })
+    }
+
+    #[derive(Debug)]
+    struct InMemory(Arc<AtomicI64>, BTreeMap<Box<[u8]>, Vec<u8>>);
+
+    impl Scratch for Failing {
+        fn table(&self) -> Result<Box<dyn Table>, ScratchError> {
+            call(&self.0)?;
+            Ok(Box::new(InMemory(Arc::clone(&self.0), BTreeMap::new())))
+        }
+    }
+
+    impl Table for InMemory {
+        fn put(&mut self, pairs: &mut dyn Iterator<Item = Pair>) -> Result<(), ScratchError> {
+            call(&self.0)?;
+            self.1.extend(pairs);
+            Ok(())
+        }
+        fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, ScratchError> {
+            call(&self.0)?;
+            Ok(self.1.get(key).cloned())
+        }
+        fn remove(&mut self, keys: &[Box<[u8]>]) -> Result<(), ScratchError> {
+            call(&self.0)?;
+            self.1.retain(|key, _| !keys.contains(key));
+            Ok(())
+        }
+        fn page(&mut self, after: Option<&[u8]>) -> Result<Vec<Pair>, ScratchError> {
+            call(&self.0)?;
+            let behind = |key: &[u8]| after.is_none_or(|after| key > after);
+            let pairs = self.1.iter().filter(|(key, _)| behind(key)).take(3);
+            Ok(pairs
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect())
+        }
+        fn each_key(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), ScratchError> {
+            call(&self.0)?;
+            self.1.keys().for_each(|key| each(key));
+            Ok(())
+        }
+        fn disk_bytes(&self) -> u64 {
+            0
+        }
+    }
+}
