@@ -1,6 +1,5 @@
 //! The hand-off over a real store and a real log.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use kafka_client::{Cluster, LogConsumer, is_passing, number_header};
@@ -8,7 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use store::TableSpec;
+use store::{StoreTarget, TableSpec};
 use tracing::warn;
 use types::{BusinessDay, names};
 
@@ -31,7 +30,7 @@ const QUESTION_TIME_MAX: Duration = Duration::from_secs(2);
 pub struct KafkaFeed {
     cluster: Cluster,
     table: TableSpec,
-    store_path: PathBuf,
+    store: StoreTarget,
     following: Option<Following>,
 }
 
@@ -105,7 +104,7 @@ impl Feed for KafkaFeed {
         let consumer = self.cluster.reader(&self.client_id());
         let consumer = consumer?;
         // The order is the protocol: progress, then rows, then the log from that progress on.
-        let progress = stored::scan_days(&self.store_path, &self.table, days, each)?;
+        let progress = stored::scan_days(&self.store, &self.table, days, each)?;
         let bounds = self.cluster.offsets(&consumer, &self.table.name);
         let bounds = bounds?;
         let offsets = self.starts(&progress, &bounds)?;
@@ -158,11 +157,11 @@ impl Feed for KafkaFeed {
 
 impl KafkaFeed {
     /// A feed that has not begun.
-    pub fn new(cluster: Cluster, table: TableSpec, store_path: PathBuf) -> Self {
+    pub fn new(cluster: Cluster, table: TableSpec, store: StoreTarget) -> Self {
         Self {
             cluster,
             table,
-            store_path,
+            store,
             following: None,
         }
     }
