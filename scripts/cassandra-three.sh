@@ -24,7 +24,7 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-fail() { echo "$1" >&2; tail -20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
+fail() { echo "$1" >&2; tail -n 20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
 
 . scripts/cassandra-server.sh
 start() { # node

@@ -24,7 +24,7 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-fail() { echo "$1" >&2; tail -20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
+fail() { echo "$1" >&2; tail -n 20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
 
 . scripts/cassandra-server.sh
 start_cassandra() {
@@ -129,7 +129,7 @@ CONF
   start_daybook "$1"
 }
 secured wrong other
-wait_for wrong 'does not let "cassandra" in'
+wait_for wrong 'Cassandra at .* does not let .*cassandra.* in'
 kill -TERM "$daybook"
 wait "$daybook" 2>/dev/null || true
 secured secure cassandra
