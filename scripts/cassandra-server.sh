@@ -108,12 +108,12 @@ cassandra_run() { # node, heap, options of the JVM...
   local base="$dir/cassandra-$1" heap=$2 modules
   shift 2
   mapfile -t modules < <(cassandra_modules)
-  exec "$cassandra_java" "${modules[@]}" "-Xms$heap" "-Xmx$heap" -Xss512k -XX:+UseG1GC -XX:MaxDirectMemorySize=512m "$@" \
+  exec "$cassandra_java" "${modules[@]}" "-Xms$heap" "-Xmx$heap" -Xss512k -XX:+UseG1GC -XX:MaxDirectMemorySize=512m \
     "-javaagent:$(ls "$cassandra_jars"/jamm-*.jar)" -Djdk.attach.allowAttachSelf=true -Djava.net.preferIPv4Stack=true \
     -Djava.awt.headless=true -Dcassandra-foreground=yes "-Dcassandra.config=file://$base/cassandra.yaml" \
     "-Dlogback.configurationFile=file://$dir/logback.xml" "-Dcassandra.storagedir=$base" "-Dcassandra.logdir=$base" \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=100 -Dcassandra.superuser_setup_delay_ms=0 \
-    -Dio.netty.tryReflectionSetAccessible=true -cp "$cassandra_jars/*" org.apache.cassandra.service.CassandraDaemon
+    -Dio.netty.tryReflectionSetAccessible=true "$@" -cp "$cassandra_jars/*" org.apache.cassandra.service.CassandraDaemon
 }
 
 cassandra_up() { # node, port

@@ -246,7 +246,21 @@ certificate = "client.pem"
 buckets = 0
 days_kept = 7001
 "#,
-            &expect![[""]],
+            &expect![[r#"
+                `store.contact_points` has "node one", but must have "host:port" or "host"
+                `store.contact_points` has "node:0", but must have "host:port" or "host"
+                `store.keyspace` is "day-book", but must be 1 to 48 letters, digits and _
+                `store.replication` is "3; DROP KEYSPACE x", but must be a number of replicas, or CQL's map: "{'class': 'NetworkTopologyStrategy', 'dc1': 3}"
+                `store.buckets` is 0, but must be 1 to 1024
+                `store.days_kept` is 7001, but must be 1 to 7000
+                `store.user` and `store.password_file` are needed together, or not at all
+                `store.certificate` and `store.key` are needed together, or not at all
+                `store.certificate` is given, but `store.ca` is not: without the roots of the nodes' certificates no TLS is spoken
+                aggregation totals: `sql` has the column "row_key", but the store has one of its own of that name
+                `store.days_kept` is 7001, but aggregation totals keeps all days
+                `aggregation.name` is "progress", but the store has a table of its own of that name
+                `aggregation.name` is "ttttttttttttttttttttttttttttttttttttttttttttttttt", but Cassandra takes at most 48 characters
+            "#]],
         );
         told(
             r#"
@@ -257,7 +271,16 @@ user = "daybook"
 password_file = "/nowhere/password"
 days_kept = 10
 "#,
-            &expect![[""]],
+            &expect![[r#"
+                `store.use` is "external", so `store.contact_points` must say where: ["host:9042"]
+                `store.replication` is 0, but must be 1 to 100 replicas, or CQL's map
+                `store`: cannot read Cassandra's password from /nowhere/password: No such file or directory (os error 2)
+                aggregation totals: `sql` has the column "row_key", but the store has one of its own of that name
+                `store.days_kept` is 10, but aggregation totals may change rows for 15 days
+                `store.days_kept` is 10, but aggregation totals keeps all days
+                `aggregation.name` is "progress", but the store has a table of its own of that name
+                `aggregation.name` is "ttttttttttttttttttttttttttttttttttttttttttttttttt", but Cassandra takes at most 48 characters
+            "#]],
         );
         told(
             r#"
@@ -265,10 +288,19 @@ days_kept = 10
 use = "external"
 contact_points = ["127.0.0.1:19042"]
 replication = "{'class': 'NetworkTopologyStrategy', 'dc1': 3}"
-ca = "/nowhere/ca.pem"
 "#,
-            &expect![[""]],
+            &expect![[r#"
+                aggregation totals: `sql` has the column "row_key", but the store has one of its own of that name
+                `aggregation.name` is "progress", but the store has a table of its own of that name
+                `aggregation.name` is "ttttttttttttttttttttttttttttttttttttttttttttttttt", but Cassandra takes at most 48 characters
+            "#]],
         );
-        told("", &expect![[""]]);
+        told(
+            "",
+            &expect![[r#"
+                aggregation totals: `sql` has the column "row_key", but the store has one of its own of that name
+                `aggregation.name` is "progress", but the store has a table of its own of that name
+            "#]],
+        );
     }
 }
