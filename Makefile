@@ -38,12 +38,14 @@ soak: build
 	TRIALS=full cargo test --release --locked --workspace --test delivery -- --nocapture
 	TRIALS=full cargo test --release --locked --workspace --test aggregators -- --nocapture
 	scripts/kafka-three.sh delivery
+	DAYBOOK_BIN=$(DAYBOOK) KILLS=12 scripts/cassandra-three.sh
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build
 	bench/run.sh $(DAYBOOK)
 	bench/mq.sh $(DAYBOOK)
 	bench/kafka.sh $(DAYBOOK)
+	bench/cassandra.sh
 
 fuzz:
 	scripts/fuzz.sh

@@ -95,6 +95,11 @@ kafka_secure() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/kafka-secure.sh
 }
 
+# Results in a real Apache Cassandra, killed under traffic, and with TLS and a password.
+cassandra() {
+  DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/cassandra.sh
+}
+
 # IBM's own clients: every check, then transacted JMS traffic while the queue manager is killed.
 mq_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/mq-clients.sh conformance \
@@ -110,6 +115,7 @@ if [ "$failed" -eq 0 ]; then
   step "foreign clients" foreign_clients
   step "kafka conformance" kafka_conformance
   step "kafka with TLS" kafka_secure
+  step "cassandra" cassandra
   step "mq clients" mq_clients
   step "docs" docs
 fi

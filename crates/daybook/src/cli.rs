@@ -302,12 +302,14 @@ impl Global {
     /// Begins to log; the answer changes what is logged from then on.
     pub(crate) fn start_logging(&self) -> pipeline::ApplyLevels {
         use tracing_subscriber::EnvFilter;
-        let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|error| {
+        // Cassandra's driver tells every attempt to connect; what failed because of it is told by the part that it concerns.
+        let filter_of = |directives: &str| EnvFilter::try_new(format!("scylla=off,{directives}"));
+        let filter = filter_of(&self.log).unwrap_or_else(|error| {
             eprintln!(
                 "daybook: --log {:?} is not understood ({error}); using warn",
                 self.log
             );
-            EnvFilter::new("warn")
+            EnvFilter::new("scylla=off,warn")
         });
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -321,8 +323,7 @@ impl Global {
                 let handle = builder.reload_handle();
                 builder.init();
                 std::sync::Arc::new(move |directives: &str| {
-                    let filter =
-                        EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+                    let filter = filter_of(directives).map_err(|error| error.to_string())?;
                     handle.reload(filter).map_err(|error| error.to_string())
                 })
             }};

@@ -81,6 +81,11 @@ impl PartThread {
         self.ready.wait_for(|ready| *ready).await.is_ok()
     }
 
+    /// Becomes true when records are being taken in; closed when the part has stopped for good.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
     /// Waits for the end after the shutdown was asked for. Blocks.
     pub fn join(self) {
         if self.thread.join().is_err() {

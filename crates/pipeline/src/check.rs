@@ -9,9 +9,9 @@ use sql::{AggregationPlan, FoldKind, OutputSource, RUN_RECORDS_MAX, ValueKind};
 use store::{CellKind, TableSpec};
 
 use crate::config::{
-    AggregationConfig, Authentication, Config, ConnectorConfig, KeepDays, LateConfig, Place,
-    QueueConfig,
+    AggregationConfig, Authentication, Config, ConnectorConfig, KeepDays, LateConfig, QueueConfig,
 };
+use crate::store_target;
 
 /// Least bytes of state in memory: a file of what moved out takes a part of it.
 const STATE_MEMORY_MIN: usize = 64 << 20;
@@ -91,7 +91,12 @@ impl Plan {
                 )));
             }
             match plan_aggregation(aggregation).await {
-                Ok(planned) => aggregations.push(planned),
+                Ok(planned) => {
+                    let kept = (&planned.options.calendar, planned.options.keep_days);
+                    let mut refuse = |text| mistakes.push(Mistake(text));
+                    store_target::check_table(&config.store, &planned.table, kept, &mut refuse);
+                    aggregations.push(planned);
+                }
                 Err(found) => mistakes.extend(found),
             }
         }
@@ -181,9 +186,7 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
             "`aggregator.state_memory_max` is {state_memory_max}, but must be at least {STATE_MEMORY_MIN}"
         ));
     }
-    if config.store.place == Place::External {
-        refuse("`store.use` is \"external\": this version has the embedded store only".to_owned());
-    }
+    store_target::check(&config.store, &mut refuse);
     crate::log::check(&config.log, &mut refuse);
     if !(1..=MESSAGE_BYTES_MAX).contains(&config.queue.message_bytes_max) {
         refuse(format!(

@@ -1,6 +1,7 @@
 //! `daybook.toml`: every key, its default and its range. Unknown keys are refused.
 
 mod log;
+mod store;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use gateway::GatewayOptions;
 pub use log::{LogAccess, LogConfig, LogPermission, LogTls, LogUser};
 use serde::{Deserialize, Serialize};
+pub use store::{StoreConfig, StoreConsistency, StoreReplication};
 use types::names::{self, port};
 
 use crate::input::InputConfig;
@@ -351,17 +353,6 @@ impl Default for AggregatorConfig {
     }
 }
 
-/// `[store]`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `"embedded"`, a SQLite file. (Cassandra as `"external"` is not in this version.)
-    #[serde(rename = "use")]
-    pub place: Place,
-    /// The file. `store.db` in the data directory.
-    pub path: Option<PathBuf>,
-}
-
 /// `[web]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -593,7 +584,16 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new("."));
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         config.sources_dir.iter_mut().for_each(absolute);
-        config.store.path.iter_mut().for_each(absolute);
+        let store = &mut config.store;
+        for path in [
+            &mut store.path,
+            &mut store.password_file,
+            &mut store.ca,
+            &mut store.certificate,
+            &mut store.key,
+        ] {
+            path.iter_mut().for_each(absolute);
+        }
         for aggregation in &mut config.aggregations {
             aggregation.holidays_file.iter_mut().for_each(absolute);
         }

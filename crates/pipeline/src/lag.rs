@@ -3,12 +3,13 @@
 //! With a client of its own: a question on a consumer's connection is answered only after that
 //! consumer's waiting fetch, and would hold up the records.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aggregate::consumer_group;
 use kafka_client::{ClientError, Cluster};
-use store::Store;
+use store::{StoreError, StoreTarget};
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -22,20 +23,21 @@ pub(crate) struct Watched {
     pub(crate) cluster: Cluster,
     /// Names, and the topics that they count.
     pub(crate) aggregations: Vec<(String, String)>,
-    pub(crate) store: PathBuf,
+    pub(crate) store: StoreTarget,
+    /// What the store said last, by aggregation: while it does not answer the lag grows from there.
+    pub(crate) known: Arc<Mutex<HashMap<String, Progress>>>,
 }
 
+/// Partitions, and their next offsets.
+type Progress = Vec<(i32, i64)>;
+
 /// Writes the lags into the metrics, over and over.
-pub(crate) async fn watch(
-    watched: Watched,
-    telemetry: std::sync::Arc<Telemetry>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn watch(watched: Watched, telemetry: Arc<Telemetry>, stop: CancellationToken) {
     while tokio::time::timeout(INTERVAL, stop.cancelled())
         .await
         .is_err()
     {
-        let (watched, telemetry) = (watched.clone(), std::sync::Arc::clone(&telemetry));
+        let (watched, telemetry) = (watched.clone(), Arc::clone(&telemetry));
         let measured = tokio::task::spawn_blocking(move || measure(&watched, &telemetry)).await;
         if let Ok(Err(error)) = measured {
             debug!(error = types::report(&error), "the lag is not known");
@@ -54,7 +56,7 @@ fn measure(watched: &Watched, telemetry: &Telemetry) -> Result<(), ClientError> 
         for ((first, end), committed) in ends.iter().zip(committed) {
             behind_input += behind(*first, *end, committed);
         }
-        let progress = progress(&watched.store, aggregation);
+        let progress = watched.progress(aggregation);
         for (partition, (first, end)) in (0..).zip(cluster.offsets(&consumer, aggregation)?) {
             let next = progress
                 .iter()
@@ -73,9 +75,22 @@ fn behind(first: i64, end: i64, next: Option<i64>) -> i64 {
     (end - next.unwrap_or(first) - 1).max(0)
 }
 
-fn progress(store: &Path, aggregation: &str) -> Vec<(i32, i64)> {
-    let store = Store::open_read_only(store);
-    store
-        .and_then(|store| store.progress(aggregation))
-        .unwrap_or_default()
+impl Watched {
+    /// The store's progress, or the last that was known.
+    fn progress(&self, aggregation: &str) -> Progress {
+        let read = || -> Result<Progress, StoreError> {
+            let store = self.store.open_read_only()?;
+            store.map_or(Ok(Progress::new()), |store| store.progress(aggregation))
+        };
+        let progress = read();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Ok(progress) => drop(known.insert(aggregation.to_owned(), progress)),
+            Err(error) => debug!(
+                error = types::report(&error),
+                "how far the sink is is not known"
+            ),
+        }
+        known.get(aggregation).cloned().unwrap_or_default()
+    }
 }

@@ -26,6 +26,7 @@ mod queue;
 mod queue_names;
 mod sources;
 mod start;
+mod store_target;
 mod topics;
 
 pub use check::{Mistake, Plan};
@@ -33,7 +34,7 @@ pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
     KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser, Place, QueueClient,
     QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
-    WebConfig,
+    StoreConsistency, StoreReplication, WebConfig,
 };
 pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};
@@ -42,3 +43,4 @@ pub use log::{LogConfigError, log_cluster};
 pub use queue::{ClientConfigError, QueueProcess, hash_password, reachable};
 pub use sources::{BUILT_IN, load as load_sources};
 pub use start::{Part, Running, StartError, StartOptions, start};
+pub use store_target::store_target;

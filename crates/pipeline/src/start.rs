@@ -16,7 +16,9 @@ use kafka_client::Cluster;
 use mq_server::Server;
 use queue_manager::QueueManager;
 use sink::{Sink, SinkOptions};
+use store::StoreTarget;
 use telemetry::Telemetry;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -33,10 +35,13 @@ use crate::log;
 use crate::mq_outbox::MqOutbox;
 use crate::outbox::{AnyOutbox, QueueOutbox};
 use crate::queue;
+use crate::store_target::store_target;
 use crate::topics;
 
 /// How long the whole may take to carry accepted transactions through after a stop was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long the start waits for a part that may come later.
+const READY_TIME_MAX: Duration = Duration::from_secs(10);
 /// A part that a process can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -247,8 +252,7 @@ pub async fn start(
     }
 
     // The stages, so that nobody sends to one that is not there yet.
-    let store = plan.config.store.path.clone();
-    let store = store.unwrap_or_else(|| options.data_dir.join("store.db"));
+    let store = store_target(&plan.config.store, &options.data_dir).map_err(failed("store"))?;
     let sink = match has(Part::Sink) {
         true => Some(start_sink(&plan, &store, &cluster, &telemetry, &back)?),
         false => None,
@@ -278,6 +282,7 @@ pub async fn start(
                 .map(|options| (options.name.clone(), options.input.topic.clone()))
                 .collect(),
             store: store.clone(),
+            known: Arc::default(),
         };
         tokio::spawn(lag::watch(watched, Arc::clone(&telemetry), back.clone()))
     });
@@ -342,7 +347,7 @@ pub async fn start(
         lag_task,
         lock,
     };
-    running.wait_ready(announce).await?;
+    running.wait_ready(&readiness, announce).await?;
     if has(Part::Connector) {
         running
             .serve_connect(&plan, &options, &cluster, announce)
@@ -374,6 +379,7 @@ impl Running {
 
     async fn wait_ready(
         &mut self,
+        readiness: &Arc<Readiness>,
         announce: &mut dyn FnMut(&'static str, String),
     ) -> Result<(), StartError> {
         let never =
@@ -384,11 +390,12 @@ impl Running {
             }
             announce("aggregator", "state restored".to_owned());
         }
-        if let Some(sink) = &mut self.sink {
-            if !sink.ready().await {
-                return Err(never("sink"));
+        if let Some(sink) = &self.sink {
+            // A store elsewhere may be down: meanwhile the log keeps what it lacks.
+            match ready_soon("sink", sink.readiness(), readiness).await? {
+                true => announce("sink", "store open".to_owned()),
+                false => warn!("the sink is not ready yet; the others begin without it"),
             }
-            announce("sink", "store open".to_owned());
         }
         if let Some(connector) = &mut self.connector {
             if !connector.ready().await {
@@ -439,32 +446,15 @@ impl Running {
         announce: &mut dyn FnMut(&'static str, String),
     ) -> Result<(), StartError> {
         let address = web.local_addr();
-        let mut ready = web.readiness();
-        readiness.expect("web");
+        let ready = web.readiness();
         let shutdown = self.back.clone();
         self.web_task = Some(tokio::spawn(async move {
             if let Err(error) = web.run(shutdown).await {
                 tracing::error!(error = %error, "web stopped");
             }
         }));
-        // Not ready yet is no reason to keep the gateway closed: the page says how far it is.
-        let waited = tokio::time::timeout(DRAIN_TIME_MAX, async {
-            ready.wait_for(|ready| *ready).await.is_ok()
-        })
-        .await;
-        if waited == Ok(false) {
-            return Err(failed("web")("it stopped while starting".to_owned()));
-        }
-        let ready_now = waited == Ok(true);
-        readiness.set("web", ready_now);
-        if !ready_now {
-            let readiness = Arc::clone(readiness);
-            tokio::spawn(async move {
-                if ready.wait_for(|ready| *ready).await.is_ok() {
-                    readiness.set("web", true);
-                }
-            });
-        }
+        // The page says how far it is.
+        ready_soon("web", ready, readiness).await?;
         self.web = Some(address);
         announce("web", format!("http://{address}"));
         Ok(())
@@ -576,6 +566,33 @@ impl Running {
     }
 }
 
+/// Waits a while until a part is ready; `false` when it is not yet. That is no reason to keep the gateway closed.
+async fn ready_soon(
+    part: &'static str,
+    mut ready: watch::Receiver<bool>,
+    readiness: &Arc<Readiness>,
+) -> Result<bool, StartError> {
+    readiness.expect(part);
+    let waiting = ready.wait_for(|ready| *ready);
+    let waited = tokio::time::timeout(READY_TIME_MAX, waiting).await;
+    let waited = waited.map(|ready| ready.is_ok());
+    if waited == Ok(false) {
+        let why = "it stopped while starting; the log above says why".to_owned();
+        return Err(failed(part)(why));
+    }
+    let is_ready = waited == Ok(true);
+    readiness.set(part, is_ready);
+    if !is_ready {
+        let readiness = Arc::clone(readiness);
+        tokio::spawn(async move {
+            if ready.wait_for(|ready| *ready).await.is_ok() {
+                readiness.set(part, true);
+            }
+        });
+    }
+    Ok(is_ready)
+}
+
 pub(crate) fn lock_data_dir(path: &Path) -> Result<File, StartError> {
     let error = |what| {
         move |source| StartError::DataDir {
@@ -617,7 +634,7 @@ fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptio
 
 fn start_sink(
     plan: &Plan,
-    store: &Path,
+    store: &StoreTarget,
     cluster: &Cluster,
     telemetry: &Telemetry,
     stop: &CancellationToken,
@@ -633,14 +650,14 @@ fn start_sink(
             let (aggregation, control) = parse_control(key, value)?;
             Some((aggregation, control.generation))
         },
-        store: store.to_owned(),
+        store: store.clone(),
     };
     Sink::start(options, cluster.clone(), telemetry, stop.clone()).map_err(failed("sink"))
 }
 
 async fn start_web(
     plan: &Plan,
-    store: &Path,
+    store: &StoreTarget,
     cluster: &Cluster,
     options: &StartOptions,
     gateway: SocketAddr,
@@ -654,7 +671,7 @@ async fn start_web(
         zone: planned.options.zone.clone(),
         sums: planned.sums.clone(),
     });
-    let mut web = WebOptions::new(plan.config.web.address, store, cluster.clone());
+    let mut web = WebOptions::new(plan.config.web.address, store.clone(), cluster.clone());
     web.aggregations = views.collect();
     web.demo = options.demo;
     web.gateway_url = format!("http://{gateway}");

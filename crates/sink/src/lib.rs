@@ -12,7 +12,7 @@
 //!   nothing.
 //! - **Few writes.** What comes while the last write is paid for is gathered, of each row the newest
 //!   state alone: the store's cost depends on its rows, not on the transactions.
-//! - **Progress is behind the rows.** It is written with them, in one SQLite transaction.
+//! - **Progress is behind the rows.** It is written with them or after them, never before.
 //! - A store that is slow or down is lag, not loss: the topic keeps what was not written.
 
 mod pending;

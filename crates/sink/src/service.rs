@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use store::{Row, Store, StoreError, TableSpec, Write};
+use store::{DayCounts, Row, Store, StoreError, StoreTarget, TableSpec, Write};
 use telemetry::{Hop, Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -44,8 +43,8 @@ pub struct SinkOptions {
     pub parse_counts: ParseCounts,
     /// Reads records of the control topic.
     pub parse_control: ParseControl,
-    /// The store's file.
-    pub store: PathBuf,
+    /// Where they are written.
+    pub store: StoreTarget,
 }
 
 /// The sink failed.
@@ -55,7 +54,7 @@ pub enum SinkError {
     /// The log failed. Retried.
     #[error("the log failed")]
     Client(#[from] ClientError),
-    /// The store failed. Retried, except for a store of another log.
+    /// The store failed. Retried if that can help.
     #[error("the store failed")]
     Store(#[from] StoreError),
     /// The results topic holds what is no result. Retrying does not help.
@@ -68,10 +67,9 @@ pub enum SinkError {
 
 impl SinkError {
     fn is_final(&self) -> bool {
-        let wrong_store = |error: &StoreError| matches!(error, StoreError::NewerGeneration { .. });
         match self {
             Self::Record(_) => true,
-            Self::Store(error) => wrong_store(error),
+            Self::Store(error) => !error.may_pass(),
             _ => false,
         }
     }
@@ -82,7 +80,7 @@ impl SinkError {
 pub struct Sink(PartThread);
 
 impl Sink {
-    /// Creates the tables and starts the thread.
+    /// Creates the tables and starts the thread. A store that does not answer is waited for there.
     ///
     /// # Errors
     ///
@@ -93,9 +91,9 @@ impl Sink {
         telemetry: &Telemetry,
         shutdown: CancellationToken,
     ) -> Result<Self, SinkError> {
-        let store = Store::open(&options.store)?;
-        for table in &options.tables {
-            store.ensure_table(table)?;
+        match prepared(&options) {
+            Err(error) if error.is_unreachable() => {}
+            prepared => drop(prepared?),
         }
         let runner = Runner {
             hop: telemetry.hop("sink"),
@@ -113,10 +111,24 @@ impl Sink {
         self.0.ready().await
     }
 
+    /// As [`Sink::ready`], for whoever does not wait now.
+    pub fn readiness(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.0.readiness()
+    }
+
     /// Waits for the end after the shutdown was asked for.
     pub fn join(self) {
         self.0.join();
     }
+}
+
+/// The store, with every table.
+fn prepared(options: &SinkOptions) -> Result<Store, StoreError> {
+    let store = options.store.open()?;
+    for table in &options.tables {
+        store.ensure_table(table)?;
+    }
+    Ok(store)
 }
 
 struct Runner {
@@ -145,7 +157,7 @@ impl Part for Runner {
 
 impl Runner {
     fn follow(&self, ready: &Ready) -> Result<(), SinkError> {
-        let mut store = Store::open(&self.options.store)?;
+        let mut store = prepared(&self.options)?;
         self.refuse_newer(&store)?;
         let consumer = self
             .cluster
@@ -285,9 +297,7 @@ impl Runner {
                 .counts
                 .iter()
                 .filter(|((aggregation, _, _), _)| *aggregation == table.name);
-            let counts: Vec<(BusinessDay, i32, Counts)> = of_table
-                .map(|((_, day, partition), counts)| (*day, *partition, *counts))
-                .collect();
+            let counts: Vec<DayCounts> = of_table.map(|(_, counts)| *counts).collect();
             if !counts.is_empty() {
                 store.write_counts(&table.name, &counts)?;
             }
@@ -308,7 +318,7 @@ fn pause(writing: Duration) -> Duration {
 struct Gathered {
     /// In the order of the options.
     tables: Vec<Pending>,
-    counts: HashMap<(String, BusinessDay, i32), Counts>,
+    counts: HashMap<(String, BusinessDay, i32), DayCounts>,
 }
 
 impl Gathered {
@@ -368,6 +378,12 @@ impl Gathered {
         };
         match (options.parse_counts)(key, value) {
             Some((aggregation, day, partition, counts)) => {
+                let counts = DayCounts {
+                    day,
+                    partition,
+                    counts,
+                    offset: message.offset(),
+                };
                 self.counts.insert((aggregation, day, partition), counts);
             }
             None => warn!(

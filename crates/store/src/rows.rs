@@ -1,13 +1,13 @@
 //! Rows as they are stored.
 
-use types::{BusinessDay, Version};
+use types::{BusinessDay, Counts, Version};
 
 /// Type of an output column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CellKind {
     /// Text.
     Text,
-    /// An exact decimal, stored as text.
+    /// An exact decimal.
     Decimal,
     /// A whole number.
     Int,
@@ -51,3 +51,38 @@ pub struct Row {
     /// Values in the order of [`TableSpec::columns`].
     pub cells: Vec<Cell>,
 }
+
+/// What became of the records of one day and one partition of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayCounts {
+    /// The day.
+    pub day: BusinessDay,
+    /// The partition of the input.
+    pub partition: i32,
+    /// The counts: absolute, not what changed.
+    pub counts: Counts,
+    /// Offset of the record of the counts topic that says so: of two the one with the larger offset is newer. (Their sum does not
+    /// tell: a new generation counts the kept days from nothing.)
+    pub offset: i64,
+}
+
+/// Names of tables that stores have beside those of aggregations.
+pub const OWN_TABLES: [&str; 5] = [
+    "progress",
+    "counts_by_partition",
+    "daily_counts",
+    "days",
+    "layout",
+];
+
+/// Columns that every aggregation's table has beside those of its SELECT list.
+pub const OWN_COLUMNS: [&str; 8] = [
+    "row_key",
+    "row_day",
+    "row_bucket",
+    "row_generation",
+    "row_sequence",
+    "row_deleted",
+    "row_partition",
+    "row_offset",
+];

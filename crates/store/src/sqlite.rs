@@ -12,7 +12,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_ite
 use types::{BusinessDay, Counts, Version};
 
 use crate::error::StoreError;
-use crate::rows::{Cell, CellKind, Row, TableSpec};
+use crate::rows::{Cell, CellKind, DayCounts, Row, TableSpec};
+use crate::target::Write;
 
 /// How long a call waits for another process's write.
 const BUSY_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -21,31 +22,16 @@ const FIXED_COLUMNS: &str = "row_key TEXT PRIMARY KEY, row_day TEXT NOT NULL, \
     row_generation INTEGER NOT NULL, row_sequence INTEGER NOT NULL, row_deleted INTEGER NOT NULL, \
     row_partition INTEGER NOT NULL, row_offset INTEGER NOT NULL";
 
-/// One connection to the store. Reading and writing may go on in different connections at once.
+/// One connection to the file.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct SqliteStore {
     connection: Connection,
     path: PathBuf,
 }
 
-/// What a sink writes at once, or not at all.
-#[derive(Debug)]
-pub struct Write<'a> {
-    /// The aggregation's table.
-    pub table: &'a TableSpec,
-    /// Rows, at most one a key.
-    pub rows: &'a [Row],
-    /// Next offset of each partition read.
-    pub progress: &'a [(i32, i64)],
-}
-
-impl Store {
+impl SqliteStore {
     /// Opens the file, or creates it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open(path);
         let store = Self::with(connection, path)?;
         store.run("be prepared", |connection| {
@@ -58,23 +44,29 @@ impl Store {
                  CREATE TABLE IF NOT EXISTS counts_by_partition (aggregation TEXT, day TEXT, \
                    partition INTEGER, counted INTEGER, reversing INTEGER, duplicate INTEGER, \
                    late_corrected INTEGER, quarantined INTEGER, \
+                   log_offset INTEGER NOT NULL DEFAULT -1, \
                    PRIMARY KEY (aggregation, day, partition)) WITHOUT ROWID;
                  CREATE VIEW IF NOT EXISTS daily_counts AS SELECT aggregation, day, \
                    sum(counted) AS counted, sum(reversing) AS reversing, \
                    sum(duplicate) AS duplicate, sum(late_corrected) AS late_corrected, \
                    sum(quarantined) AS quarantined \
                    FROM counts_by_partition GROUP BY aggregation, day;",
-            )
+            )?;
+            // A file of an earlier version lacks it.
+            let columns = columns_of(connection, "counts_by_partition")?;
+            if !columns.iter().any(|(name, _)| name == "log_offset") {
+                connection.execute(
+                    "ALTER TABLE counts_by_partition ADD COLUMN log_offset INTEGER NOT NULL DEFAULT -1",
+                    [],
+                )?;
+            }
+            Ok(())
         })?;
         Ok(store)
     }
 
     /// Opens an existing file for reading only.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`], also when there is no such file.
-    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::with(Connection::open_with_flags(path, flags), path)
     }
@@ -94,6 +86,18 @@ impl Store {
         })
     }
 
+    /// As [`Self::run`]; of a table that no sink has made yet there is nothing.
+    fn read<T: Default>(
+        &self,
+        what: &'static str,
+        action: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        match self.run(what, action) {
+            Err(StoreError::Sqlite { source, .. }) if is_missing_table(&source) => Ok(T::default()),
+            result => result,
+        }
+    }
+
     fn run<T>(
         &self,
         what: &'static str,
@@ -106,13 +110,7 @@ impl Store {
         })
     }
 
-    /// Creates the table of an aggregation, or gives it the columns that it lacks: days that are over have nothing in a new one.
-    /// Columns that are no longer wanted stay.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn ensure_table(&self, table: &TableSpec) -> Result<(), StoreError> {
+    pub(crate) fn ensure_table(&self, table: &TableSpec) -> Result<(), StoreError> {
         let mut sql = format!(
             "CREATE TABLE IF NOT EXISTS {} ({FIXED_COLUMNS}",
             quoted(&table.name)
@@ -132,12 +130,7 @@ impl Store {
             connection.execute(&index, [])
         })?;
         let columns = self.run("read its schema", |connection| {
-            let mut statement =
-                connection.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
-            let columns = statement.query_map([&table.name], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })?;
-            columns.collect::<rusqlite::Result<Vec<_>>>()
+            columns_of(connection, &table.name)
         })?;
         self.run("change a table", |connection| {
             let of_table = quoted(&table.name);
@@ -159,28 +152,8 @@ impl Store {
         })
     }
 
-    /// Refuses a store that knows a newer generation of an aggregation than its log, whose newest is `log`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NewerGeneration`] or [`StoreError::Sqlite`].
-    pub fn refuse_newer(&self, aggregation: &str, log: u32) -> Result<(), StoreError> {
-        match self.generation(aggregation)? {
-            Some(stored) if stored > log => Err(StoreError::NewerGeneration {
-                aggregation: aggregation.to_owned(),
-                stored,
-                offered: log,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Upserts rows and progress in one SQLite transaction: both are there, or neither.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`]; nothing was written then.
-    pub fn write(&mut self, write: &Write<'_>) -> Result<(), StoreError> {
+    /// In one SQLite transaction: rows and progress are both there, or neither.
+    pub(crate) fn write(&mut self, write: &Write<'_>) -> Result<(), StoreError> {
         let generation = write.rows.iter().map(|row| row.version.generation).max();
         let sql = upsert_sql(write.table);
         let path = self.path.clone();
@@ -213,35 +186,35 @@ impl Store {
         })
     }
 
-    /// Replaces the counts of days and partitions of the input.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn write_counts(
+    pub(crate) fn write_counts(
         &mut self,
         aggregation: &str,
-        counts: &[(BusinessDay, i32, Counts)],
+        counts: &[DayCounts],
     ) -> Result<(), StoreError> {
         let path = self.path.clone();
         let result = (|| {
             let transaction = self.connection.transaction()?;
-            for (day, partition, counts) in counts {
-                transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO counts_by_partition VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    )?
-                    .execute(params![
-                        aggregation,
-                        day.to_string(),
-                        partition,
-                        counts.counted.cast_signed(),
-                        counts.reversing.cast_signed(),
-                        counts.duplicate.cast_signed(),
-                        counts.late_corrected.cast_signed(),
-                        counts.quarantined.cast_signed()
-                    ])?;
+            let mut upsert = transaction.prepare_cached(
+                "INSERT INTO counts_by_partition VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+                 ON CONFLICT DO UPDATE SET counted = excluded.counted, \
+                 reversing = excluded.reversing, duplicate = excluded.duplicate, \
+                 late_corrected = excluded.late_corrected, quarantined = excluded.quarantined, \
+                 log_offset = excluded.log_offset WHERE excluded.log_offset >= log_offset",
+            )?;
+            for found in counts {
+                upsert.execute(params![
+                    aggregation,
+                    found.day.to_string(),
+                    found.partition,
+                    found.counts.counted.cast_signed(),
+                    found.counts.reversing.cast_signed(),
+                    found.counts.duplicate.cast_signed(),
+                    found.counts.late_corrected.cast_signed(),
+                    found.counts.quarantined.cast_signed(),
+                    found.offset
+                ])?;
             }
+            drop(upsert);
             transaction.commit()
         })();
         result.map_err(|source| StoreError::Sqlite {
@@ -251,13 +224,11 @@ impl Store {
         })
     }
 
-    /// Counts of every day, of all partitions together, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn counts(&self, aggregation: &str) -> Result<Vec<(BusinessDay, Counts)>, StoreError> {
-        self.run("read counts", |connection| {
+    pub(crate) fn counts(
+        &self,
+        aggregation: &str,
+    ) -> Result<Vec<(BusinessDay, Counts)>, StoreError> {
+        self.read("read counts", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT day, counted, reversing, duplicate, late_corrected, quarantined \
                  FROM daily_counts WHERE aggregation = ?1 ORDER BY day",
@@ -281,13 +252,8 @@ impl Store {
         })
     }
 
-    /// Newest generation that was written of an aggregation.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn generation(&self, aggregation: &str) -> Result<Option<u32>, StoreError> {
-        self.run("read the generation", |connection| {
+    pub(crate) fn generation(&self, aggregation: &str) -> Result<Option<u32>, StoreError> {
+        self.read("read the generation", |connection| {
             connection
                 .prepare_cached("SELECT max(generation) FROM progress WHERE aggregation = ?1")?
                 .query_row([aggregation], |row| row.get(0))
@@ -296,14 +262,8 @@ impl Store {
         })
     }
 
-    /// Next offset of each partition: every results record below it is in the rows. Read it
-    /// **before** [`Store::scan`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn progress(&self, aggregation: &str) -> Result<Vec<(i32, i64)>, StoreError> {
-        self.run("read progress", |connection| {
+    pub(crate) fn progress(&self, aggregation: &str) -> Result<Vec<(i32, i64)>, StoreError> {
+        self.read("read progress", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT partition, max(next_offset) FROM progress WHERE aggregation = ?1 \
                  GROUP BY partition ORDER BY partition",
@@ -313,28 +273,17 @@ impl Store {
         })
     }
 
-    /// Hands over the rows of a day, or of all days; deleted ones too. Order is not defined.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn scan(
+    pub(crate) fn scan(
         &self,
         table: &TableSpec,
         day: Option<BusinessDay>,
-        mut each: impl FnMut(Row),
+        each: &mut dyn FnMut(Row),
     ) -> Result<(), StoreError> {
-        let mut sql = "SELECT row_key, row_day, row_generation, row_sequence, row_deleted, \
-                       row_partition, row_offset"
-            .to_owned();
-        for (name, _) in &table.columns {
-            let _ = write!(sql, ", {}", quoted(name));
-        }
-        let _ = write!(sql, " FROM {}", quoted(&table.name));
-        if day.is_some() {
-            sql.push_str(" WHERE row_day = ?1");
-        }
-        self.run("read rows", |connection| {
+        self.read("read rows", |connection| {
+            let mut sql = select_sql(connection, table)?;
+            if day.is_some() {
+                sql.push_str(" WHERE row_day = ?1");
+            }
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(day.map(|day| day.to_string())))?;
             while let Some(row) = rows.next()? {
@@ -344,17 +293,30 @@ impl Store {
         })
     }
 
-    /// Days that have rows, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn days(&self, aggregation: &str) -> Result<Vec<BusinessDay>, StoreError> {
+    pub(crate) fn find(
+        &self,
+        table: &TableSpec,
+        day: BusinessDay,
+        key: &str,
+    ) -> Result<Option<Row>, StoreError> {
+        self.read("read a row", |connection| {
+            let sql = select_sql(connection, table)?;
+            let sql = format!("{sql} WHERE row_key = ?1 AND row_day = ?2");
+            connection
+                .prepare_cached(&sql)?
+                .query_row([key, &day.to_string()], |row| {
+                    read_row(row, table.columns.len())
+                })
+                .optional()
+        })
+    }
+
+    pub(crate) fn days(&self, aggregation: &str) -> Result<Vec<BusinessDay>, StoreError> {
         let sql = format!(
             "SELECT DISTINCT row_day FROM {} ORDER BY row_day",
             quoted(aggregation)
         );
-        self.run("read days", |connection| {
+        self.read("read days", |connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query([])?;
             let mut days = Vec::new();
@@ -364,6 +326,36 @@ impl Store {
             Ok(days)
         })
     }
+}
+
+fn is_missing_table(error: &rusqlite::Error) -> bool {
+    error.to_string().contains("no such table")
+}
+
+/// Names and types of a table's columns.
+fn columns_of(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
+    let columns = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    columns.collect()
+}
+
+/// Selects rows as [`read_row`] reads them. Columns that the sink has not added yet have nothing: SQLite would take their names for
+/// texts.
+fn select_sql(connection: &Connection, table: &TableSpec) -> rusqlite::Result<String> {
+    let there = columns_of(connection, &table.name)?;
+    let mut sql = "SELECT row_key, row_day, row_generation, row_sequence, row_deleted, \
+                   row_partition, row_offset"
+        .to_owned();
+    for (name, _) in &table.columns {
+        let column = match there.iter().any(|(there, _)| there == name) {
+            true => quoted(name),
+            false => "NULL".to_owned(),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(sql, ", {column}");
+    }
+    let _ = write!(sql, " FROM {}", quoted(&table.name));
+    Ok(sql)
 }
 
 /// A name as an SQL identifier, whatever characters it has.
@@ -459,181 +451,4 @@ fn read_row(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Row> {
             .map(cell)
             .collect::<rusqlite::Result<_>>()?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec() -> TableSpec {
-        TableSpec {
-            name: "daily \"totals\"".to_owned(),
-            columns: vec![
-                ("account".to_owned(), CellKind::Text),
-                ("total".to_owned(), CellKind::Decimal),
-                ("transactions".to_owned(), CellKind::Int),
-            ],
-        }
-    }
-
-    fn row(key: &str, sequence: u64, total: &str) -> Row {
-        Row {
-            key: key.to_owned(),
-            day: "2026-11-23".parse().expect("a day"),
-            version: Version {
-                generation: 1,
-                sequence,
-            },
-            deleted: false,
-            partition: 0,
-            offset: 5,
-            cells: vec![
-                Cell::Text(key.to_owned()),
-                Cell::Text(total.to_owned()),
-                Cell::Int(3),
-            ],
-        }
-    }
-
-    fn totals(store: &Store) -> Vec<String> {
-        let mut found = Vec::new();
-        let each = |row: Row| found.push(format!("{} {} {:?}", row.key, row.version, row.cells[1]));
-        store.scan(&spec(), None, each).expect("scans");
-        found.sort();
-        found
-    }
-
-    #[test]
-    fn an_older_version_never_overwrites_a_newer_one() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("store.db");
-        let mut store = Store::open(&path).expect("opens");
-        store.ensure_table(&spec()).expect("creates");
-        let mut write = |rows: &[Row], next| {
-            store
-                .write(&Write {
-                    table: &spec(),
-                    rows,
-                    progress: &[(0, next)],
-                })
-                .expect("writes");
-        };
-        write(&[row("a", 2, "2.00"), row("b", 1, "1.00")], 10);
-        write(&[row("a", 1, "1.00"), row("b", 2, "9.99")], 9);
-        write(&[row("a", 2, "7.00")], 11);
-        drop(store);
-        let store = Store::open_read_only(&path).expect("opens");
-        assert_eq!(
-            totals(&store),
-            ["a 1.2 Text(\"2.00\")", "b 1.2 Text(\"9.99\")"]
-        );
-        assert_eq!(store.progress(&spec().name).expect("reads"), [(0, 11)]);
-        assert_eq!(store.days(&spec().name).expect("reads").len(), 1);
-    }
-
-    #[test]
-    fn a_store_of_a_newer_generation_is_refused() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(&dir.path().join("store.db")).expect("opens");
-        store.ensure_table(&spec()).expect("creates");
-        let mut newer = row("a", 1, "1.00");
-        newer.version.generation = 2;
-        let mut write = |rows: &[Row]| {
-            store
-                .write(&Write {
-                    table: &spec(),
-                    rows,
-                    progress: &[(0, 1)],
-                })
-                .expect("writes");
-        };
-        write(&[newer]);
-        // While a new definition comes into force others may still write by the old one.
-        write(&[row("a", 9, "9.00"), row("b", 1, "1.00")]);
-        assert_eq!(
-            totals(&store),
-            ["a 2.1 Text(\"1.00\")", "b 1.1 Text(\"1.00\")"]
-        );
-        store
-            .refuse_newer(&spec().name, 2)
-            .expect("as new as the log");
-        let error = store.refuse_newer(&spec().name, 1).expect_err("refuses");
-        assert!(matches!(
-            error,
-            StoreError::NewerGeneration {
-                stored: 2,
-                offered: 1,
-                ..
-            }
-        ));
-    }
-
-    #[test]
-    fn a_table_gets_the_columns_that_it_lacks_and_keeps_its_rows() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(&dir.path().join("store.db")).expect("opens");
-        store.ensure_table(&spec()).expect("creates");
-        store
-            .write(&Write {
-                table: &spec(),
-                rows: &[row("a", 1, "1.00")],
-                progress: &[],
-            })
-            .expect("writes");
-        let mut changed = spec();
-        changed.columns.push(("mean".to_owned(), CellKind::Decimal));
-        store.ensure_table(&changed).expect("adds");
-        let mut rows = Vec::new();
-        store
-            .scan(&changed, None, |row| rows.push(row))
-            .expect("reads");
-        assert_eq!(rows[0].cells.last(), Some(&Cell::Null));
-        assert_eq!(rows[0].cells.first(), row("a", 1, "1.00").cells.first());
-        // A column that was a number and is a decimal now is made anew.
-        changed.columns.pop();
-        changed.columns.push(("mean".to_owned(), CellKind::Int));
-        // One that is no longer wanted stays in the table, wherever it stands.
-        let first = changed.columns.remove(0);
-        store.ensure_table(&changed).expect("changes");
-        changed.columns.insert(0, first);
-        let mut int = row("a", 2, "2.00");
-        int.cells.push(Cell::Int(7));
-        store
-            .write(&Write {
-                table: &changed,
-                rows: &[int],
-                progress: &[],
-            })
-            .expect("writes");
-        rows.clear();
-        store
-            .scan(&changed, None, |row| rows.push(row))
-            .expect("reads");
-        assert_eq!(rows[0].cells.last(), Some(&Cell::Int(7)));
-    }
-
-    #[test]
-    fn counts_are_replaced_by_day() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(&dir.path().join("store.db")).expect("opens");
-        let day = "2026-11-23".parse().expect("a day");
-        let counts = Counts {
-            counted: 3,
-            duplicate: 1,
-            ..Counts::default()
-        };
-        store
-            .write_counts("x", &[(day, 0, Counts::default())])
-            .expect("writes");
-        store
-            .write_counts("x", &[(day, 0, counts), (day, 1, counts)])
-            .expect("writes");
-        let twice = Counts {
-            counted: 6,
-            duplicate: 2,
-            ..Counts::default()
-        };
-        assert_eq!(store.counts("x").expect("reads"), [(day, twice)]);
-        assert_eq!(counts.total(), 4);
-    }
 }

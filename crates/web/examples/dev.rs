@@ -47,7 +47,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let world = World::new(4);
     let telemetry = Arc::new(Telemetry::default());
     let listen = SocketAddr::from(([127, 0, 0, 1], port as u16));
-    let mut options = WebOptions::new(listen, "/nonexistent", Cluster::new("none"));
+    let mut options = WebOptions::new(
+        listen,
+        store::StoreTarget::sqlite("/nonexistent"),
+        Cluster::new("none"),
+    );
     options.demo = rate > 0;
     options.aggregations = vec![daily_totals()];
     let hops = ["gateway", "queue", "connector", "aggregator", "sink"];

@@ -1,6 +1,5 @@
 //! The hand-off over a real store and a real log.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use kafka_client::{Cluster, LogConsumer, is_passing, number_header};
@@ -8,7 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use store::TableSpec;
+use store::{StoreTarget, TableSpec};
 use tracing::warn;
 use types::{BusinessDay, HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Swap, names};
 
@@ -31,7 +30,7 @@ const QUESTION_TIME_MAX: Duration = Duration::from_secs(2);
 pub struct KafkaFeed {
     cluster: Cluster,
     table: TableSpec,
-    store_path: PathBuf,
+    store: StoreTarget,
     following: Option<Following>,
 }
 
@@ -171,7 +170,7 @@ impl Feed for KafkaFeed {
             shown = shown.max(Some(change.version.generation));
             each(change);
         };
-        let progress = stored::scan_days(&self.store_path, &self.table, days, &mut each)?;
+        let progress = stored::scan_days(&self.store, &self.table, days, &mut each)?;
         let bounds = self.cluster.offsets(&consumer, &self.table.name);
         let bounds = bounds?;
         let offsets = self.starts(&progress, &bounds)?;
@@ -234,11 +233,11 @@ impl Feed for KafkaFeed {
 
 impl KafkaFeed {
     /// A feed that has not begun.
-    pub fn new(cluster: Cluster, table: TableSpec, store_path: PathBuf) -> Self {
+    pub fn new(cluster: Cluster, table: TableSpec, store: StoreTarget) -> Self {
         Self {
             cluster,
             table,
-            store_path,
+            store,
             following: None,
         }
     }

@@ -1,11 +1,10 @@
 //! What the web server is told at start, and every limit of it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use kafka_client::Cluster;
-use store::TableSpec;
+use store::{StoreTarget, TableSpec};
 use types::{BusinessCalendar, Micros};
 
 use crate::error::WebError;
@@ -21,8 +20,8 @@ pub struct WebOptions {
     pub names: Vec<String>,
     /// What is shown.
     pub aggregations: Vec<AggregationView>,
-    /// The store's file. It may appear later than the server.
-    pub store_path: PathBuf,
+    /// The store. It may appear later than the server.
+    pub store: StoreTarget,
     /// Where the results topics are.
     pub cluster: Cluster,
     /// Whether the traffic is made up: the page then says so, and how to stop it.
@@ -49,12 +48,12 @@ pub struct WebOptions {
 
 impl WebOptions {
     /// The defaults: nothing to show yet, on `listen`.
-    pub fn new(listen: SocketAddr, store_path: impl Into<PathBuf>, cluster: Cluster) -> Self {
+    pub fn new(listen: SocketAddr, store: StoreTarget, cluster: Cluster) -> Self {
         Self {
             listen,
             names: Vec::new(),
             aggregations: Vec::new(),
-            store_path: store_path.into(),
+            store,
             cluster,
             demo: false,
             gateway_url: "http://127.0.0.1:8081".to_owned(),

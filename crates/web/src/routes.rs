@@ -332,11 +332,11 @@ fn must_serve(hub: &Hub) -> Result<(), Failure> {
 
 /// Rows of a day that the view does not hold.
 async fn stored_rows(app: &App, hub: &Hub, day: BusinessDay) -> Result<Vec<Change>, Failure> {
-    let path = app.options.store_path.clone();
+    let store = app.options.store.clone();
     let table = hub.spec.table.clone();
     let read = move || {
         let mut rows = Vec::new();
-        stored::scan_days(&path, &table, &[day], &mut |row| rows.push(row)).map(|_| rows)
+        stored::scan_days(&store, &table, &[day], &mut |row| rows.push(row)).map(|_| rows)
     };
     blocking(read).await
 }
@@ -470,8 +470,8 @@ async fn counts(State(app): Shared, Path(name): Path<String>) -> Result<Response
     {
         return Ok(json_bytes(body.clone()));
     }
-    let (path, aggregation) = (app.options.store_path.clone(), name.clone());
-    let days = blocking(move || stored::counts(&path, &aggregation)).await?;
+    let (store, aggregation) = (app.options.store.clone(), name.clone());
+    let days = blocking(move || stored::counts(&store, &aggregation)).await?;
     let days = days.into_iter().map(|(day, counts)| api::CountsOfDay {
         day: day.to_string(),
         counted: counts.counted,

@@ -56,8 +56,8 @@ impl Web {
     /// [`WebError::Option`], or [`WebError::Listen`] when the address is taken.
     pub async fn bind(options: WebOptions, telemetry: Arc<Telemetry>) -> Result<Self, WebError> {
         let feed = |table: &store::TableSpec| -> Box<dyn Feed> {
-            let path = options.store_path.clone();
-            Box::new(KafkaFeed::new(options.cluster.clone(), table.clone(), path))
+            let (cluster, store) = (options.cluster.clone(), options.store.clone());
+            Box::new(KafkaFeed::new(cluster, table.clone(), store))
         };
         let feeds = options.aggregations.iter().map(|view| feed(&view.table));
         let feeds = feeds.collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kafka_client::Cluster;
 use serde_json::Value;
-use store::{Cell, Row, Store, Write};
+use store::{Cell, DayCounts, Row, StoreTarget, Write};
 use support::{World, daily_totals};
 use telemetry::Telemetry;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -42,7 +42,11 @@ impl Server {
 
     async fn start_with(world: &World, set: impl FnOnce(&mut WebOptions)) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut options = WebOptions::new(listen, "/nonexistent", Cluster::new("none"));
+        let mut options = WebOptions::new(
+            listen,
+            StoreTarget::sqlite("/nonexistent"),
+            Cluster::new("none"),
+        );
         options.aggregations = vec![daily_totals()];
         options.snapshot_age_max = Duration::ZERO;
         set(&mut options);
@@ -674,10 +678,10 @@ async fn an_export_has_every_row_exactly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_out_of_view_and_the_counts_are_the_stores() {
     let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("store.db");
+    let target = StoreTarget::sqlite(dir.path().join("store.db"));
     let day = today().plus_days(-9);
     let world = World::new(2);
-    let set = |options: &mut WebOptions| options.store_path = path.clone();
+    let set = |options: &mut WebOptions| options.store = target.clone();
     let server = Server::start_with(&world, set).await.live().await;
     let old = format!("/api/v1/daily_totals/snapshot?day={day}");
     let (status, snapshot) = server.get(&old).await;
@@ -687,7 +691,7 @@ async fn a_day_out_of_view_and_the_counts_are_the_stores() {
         "before a sink made the store"
     );
     let table = daily_totals().table;
-    let mut store = Store::open(&path).expect("opens");
+    let mut store = target.open().expect("opens");
     store.ensure_table(&table).expect("creates");
     let row = |account: &str, deleted| Row {
         key: serde_json::json!([day.to_string(), account, "EUR"]).to_string(),
@@ -718,9 +722,13 @@ async fn a_day_out_of_view_and_the_counts_are_the_stores() {
         ..Counts::default()
     };
     let name = &table.name;
-    store
-        .write_counts(name, &[(day, 0, counts)])
-        .expect("writes");
+    let counts = DayCounts {
+        day,
+        partition: 0,
+        counts,
+        offset: 0,
+    };
+    store.write_counts(name, &[counts]).expect("writes");
     let (_, snapshot) = server.get(&old).await;
     assert_eq!(snapshot["live"], false);
     let expected = ("ann".to_owned(), "EUR".to_owned(), "-0.05".to_owned(), 2);

@@ -12,7 +12,7 @@ use kafka_client::{Cluster, TopicSpec};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use store::{Cell, Row, Store, Write};
+use store::{Cell, DayCounts, Row, StoreTarget, Write};
 use support::daily_totals;
 use telemetry::{Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
@@ -170,9 +170,9 @@ async fn committed_records_from_the_progress_on_are_handed_over() {
     let log = log.publish(&[("ann", 1), ("bob", 1)], true).await;
     let log = log.publish(&[("eve", 9)], false).await;
     let log = log.publish(&[("ann", 2)], true).await;
-    let path = dir.path().join("store.db");
+    let target = StoreTarget::sqlite(dir.path().join("store.db"));
     let table = daily_totals().table;
-    let (cluster, made) = (log.cluster.clone(), path.clone());
+    let (cluster, made) = (log.cluster.clone(), target.clone());
     blocking(move || {
         let mut feed = KafkaFeed::new(cluster.clone(), daily_totals().table, made.clone());
         assert_eq!(
@@ -182,7 +182,7 @@ async fn committed_records_from_the_progress_on_are_handed_over() {
         );
         let consumer = cluster.consumer("test", "test", true).expect("a consumer");
         let ends = cluster.offsets(&consumer, TOPIC).expect("offsets");
-        let mut store = Store::open(&made).expect("opens");
+        let mut store = made.open().expect("opens");
         store.ensure_table(&table).expect("creates");
         let row = Row {
             key: key("ann"),
@@ -220,9 +220,13 @@ async fn committed_records_from_the_progress_on_are_handed_over() {
             duplicate: 1,
             ..Counts::default()
         };
-        store
-            .write_counts(TOPIC, &[(today(), 0, counts)])
-            .expect("writes counts");
+        let counts = DayCounts {
+            day: today(),
+            partition: 0,
+            counts,
+            offset: 0,
+        };
+        store.write_counts(TOPIC, &[counts]).expect("writes counts");
         let write = Write {
             table: &table,
             rows: &[],
@@ -263,8 +267,8 @@ async fn a_new_generation_is_shown_when_all_of_it_is_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = Log::start(dir.path()).await;
     let log = log.publish(&[("ann", 1), ("bob", 1)], true).await;
-    let path = dir.path().join("store.db");
-    let mut feed = KafkaFeed::new(log.cluster.clone(), daily_totals().table, path);
+    let store = StoreTarget::Sqlite(dir.path().join("store.db"));
+    let mut feed = KafkaFeed::new(log.cluster.clone(), daily_totals().table, store);
     let mut feed = blocking(move || {
         assert_eq!(read_to_end(&mut feed), ["ann 1", "bob 1"]);
         feed
@@ -297,8 +301,8 @@ async fn a_published_row_is_shown_at_once_and_after_a_restart() {
     let mut log = Log::start(dir.path()).await;
     for life in 0..2 {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let path = dir.path().join("store.db");
-        let mut options = WebOptions::new(listen, path, log.cluster.clone());
+        let target = StoreTarget::sqlite(dir.path().join("store.db"));
+        let mut options = WebOptions::new(listen, target, log.cluster.clone());
         options.aggregations = vec![daily_totals()];
         options.snapshot_age_max = Duration::ZERO;
         let telemetry = Arc::new(Telemetry::default());
@@ -343,8 +347,8 @@ async fn a_log_that_goes_and_comes_back_is_told() {
     let log = Log::start(dir.path()).await;
     let mut log = log.publish(&[("ann", 1)], true).await;
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let path = dir.path().join("store.db");
-    let mut options = WebOptions::new(listen, path, log.cluster.clone());
+    let target = StoreTarget::sqlite(dir.path().join("store.db"));
+    let mut options = WebOptions::new(listen, target, log.cluster.clone());
     options.aggregations = vec![daily_totals()];
     let web = Web::bind(options, Arc::default()).await.expect("binds");
     let (address, mut ready) = (web.local_addr(), web.readiness());

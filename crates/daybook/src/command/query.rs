@@ -42,15 +42,11 @@ pub(crate) fn print(result: &ResultTable, format: OutputFormat) -> anyhow::Resul
 
 /// The store of the configuration, for reading.
 pub(crate) fn open_store(global: &Global, plan: &Plan) -> anyhow::Result<Store> {
-    let configured = plan.config().store.path.clone();
-    let path = configured.unwrap_or_else(|| global.data_dir.join("store.db"));
-    if !path.exists() {
-        anyhow::bail!(
-            "there is no store at {}: has `daybook up` run with this --data-dir?",
-            path.display()
-        );
-    }
-    Ok(Store::open_read_only(&path)?)
+    let target = pipeline::store_target(&plan.config().store, &global.data_dir)?;
+    let store = target.open_read_only()?;
+    store.with_context(|| {
+        format!("there is no store at {target}: has `daybook up` run with this --data-dir?")
+    })
 }
 
 fn read_table(store: &Store, spec: &TableSpec) -> anyhow::Result<Table> {

@@ -70,8 +70,14 @@ pub(crate) async fn run(global: &Global, args: TraceArgs) -> anyhow::Result<Exit
     for (schema, aggregations) in by_input {
         found.extend(find(&cluster, &args, schema, &aggregations).await?);
     }
-    // Where the store is elsewhere there is nothing to look up.
-    let store = open_store(global, &plan).ok();
+    // The rest is worth telling without it.
+    let store = match open_store(global, &plan) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            eprintln!("daybook: not looked up in the store: {error:#}");
+            None
+        }
+    };
     for one in &mut found {
         for effect in &mut one.effects {
             look_up_published(&cluster, effect)?;
@@ -243,16 +249,11 @@ fn look_up_stored(store: &Store, plan: &Plan, effect: &mut Effect) -> anyhow::Re
     for change in &mut effect.rows {
         let day = change.after.get("day").and_then(Value::as_str);
         let day = day.and_then(|day| day.parse().ok());
-        let mut stored = None;
-        store.scan(table, day, |row| {
-            if row.key == change.key {
-                stored = Some(format!(
-                    "[{},{}]",
-                    row.version.generation, row.version.sequence
-                ));
-            }
-        })?;
-        change.stored = stored;
+        let Some(day) = day else { continue };
+        let row = store.find(table, day, &change.key)?;
+        let version = row.map(|row| row.version);
+        change.stored =
+            version.map(|version| format!("[{},{}]", version.generation, version.sequence));
     }
     Ok(())
 }

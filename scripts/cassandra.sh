@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Daybook with its results in a real Apache Cassandra on the loopback interface, which this script starts and stops: what every store must
+# do (crates/store/tests), then config/cassandra.toml from the gateway to proved totals while Cassandra is killed with -9 and started
+# again under traffic, then a Cassandra that wants TLS and a password.
+#
+#   DAYBOOK_BIN=daybook scripts/cassandra.sh
+#
+# Environment: CASSANDRA_VERSION (5.0.8), CASSANDRA_PORT (29042), PORT_OFFSET (3100) of Daybook's ports.
+# Needs Java 11 or 17, Maven, openssl and curl; the jars are kept in ~/.cache/daybook.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${DAYBOOK_BIN:?the path of the program}
+version=${CASSANDRA_VERSION:-5.0.8}
+port=${CASSANDRA_PORT:-29042}
+offset=${PORT_OFFSET:-3100}
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
+dir=$(mktemp -d)
+server=
+daybook=
+stop() {
+  for pid in $daybook $server; do kill -KILL "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+fail() { echo "$1" >&2; tail -n 20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
+
+. scripts/cassandra-server.sh
+start_cassandra() {
+  # It starts sooner so, and need not be fast.
+  cassandra_run 1 640m -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
+  server=$!
+  for _ in $(seq 1200); do
+    cassandra_up 1 "$port" && return
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "Cassandra did not start"
+}
+start_daybook() { # name
+  "$bin" up --config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "$offset" >"$dir/$1.out" 2>&1 &
+  daybook=$!
+  common=(--config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "$offset")
+}
+wait_for() { # name, what
+  for _ in $(seq 900); do
+    grep -q "$2" "$dir/$1.out" && return
+    kill -0 "$daybook" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "$1: never said \"$2\""
+}
+lag() {
+  curl -s "http://127.0.0.1:$((9190 + offset))/metrics" | sed -n 's/^daybook_lag_records{hop="sink"} //p'
+}
+prove() { # transactions
+  timeout 120 "$bin" prove "${common[@]}" --wait 60 >"$dir/proof.out" || fail "not proved"
+  grep -q "in $1 = out $1" "$dir/proof.out" || fail "not $1 transactions"
+}
+stop_daybook() {
+  kill -TERM "$daybook"
+  wait "$daybook" || fail "did not end well"
+  daybook=
+}
+
+cassandra_configure 1 1 "$port" </dev/null
+start_cassandra
+driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
+CASSANDRA=127.0.0.1:$port RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
+  cargo test --release --locked --workspace --test cassandra -- --nocapture
+
+# Killed under traffic.
+sed "s/127.0.0.1:19042/127.0.0.1:$port/" config/cassandra.toml >"$dir/killed.toml"
+start_daybook killed
+wait_for killed '^Daybook is ready'
+"$bin" send "${common[@]}" --quiet --source json --generate 40000 --rate 4000 >"$dir/send.log" 2>&1 &
+sender=$!
+sleep 3
+kill -KILL "$server"
+wait "$server" 2>/dev/null || true
+for _ in $(seq 300); do [ "$(lag)" -gt 0 ] && break; sleep 0.1; done
+behind=$(lag)
+[ "$behind" -gt 0 ] || fail "a sink without a store has no lag"
+wait_for killed 'no node of Cassandra answers\|Cassandra at .* cannot'
+start_cassandra
+wait "$sender" || fail "the traffic did not go through"
+prove 40000
+rows=$("$bin" query "${common[@]}" --format csv "SELECT sum(transactions) FROM daily_totals" | tail -1)
+[ "$rows" = 40000 ] || fail "$rows transactions in the store"
+stop_daybook
+kill -TERM "$server"
+wait "$server" 2>/dev/null || true
+
+# TLS and a password.
+(
+  cd "$dir"
+  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=Cassandra test CA" -keyout ca.key -out ca.pem
+  for who in server client; do
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=$who" -keyout $who.key -out $who.csr
+    openssl x509 -req -days 2 -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+      -extfile <(echo "subjectAltName=IP:127.0.0.1") -out $who.crt
+  done
+  cat server.key server.crt ca.pem >server.pem
+) >/dev/null 2>&1
+rm -rf "$dir/cassandra-1"
+cassandra_configure 1 1 "$port" <<CONF
+authenticator: PasswordAuthenticator
+client_encryption_options:
+  enabled: true
+  optional: false
+  require_client_auth: true
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+  keystore: $dir/server.pem
+  truststore: $dir/ca.pem
+CONF
+start_cassandra
+secured() { # name, password
+  echo "$2" >"$dir/$1.password"
+  cat "$dir/killed.toml" - >"$dir/$1.toml" <<CONF
+user = "cassandra"
+password_file = "$1.password"
+ca = "ca.pem"
+certificate = "client.crt"
+key = "client.key"
+days_kept = 30
+CONF
+  start_daybook "$1"
+}
+secured wrong other
+wait_for wrong 'Cassandra at .* does not let .*cassandra.* in'
+kill -TERM "$daybook"
+wait "$daybook" 2>/dev/null || true
+secured secure cassandra
+wait_for secure '^Daybook is ready'
+"$bin" send "${common[@]}" --quiet --source json --generate 2000
+prove 2000
+stop_daybook
+echo "Apache Cassandra $version: the store's suite; 40,000 transactions proved over a kill -9, with a lag of $behind meanwhile;" \
+  "2,000 over TLS with a password; a wrong password is told"
