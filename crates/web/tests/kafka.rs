@@ -267,7 +267,7 @@ async fn a_new_generation_is_shown_when_all_of_it_is_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = Log::start(dir.path()).await;
     let log = log.publish(&[("ann", 1), ("bob", 1)], true).await;
-    let store = StoreTarget::Sqlite(dir.path().join("store.db"));
+    let store = StoreTarget::sqlite(dir.path().join("store.db"));
     let mut feed = KafkaFeed::new(log.cluster.clone(), daily_totals().table, store);
     let mut feed = blocking(move || {
         assert_eq!(read_to_end(&mut feed), ["ann 1", "bob 1"]);
