@@ -26,6 +26,9 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 fail() { echo "$1" >&2; tail -n 20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
 
+for tool in curl openssl; do
+  command -v $tool >/dev/null || { echo "missing: $tool (apt-get install $tool)" >&2; exit 1; }
+done
 . scripts/cassandra-server.sh
 start_cassandra() {
   # It starts sooner so, and need not be fast.
