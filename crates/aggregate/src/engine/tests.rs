@@ -469,7 +469,7 @@ fn the_second_stage_has_all_rows_when_all_partitions_have_published_their_parts(
                 key: b"",
                 value: &value,
             };
-            let changes = again.process(&engine, &[part]);
+            let changes = again.process(&engine, &[part]).expect("folds");
             assert_eq!(changes.completes, expected, "{of}");
             assert!(changes.quarantined.is_empty());
             log.extend(changes.changelog.into_iter().map(|(_, entry)| entry));
