@@ -131,6 +131,10 @@ impl Life<'_> {
         consumer
             .pause(&reading)
             .map_err(|source| cluster.error("pause partitions", source))?;
+        let resume = || {
+            let resumed = consumer.resume(&reading);
+            resumed.map_err(|source| cluster.error("resume partitions", source))
+        };
         let began = Instant::now();
         loop {
             self.producer
@@ -154,6 +158,8 @@ impl Life<'_> {
                 Move::Given(_) => false,
             });
             if is_taken {
+                // It stays paused for whoever reads it again, this member too.
+                resume()?;
                 self.begin_again(consumer)?;
                 return Ok(false);
             }
@@ -175,9 +181,7 @@ impl Life<'_> {
             ms = began.elapsed().as_millis() as u64,
             "the group was rebalanced; the batch in hand is committed"
         );
-        consumer
-            .resume(&reading)
-            .map_err(|source| cluster.error("resume partitions", source))?;
+        resume()?;
         Ok(true)
     }
 
