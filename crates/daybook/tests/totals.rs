@@ -67,8 +67,8 @@ fn a_changed_definition_counts_what_is_there_already() {
     let preview = common::text(&preview.stdout);
     for expected in [
         "0 rows stay as they are, 1 have other values, 0 are new, 1 are gone",
-        "sum of total: 21 -> 12.5",
-        "sum of transactions: 3 -> 1",
+        "sum of total EUR: 21 -> 12.5",
+        "sum of transactions EUR: 3 -> 1",
         "20.00 -> 12.50",
     ] {
         assert!(preview.contains(expected), "{expected}\n{preview}");

@@ -396,7 +396,8 @@ impl Mistake {
     }
 }
 
-fn sums_of(plan: &AggregationPlan) -> Vec<String> {
+/// Columns of the results that may be added up over rows of one currency: sums and counts, and no averages or largest values.
+pub fn sums_of(plan: &AggregationPlan) -> Vec<String> {
     let additive = |source| match source {
         OutputSource::Value(index) => matches!(
             plan.folds().get(index),

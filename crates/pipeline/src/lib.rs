@@ -29,7 +29,7 @@ mod start;
 mod store_target;
 mod topics;
 
-pub use check::{Mistake, Plan};
+pub use check::{Mistake, Plan, sums_of};
 pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
     KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser, Place, QueueClient,

@@ -71,6 +71,8 @@ pub(crate) async fn run(global: &Global, args: PreviewArgs) -> anyhow::Result<Ex
 /// Results of one definition.
 struct Counted {
     columns: Vec<String>,
+    /// Those that may be added up.
+    sums: Vec<String>,
     rows: Rows,
 }
 
@@ -92,6 +94,7 @@ async fn count(
     let [replayed] = replays;
     Ok(Counted {
         columns: replayed.columns(),
+        sums: replayed.sums(),
         rows: replayed.rows,
     })
 }
@@ -105,8 +108,8 @@ struct Row {
     after: Option<Map<String, Value>>,
 }
 
-/// Sums of a column over all rows.
-type Sums = BTreeMap<String, Amount>;
+/// Sums over all rows, by column and currency; the latter is empty where rows have none.
+type Sums = BTreeMap<(String, String), Amount>;
 
 #[derive(Debug, Default)]
 struct Difference {
@@ -132,6 +135,8 @@ impl Difference {
         for key in keys {
             let of = |rows: &Rows| shown(rows.get(key).map(Vec::as_slice));
             let (old, new) = (of(&before.rows), of(&after.rows));
+            add_sums(old.as_ref(), &before.sums, &mut difference.sums.0);
+            add_sums(new.as_ref(), &after.sums, &mut difference.sums.1);
             difference.add(key, old, new);
         }
         difference
@@ -146,8 +151,6 @@ impl Difference {
         before: Option<Map<String, Value>>,
         after: Option<Map<String, Value>>,
     ) {
-        add_sums(before.as_ref(), &mut self.sums.0);
-        add_sums(after.as_ref(), &mut self.sums.1);
         let (day, cells) = (
             |row: &Map<String, Value>| row.get("day").cloned(),
             &self.columns,
@@ -250,17 +253,22 @@ impl Difference {
         Ok(())
     }
 
-    /// Columns whose sums differ, and the sums; `-` where there is no such column.
+    /// Columns, with their currency, whose sums differ, and the sums; `-` where there are none.
     fn changed_sums(&self) -> Vec<(String, String, String)> {
         let (before, after) = &self.sums;
-        let columns = self.columns.iter();
-        let changed = columns.filter(|name| before.get(*name) != after.get(*name));
-        let text = |sums: &Sums, name: &str| {
-            sums.get(name)
-                .map_or_else(|| "-".to_owned(), |sum| sum.display(0).to_string())
+        let all: BTreeSet<&(String, String)> = before.keys().chain(after.keys()).collect();
+        let changed = all
+            .into_iter()
+            .filter(|of| before.get(*of) != after.get(*of));
+        let text = |sum: Option<&Amount>| {
+            sum.map_or_else(|| "-".to_owned(), |sum| sum.display(0).to_string())
         };
         changed
-            .map(|name| (name.clone(), text(before, name), text(after, name)))
+            .map(|of| {
+                let (column, currency) = of;
+                let name = format!("{column} {currency}").trim_end().to_owned();
+                (name, text(before.get(of)), text(after.get(of)))
+            })
             .collect()
     }
 }
@@ -273,16 +281,21 @@ fn shown(value: Option<&[u8]>) -> Option<Map<String, Value>> {
     (row.get("deleted") != Some(&Value::Bool(true))).then_some(row)
 }
 
-/// Adds what is a number. Sums that are too large are left out.
-fn add_sums(row: Option<&Map<String, Value>>, sums: &mut Sums) {
-    for (name, value) in row.into_iter().flatten() {
-        let amount = match value {
-            Value::String(text) => parse_sum(text).ok(),
-            Value::Number(number) => parse_sum(&number.to_string()).ok(),
+/// Adds the columns that may be added up. Sums that are too large are left out.
+fn add_sums(row: Option<&Map<String, Value>>, columns: &[String], sums: &mut Sums) {
+    let Some(row) = row else {
+        return;
+    };
+    let currency = row.get("currency").and_then(Value::as_str);
+    for name in columns {
+        let amount = match row.get(name) {
+            Some(Value::String(text)) => parse_sum(text).ok(),
+            Some(Value::Number(number)) => parse_sum(&number.to_string()).ok(),
             _ => None,
         };
         if let Some(amount) = amount {
-            let sum = sums.entry(name.clone()).or_default();
+            let of = (name.clone(), currency.unwrap_or_default().to_owned());
+            let sum = sums.entry(of).or_default();
             *sum = sum.checked_add(amount).unwrap_or(*sum);
         }
     }
@@ -311,8 +324,10 @@ mod tests {
 
     fn counted(columns: &[&str], rows: &[(&str, &str)]) -> Counted {
         let rows = rows.iter();
+        let sums = columns.iter().filter(|name| ["n", "total"].contains(name));
         Counted {
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            sums: sums.map(|name| (*name).to_owned()).collect(),
             rows: rows
                 .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
                 .collect(),

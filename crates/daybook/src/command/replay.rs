@@ -61,6 +61,11 @@ impl Replay {
         outputs.map(|output| output.name.clone()).collect()
     }
 
+    /// Those of them that may be added up over rows of one currency.
+    pub(super) fn sums(&self) -> Vec<String> {
+        pipeline::sums_of(self.engine.plan())
+    }
+
     /// Adds records; gives what they changed, and the rows of before that they replaced.
     pub(super) async fn add(&mut self, records: &[Input<'_>]) -> anyhow::Result<(Changes, Rows)> {
         let mut changes = self.engine.process(records).await?;
