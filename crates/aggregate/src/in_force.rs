@@ -68,18 +68,29 @@ pub fn in_force(cluster: &Cluster, aggregation: &str) -> Result<Option<Control>,
     Ok(newest)
 }
 
+/// What a process counts by.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub(crate) definition: Definition,
+    /// Of the input.
+    pub(crate) partitions: i32,
+    /// Of the results topic.
+    pub(crate) results_partitions: i32,
+}
+
 /// The definition that this process counts by; a new one is put in force.
 pub(crate) fn put_in_force(
     cluster: &Cluster,
     options: &AggregationOptions,
     has_started: bool,
     producer: &TransactionalProducer,
-) -> Result<(Definition, i32), ServiceError> {
+) -> Result<InForce, ServiceError> {
     let name = &options.name;
     let consumer = cluster.reader("daybook-aggregate")?;
     let partitions = cluster.partitions(&consumer, &options.input.topic)?;
     let state_topic = names::topic_state(name);
     let state_partitions = cluster.partitions(&consumer, &state_topic)?;
+    let results_partitions = cluster.partitions(&consumer, name)?;
     let in_force = in_force(cluster, name)?;
     let before = in_force.as_ref().map(|control| control.partitions);
     let other = |topic: &str, partitions, before| {
@@ -101,8 +112,13 @@ pub(crate) fn put_in_force(
     }
     let own = fingerprint(options);
     let decision = decide(in_force.as_ref(), &own, !has_started);
+    let counting_by = |definition| InForce {
+        definition,
+        partitions,
+        results_partitions,
+    };
     let definition = match decision {
-        Ok(Decision::Follow(definition)) => return Ok((definition, partitions)),
+        Ok(Decision::Follow(definition)) => return Ok(counting_by(definition)),
         Ok(Decision::Raise(definition)) => definition,
         Err(theirs) => {
             return Err(ServiceError::Replaced {
@@ -131,5 +147,5 @@ pub(crate) fn put_in_force(
         generation = definition.generation,
         "a definition is in force"
     );
-    Ok((definition, partitions))
+    Ok(counting_by(definition))
 }

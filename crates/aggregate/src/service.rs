@@ -20,27 +20,27 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::{Hop, Meter, Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use types::{BusinessDay, Counts, Marker, names};
+use types::{Marker, names};
 
 use crate::changelog;
 use crate::counts::{CountsOf, TOPIC_COUNTS, counts_key, counts_value};
 use crate::engine::{Changes, Engine, Input, PartInput, Totals};
 use crate::error::ServiceError;
-use crate::in_force::{Topics, ensure_parts, put_in_force};
+use crate::in_force::{InForce, Topics, ensure_parts, put_in_force};
 use crate::options::AggregationOptions;
 use crate::standby::Standby;
 
 mod batch;
 mod memory;
 mod moves;
+mod told;
 
 use batch::{Aside, Batch, set_aside};
 use memory::{Levels, spill};
+use told::{CountsNow, Told};
 
 /// How long a poll waits for a first record; also how soon a stop is noticed.
 const POLL_TIME: Duration = Duration::from_millis(100);
-/// Counts are told to readers at most this often; the changelog has them with every batch.
-const COUNTS_INTERVAL: Duration = Duration::from_millis(200);
 /// After so much silence a process counts as gone, and others take its partitions. The least that Kafka allows.
 const SESSION_MS: u32 = 6_000;
 
@@ -170,8 +170,7 @@ struct Life<'a> {
     results_partitions: i32,
     /// Changes of the partitions that were told while a batch was in hand.
     moves: Vec<Move>,
-    counts_told: BTreeMap<(i32, BusinessDay), Counts>,
-    counts_at: Instant,
+    told: Told,
 }
 
 impl<'a> Life<'a> {
@@ -186,11 +185,12 @@ impl<'a> Life<'a> {
         producer
             .init()
             .map_err(|source| cluster.error("initialise transactions", source))?;
-        let (definition, partitions) =
-            put_in_force(cluster, options, runner.has_started, &producer)?;
+        let InForce {
+            definition,
+            partitions,
+            results_partitions,
+        } = put_in_force(cluster, options, runner.has_started, &producer)?;
         let topics = Topics::new(name, definition.generation);
-        let reader = cluster.reader("daybook-aggregate")?;
-        let results_partitions = cluster.partitions(&reader, name)?;
         let engine = Engine::of_partitions(options.clone(), definition, partitions);
         let mut engine = runner.runtime.block_on(engine)?;
         let mut totals = Totals::new(options);
@@ -230,8 +230,7 @@ impl<'a> Life<'a> {
             producer,
             topics,
             own: BTreeSet::new(),
-            counts_told: BTreeMap::new(),
-            counts_at: Instant::now(),
+            told: Told::new(Instant::now()),
         };
         Ok((life, consumer))
     }
@@ -263,7 +262,8 @@ impl<'a> Life<'a> {
                 self.run_batch(consumer, &messages)?;
                 let records_max = self.runner.options.batch_records_max;
                 thread::sleep(pause(messages.len(), records_max, begun.elapsed()));
-            } else if self.counts_due() {
+            } else {
+                // Counts may be due.
                 self.commit(&Changes::default(), &Changes::default(), &[], None)?;
             }
         }
@@ -338,12 +338,7 @@ impl<'a> Life<'a> {
             aside,
             next,
         };
-        match self.commit(
-            &batch.first,
-            &batch.second,
-            &batch.aside,
-            Some((consumer, &batch.next)),
-        ) {
+        match self.commit_batch(consumer, &batch) {
             Err(ServiceError::Rebalanced { .. }) => {
                 if !self.commit_again(consumer, &batch)? {
                     return Ok(());
@@ -403,6 +398,11 @@ impl<'a> Life<'a> {
         }
     }
 
+    fn commit_batch(&mut self, consumer: &Member, batch: &Batch<'_>) -> Result<(), ServiceError> {
+        let offsets = Some((consumer, &batch.next));
+        self.commit(&batch.first, &batch.second, &batch.aside, offsets)
+    }
+
     /// One transaction: what both stages changed, what is set aside, the counts that are due, and the group's offsets.
     fn commit(
         &mut self,
@@ -413,8 +413,8 @@ impl<'a> Life<'a> {
     ) -> Result<(), ServiceError> {
         let cluster = &self.runner.cluster;
         let wrap = |what: &'static str| move |source| cluster.error(what, source);
-        let counts_due = self.counts_due();
-        if offsets.is_none() && first.is_empty() && second.is_empty() && !counts_due {
+        let counts = self.told.due(self.engine.counts(), Instant::now());
+        if offsets.is_none() && first.is_empty() && second.is_empty() && counts.is_none() {
             return Ok(());
         }
         self.producer.begin().map_err(wrap("begin a transaction"))?;
@@ -459,8 +459,8 @@ impl<'a> Life<'a> {
             let (key, value) = (one.key.as_bytes(), Some(one.value));
             self.send(names::TOPIC_QUARANTINE, key, value, Some(headers))?;
         }
-        if counts_due {
-            self.send_counts()?;
+        if let Some(counts) = &counts {
+            self.send_counts(counts)?;
         }
         if let Some((consumer, next)) = offsets {
             let group = consumer.group_metadata().ok_or_else(|| {
@@ -481,6 +481,9 @@ impl<'a> Life<'a> {
         self.producer
             .commit()
             .map_err(wrap("commit a transaction"))?;
+        if let Some(counts) = counts {
+            self.told.commit(counts, Instant::now());
+        }
         Ok(())
     }
 
@@ -538,28 +541,16 @@ impl<'a> Life<'a> {
         })?)
     }
 
-    fn counts_due(&self) -> bool {
-        let is_told = |(of, counts)| self.counts_told.get(&of) == Some(&counts);
-        self.counts_at.elapsed() >= COUNTS_INTERVAL && !self.engine.counts().all(is_told)
-    }
-
-    fn send_counts(&mut self) -> Result<(), ServiceError> {
-        let now: BTreeMap<(i32, BusinessDay), Counts> = self.engine.counts().collect();
-        for (of, counts) in &now {
-            if self.counts_told.get(of) == Some(counts) {
-                continue;
-            }
-            let (partition, day) = *of;
+    fn send_counts(&self, now: &CountsNow) -> Result<(), ServiceError> {
+        for ((partition, day), counts) in self.told.changed(now) {
             let key = counts_key(&CountsOf {
                 aggregation: self.runner.options.name.clone(),
-                day,
-                partition,
+                day: *day,
+                partition: *partition,
             });
             let value = counts_value(counts);
             self.send(TOPIC_COUNTS, key.as_bytes(), Some(value.as_bytes()), None)?;
         }
-        self.counts_told = now;
-        self.counts_at = Instant::now();
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ impl Life<'_> {
                 continue;
             }
             self.engine.give_up(*partition);
-            self.counts_told.retain(|(told, _), _| told != partition);
+            self.told.forget(*partition);
         }
         self.tell_size();
     }
@@ -163,12 +163,7 @@ impl Life<'_> {
                 self.begin_again(consumer)?;
                 return Ok(false);
             }
-            match self.commit(
-                &batch.first,
-                &batch.second,
-                &batch.aside,
-                Some((consumer, &batch.next)),
-            ) {
+            match self.commit_batch(consumer, batch) {
                 Err(ServiceError::Rebalanced { .. }) => {}
                 done => {
                     done?;
