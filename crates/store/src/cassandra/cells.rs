@@ -15,8 +15,8 @@ pub(super) struct Bound<'a> {
     pub(super) kinds: &'a [CellKind],
     pub(super) bucket: i32,
     pub(super) timestamp: i64,
-    /// Seconds until it vanishes.
-    pub(super) ttl: Option<i32>,
+    /// Seconds until it vanishes; 0 = never.
+    pub(super) ttl: i32,
 }
 
 impl SerializeRow for Bound<'_> {
@@ -43,10 +43,7 @@ impl SerializeRow for Bound<'_> {
             writer.make_cell_writer(),
             Some(&self.timestamp.to_be_bytes()),
         )?;
-        match self.ttl {
-            Some(ttl) => set(writer.make_cell_writer(), Some(&ttl.to_be_bytes())),
-            None => Ok(()),
-        }
+        set(writer.make_cell_writer(), Some(&self.ttl.to_be_bytes()))
     }
 
     fn is_empty(&self) -> bool {

@@ -173,10 +173,6 @@ impl Cluster {
         &self,
         session: &Session,
     ) -> Result<Arc<OwnStatements>, StoreError> {
-        let ttl = match self.options.days_kept {
-            Some(_) => " AND TTL ?",
-            None => "",
-        };
         let prepare = async |cql: String| self.prepared(session, cql).await;
         let mut read_layout = prepare(format!(
             "SELECT buckets FROM {} WHERE aggregation = ?",
@@ -203,7 +199,7 @@ impl Cluster {
             ))
             .await?,
             write_day: prepare(format!(
-                "INSERT INTO {} (aggregation, day) VALUES (?, ?) USING TIMESTAMP 1{ttl}",
+                "INSERT INTO {} (aggregation, day) VALUES (?, ?) USING TIMESTAMP 1 AND TTL ?",
                 self.table("days")
             ))
             .await?,
@@ -216,7 +212,7 @@ impl Cluster {
             write_counts: prepare(format!(
                 "INSERT INTO {} (aggregation, day, partition, counted, reversing, duplicate, \
                  late_corrected, quarantined, log_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
-                 USING TIMESTAMP ?{ttl}",
+                 USING TIMESTAMP ? AND TTL ?",
                 self.table("counts_by_partition")
             ))
             .await?,
@@ -300,13 +296,10 @@ impl CassandraStore {
         let is_complete = columns.iter().all(|column| column.is_there);
         let insert = match is_complete {
             false => None,
-            true => {
-                let ttl = self.cluster.options.days_kept.is_some();
-                Some(Insert {
-                    statement: prepare(insert_cql(&name, &columns, ttl)).await?,
-                    kinds: columns.iter().map(|column| column.kind).collect(),
-                })
-            }
+            true => Some(Insert {
+                statement: prepare(insert_cql(&name, &columns)).await?,
+                kinds: columns.iter().map(|column| column.kind).collect(),
+            }),
         };
         let select = select_cql(&name, &columns);
         let kinds = columns
@@ -409,7 +402,7 @@ fn create_cql(table: &str, columns: &[Column]) -> String {
 }
 
 /// Its values are those of [`super::cells::Bound`], in that order.
-fn insert_cql(table: &str, columns: &[Column], ttl: bool) -> String {
+fn insert_cql(table: &str, columns: &[Column]) -> String {
     let mut cql = format!(
         "INSERT INTO {table} (row_day, row_bucket, row_key, row_generation, row_sequence, \
          row_deleted, row_partition, row_offset"
@@ -419,10 +412,7 @@ fn insert_cql(table: &str, columns: &[Column], ttl: bool) -> String {
     }
     cql.push_str(") VALUES (?, ?, ?, ?, ?, ?, ?, ?");
     columns.iter().for_each(|_| cql.push_str(", ?"));
-    cql.push_str(") USING TIMESTAMP ?");
-    if ttl {
-        cql.push_str(" AND TTL ?");
-    }
+    cql.push_str(") USING TIMESTAMP ? AND TTL ?");
     cql
 }
 
@@ -506,7 +496,7 @@ mod tests {
                 is_there: false,
             },
         ];
-        let insert = insert_cql("k.t", &columns, true);
+        let insert = insert_cql("k.t", &columns);
         assert!(insert.ends_with(
             "row_offset, \"to\"\"tal\", \"new\") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
         ));

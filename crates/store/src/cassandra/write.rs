@@ -9,9 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
-use scylla::serialize::SerializationError;
-use scylla::serialize::row::{RowSerializationContext, SerializeRow};
-use scylla::serialize::writers::RowWriter;
+use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlDate;
@@ -107,10 +105,11 @@ impl CassandraStore {
         bound.collect()
     }
 
-    /// Seconds until what is about a day vanishes. All versions of a row vanish at the same moment, so none comes back.
-    fn ttl(&self, day: BusinessDay, now: i64) -> Option<i32> {
-        let days_kept = self.cluster.options.days_kept?;
-        Some(seconds_left(day, days_kept, now))
+    /// Seconds until what is about a day vanishes; 0 = never, also to Cassandra. All versions of a row vanish at the same moment, so
+    /// none comes back.
+    fn ttl(&self, day: BusinessDay, now: i64) -> i32 {
+        let days_kept = self.cluster.options.days_kept;
+        days_kept.map_or(0, |days_kept| seconds_left(day, days_kept, now))
     }
 
     async fn write_days(
@@ -123,11 +122,7 @@ impl CassandraStore {
             if self.cluster.has_day(aggregation, day) {
                 continue;
             }
-            let values = DayValues {
-                aggregation,
-                day,
-                ttl: self.ttl(day, now),
-            };
+            let values = (aggregation, CqlDate(date_number(day)), self.ttl(day, now));
             let written = self.session.execute_unpaged(&self.own.write_day, values);
             written.await.map_err(self.cluster.failed("write a day"))?;
             self.cluster.note_day(aggregation, day);
@@ -157,14 +152,31 @@ impl CassandraStore {
         counts: &[DayCounts],
     ) -> Result<(), StoreError> {
         let now = now_seconds();
-        let values: Vec<CountsValues<'_>> = counts
-            .iter()
-            .map(|found| CountsValues {
+        let values = counts.iter().map(|found| {
+            let counts = &found.counts;
+            let [counted, reversing, duplicate, late, quarantined] = [
+                counts.counted,
+                counts.reversing,
+                counts.duplicate,
+                counts.late_corrected,
+                counts.quarantined,
+            ]
+            .map(u64::cast_signed);
+            (
                 aggregation,
-                found,
-                ttl: self.ttl(found.day, now),
-            })
-            .collect();
+                CqlDate(date_number(found.day)),
+                found.partition,
+                counted,
+                reversing,
+                duplicate,
+                late,
+                quarantined,
+                found.offset,
+                found.offset.saturating_add(1),
+                self.ttl(found.day, now),
+            )
+        });
+        let values: Vec<_> = values.collect();
         let patience = Patience::new();
         let batches = values.chunks(BATCH_ROWS_MAX);
         self.cluster.block_on(
@@ -285,90 +297,6 @@ fn seconds_left(day: BusinessDay, days_kept: u32, now: i64) -> i32 {
     i32::try_from((end - now).clamp(1, TTL_SECONDS_MAX)).unwrap_or(i32::MAX)
 }
 
-struct DayValues<'a> {
-    aggregation: &'a str,
-    day: BusinessDay,
-    ttl: Option<i32>,
-}
-
-impl SerializeRow for DayValues<'_> {
-    fn serialize(
-        &self,
-        context: &RowSerializationContext<'_>,
-        writer: &mut RowWriter<'_>,
-    ) -> Result<(), SerializationError> {
-        let of = (self.aggregation, CqlDate(date_number(self.day)));
-        match self.ttl {
-            None => of.serialize(context, writer),
-            Some(ttl) => (of.0, of.1, ttl).serialize(context, writer),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        false
-    }
-}
-
-struct CountsValues<'a> {
-    aggregation: &'a str,
-    found: &'a DayCounts,
-    ttl: Option<i32>,
-}
-
-impl SerializeRow for CountsValues<'_> {
-    fn serialize(
-        &self,
-        context: &RowSerializationContext<'_>,
-        writer: &mut RowWriter<'_>,
-    ) -> Result<(), SerializationError> {
-        let (found, counts) = (self.found, self.found.counts);
-        let date = CqlDate(date_number(found.day));
-        let [counted, reversing, duplicate, late, quarantined] = [
-            counts.counted,
-            counts.reversing,
-            counts.duplicate,
-            counts.late_corrected,
-            counts.quarantined,
-        ]
-        .map(u64::cast_signed);
-        let stamp = found.offset.saturating_add(1);
-        let (name, partition, offset) = (self.aggregation, found.partition, found.offset);
-        match self.ttl {
-            None => (
-                name,
-                date,
-                partition,
-                counted,
-                reversing,
-                duplicate,
-                late,
-                quarantined,
-                offset,
-                stamp,
-            )
-                .serialize(context, writer),
-            Some(ttl) => (
-                name,
-                date,
-                partition,
-                counted,
-                reversing,
-                duplicate,
-                late,
-                quarantined,
-                offset,
-                stamp,
-                ttl,
-            )
-                .serialize(context, writer),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,7 +320,7 @@ mod tests {
             kinds: &[],
             bucket: 0,
             timestamp: 0,
-            ttl: None,
+            ttl: 0,
         };
         let bound: Vec<Bound<'_>> = rows.iter().map(bound).collect();
         batches_of(&bound).map(<[_]>::len).collect()
