@@ -27,6 +27,7 @@ trap 'exit 130' INT TERM
 fail() { echo "$1" >&2; tail -n 20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
 
 . scripts/cassandra-server.sh
+. scripts/daybook-process.sh
 start() { # node
   # The first word with the others may take longer than on its own.
   cassandra_run "$1" 448m -Dcassandra.ring_delay_ms=5000 >>"$dir/cassandra-$1.log" 2>&1 &
@@ -44,10 +45,8 @@ for node in 1 2 3; do
 done
 sed "s/^contact_points = .*/contact_points = [\"127.0.0.1:$port\", \"127.0.0.2:$port\", \"127.0.0.3:$port\"]/
   s/^replication = 1 /replication = 3 /" config/cassandra.toml >"$dir/three.toml"
-common=(--config "$dir/three.toml" --data-dir "$dir/three" --port-offset "$offset")
-"$bin" up "${common[@]}" >"$dir/three.out" 2>&1 &
-daybook=$!
-for _ in $(seq 900); do grep -q '^Daybook is ready' "$dir/three.out" && break; kill -0 $daybook || fail "it ended"; sleep 0.1; done
+daybook_start three
+daybook_says three '^Daybook is ready' 90
 touch "$dir/traffic"
 (
   sent=0
@@ -71,9 +70,6 @@ sent=$(cat "$dir/sent")
 # With a node down for good: two are enough.
 kill -KILL "${servers[2]}"
 wait "${servers[2]}" 2>/dev/null || true
-"$bin" prove "${common[@]}" --wait 120 >"$dir/proof.out" || fail "not proved"
-grep -q "in $sent = out $sent" "$dir/proof.out" || fail "not $sent transactions"
-kill -TERM "$daybook"
-wait "$daybook" || fail "did not end well"
-daybook=
+daybook_proves "$sent" 120
+daybook_stops
 echo "three nodes of Apache Cassandra $version, $kills killed one after the other: $sent transactions proved with one node down"

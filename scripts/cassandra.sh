@@ -30,6 +30,7 @@ for tool in curl openssl; do
   command -v $tool >/dev/null || { echo "missing: $tool (apt-get install $tool)" >&2; exit 1; }
 done
 . scripts/cassandra-server.sh
+. scripts/daybook-process.sh
 start_cassandra() {
   # It starts sooner so, and need not be fast.
   cassandra_run 1 640m -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
@@ -41,32 +42,9 @@ start_cassandra() {
   done
   fail "Cassandra did not start"
 }
-start_daybook() { # name
-  "$bin" up --config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "$offset" >"$dir/$1.out" 2>&1 &
-  daybook=$!
-  common=(--config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "$offset")
-}
-wait_for() { # name, what
-  for _ in $(seq 900); do
-    grep -q "$2" "$dir/$1.out" && return
-    kill -0 "$daybook" 2>/dev/null || break
-    sleep 0.1
-  done
-  fail "$1: never said \"$2\""
-}
 lag() {
   curl -s "http://127.0.0.1:$((9190 + offset))/metrics" | sed -n 's/^daybook_lag_records{hop="sink"} //p'
 }
-prove() { # transactions
-  timeout 120 "$bin" prove "${common[@]}" --wait 60 >"$dir/proof.out" || fail "not proved"
-  grep -q "in $1 = out $1" "$dir/proof.out" || fail "not $1 transactions"
-}
-stop_daybook() {
-  kill -TERM "$daybook"
-  wait "$daybook" || fail "did not end well"
-  daybook=
-}
-
 cassandra_configure 1 1 "$port" </dev/null
 start_cassandra
 driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
@@ -75,8 +53,8 @@ CASSANDRA=127.0.0.1:$port RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarni
 
 # Killed under traffic.
 sed "s/127.0.0.1:19042/127.0.0.1:$port/" config/cassandra.toml >"$dir/killed.toml"
-start_daybook killed
-wait_for killed '^Daybook is ready'
+daybook_start killed
+daybook_says killed '^Daybook is ready' 90
 "$bin" send "${common[@]}" --quiet --source json --generate 40000 --rate 4000 >"$dir/send.log" 2>&1 &
 sender=$!
 sleep 3
@@ -85,13 +63,13 @@ wait "$server" 2>/dev/null || true
 for _ in $(seq 300); do [ "$(lag)" -gt 0 ] && break; sleep 0.1; done
 behind=$(lag)
 [ "$behind" -gt 0 ] || fail "a sink without a store has no lag"
-wait_for killed 'no node of Cassandra answers\|Cassandra at .* cannot'
+daybook_says killed 'no node of Cassandra answers\|Cassandra at .* cannot' 90
 start_cassandra
 wait "$sender" || fail "the traffic did not go through"
-prove 40000
+daybook_proves 40000
 rows=$("$bin" query "${common[@]}" --format csv "SELECT sum(transactions) FROM daily_totals" | tail -1)
 [ "$rows" = 40000 ] || fail "$rows transactions in the store"
-stop_daybook
+daybook_stops
 kill -TERM "$server"
 wait "$server" 2>/dev/null || true
 
@@ -129,16 +107,15 @@ certificate = "client.crt"
 key = "client.key"
 days_kept = 30
 CONF
-  start_daybook "$1"
+  daybook_start "$1"
 }
 secured wrong other
-wait_for wrong 'Cassandra at .* does not let .*cassandra.* in'
-kill -TERM "$daybook"
-wait "$daybook" 2>/dev/null || true
+daybook_says wrong 'Cassandra at .* does not let .*cassandra.* in' 90
+daybook_gives_up
 secured secure cassandra
-wait_for secure '^Daybook is ready'
+daybook_says secure '^Daybook is ready' 90
 "$bin" send "${common[@]}" --quiet --source json --generate 2000
-prove 2000
-stop_daybook
+daybook_proves 2000
+daybook_stops
 echo "Apache Cassandra $version: the store's suite; 40,000 transactions proved over a kill -9, with a lag of $behind meanwhile;" \
   "2,000 over TLS with a password; a wrong password is told"

@@ -12,10 +12,12 @@ bin=${DAYBOOK_BIN:?the path of the program}
 version=${KAFKA_VERSION:-4.3.1}
 port=${KAFKA_PORT:-29492}
 controller_port=${KAFKA_CONTROLLER_PORT:-29592}
+offset=${PORT_OFFSET:-2900}
 dir=$(mktemp -d)
-pids=()
+server=
+daybook=
 stop() {
-  for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in $daybook $server; do kill -TERM "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf "$dir"
 }
@@ -24,6 +26,7 @@ trap 'exit 130' INT TERM
 fail() { echo "$1" >&2; tail -20 "$dir/kafka.log" "$dir"/*.out >&2; exit 1; }
 
 . scripts/kafka-server.sh
+. scripts/daybook-process.sh
 (
   cd "$dir"
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=Kafka test CA" -keyout ca.key -out ca.pem
@@ -46,23 +49,16 @@ ssl.keystore.location=$dir/server.pem
 sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 log.dirs=$dir/data
-auto.create.topics.enable=false
-num.network.threads=2
-num.io.threads=4
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+$(kafka_small 1 1)
 group.initial.rebalance.delay.ms=0
 CONF
 kafka_format "$dir/server.properties" "$(kafka_tool kafka.tools.StorageTool random-uuid)" \
   --add-scram 'SCRAM-SHA-512=[name=daybook,password=s3cret]'
 kafka_run 512m "$dir/server.properties" >"$dir/kafka.log" 2>&1 &
-pids+=($!)
+server=$!
 for _ in $(seq 600); do
   (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
-  kill -0 "${pids[0]}" 2>/dev/null || fail "Kafka did not start"
+  kill -0 "$server" 2>/dev/null || fail "Kafka did not start"
   sleep 0.1
 done
 
@@ -80,30 +76,14 @@ configure() { # password
 "sasl.password" = "$1"
 CONF
 }
-start() { # name, password
-  configure "$2" >"$dir/$1.toml"
-  "$bin" up --config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "${PORT_OFFSET:-2900}" >"$dir/$1.out" 2>&1 &
-  pids+=($!)
-}
-wait_for() { # name, what
-  for _ in $(seq 600); do
-    grep -q "$2" "$dir/$1.out" && return
-    kill -0 "${pids[-1]}" 2>/dev/null || break
-    sleep 0.1
-  done
-  fail "$1: never said \"$2\""
-}
-
-start good s3cret
-wait_for good '^Daybook is ready'
-common=(--config "$dir/good.toml" --data-dir "$dir/good" --port-offset "${PORT_OFFSET:-2900}")
+configure s3cret >"$dir/good.toml"
+daybook_start good
+daybook_says good '^Daybook is ready'
 "$bin" send "${common[@]}" --quiet --source json --generate 2000
-"$bin" prove "${common[@]}" >"$dir/proof.out" || fail "not proved"
-grep -q 'in 2000 = out 2000' "$dir/proof.out" || fail "not 2,000 transactions"
-kill -TERM "${pids[-1]}"
-wait "${pids[-1]}" || fail "did not end well"
-start wrong other
-wait_for wrong 'Authentication failed'
-kill -TERM "${pids[-1]}"
-wait "${pids[-1]}" 2>/dev/null || true
+daybook_proves 2000
+daybook_stops
+configure other >"$dir/wrong.toml"
+daybook_start wrong
+daybook_says wrong 'Authentication failed'
+daybook_gives_up
 echo "Apache Kafka $version over TLS with SCRAM: 2,000 transactions proved; a wrong password is told"

@@ -17,6 +17,20 @@ rootLogger.level=WARN
 rootLogger.appenderRef.c.ref=C
 CONF
 
+# Settings of a small cluster: what its own topics have.
+kafka_small() { # replicas, of them in sync
+  cat <<CONF
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=4
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=$1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=$1
+transaction.state.log.min.isr=$2
+CONF
+}
+
 kafka_tool() { # class, arguments...
   java -Xmx256m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*" "$@"
 }

@@ -44,14 +44,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$at
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$dir/data$n
-auto.create.topics.enable=false
-num.network.threads=2
-num.io.threads=4
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=3
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=3
-transaction.state.log.min.isr=2
+$(kafka_small 3 2)
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 replica.lag.time.max.ms=5000
