@@ -9,10 +9,7 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aggregate::{
-    AggregationOptions, Definition, Engine, Input, Late, Schema, Spill, SpillOptions, fingerprint,
-};
-use types::BusinessCalendar;
+use aggregate::{AggregationOptions, Definition, Engine, Input, Spill, SpillOptions, fingerprint};
 
 const RECORDS_MIN: u64 = 2_000_000;
 const BATCH: u64 = 50_000;
@@ -20,25 +17,8 @@ const PARTITIONS: u64 = 4;
 const AT: i64 = 1_795_424_400_000_000;
 
 fn options() -> AggregationOptions {
-    AggregationOptions {
-        name: "totals".to_owned(),
-        instance: None,
-        sql: "SELECT account, sum(amount) AS total, count(*) AS count FROM transactions GROUP BY business_day, account".to_owned(),
-        zone: "UTC".to_owned(),
-        cut_off: "00:00".to_owned(),
-        calendar: BusinessCalendar::new("UTC", "00:00").expect("a calendar"),
-        zone_column: None,
-        keep_days: Some(2),
-        late: Late::Correct,
-        future_max_micros: 0,
-        clock_skew_max_micros: 0,
-        reversals: true,
-        input: Schema::canonical(&[]),
-        batch_records_max: 50_000,
-        standby: false,
-        declared: String::new(),
-        spill: None,
-    }
+    let sql = "SELECT account, sum(amount) AS total, count(*) AS count FROM transactions GROUP BY business_day, account";
+    AggregationOptions::new("totals", sql, "UTC", "00:00").expect("a calendar")
 }
 
 fn spill() -> Option<SpillOptions> {

@@ -109,7 +109,6 @@ impl Classifier {
     }
 
     /// Judges a record and remembers its identity. `appended_at` is the log's clock.
-    ///
     pub(crate) fn judge(
         &mut self,
         partition: i32,

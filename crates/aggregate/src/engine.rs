@@ -18,7 +18,7 @@ mod task;
 mod totals;
 
 pub use held::StateSize;
-use held::{Held, settle, size_of_state};
+use held::{settle, size_of_state};
 use judge::{Accepted, Judged, count_of, push};
 use render::write_key;
 pub(crate) use task::Task;
@@ -77,9 +77,10 @@ pub struct Changes {
 impl Changes {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        let has_records =
-            !self.results.is_empty() || !self.changelog.is_empty() || !self.parts.is_empty();
-        !has_records && self.completes.is_empty()
+        self.results.is_empty()
+            && self.changelog.is_empty()
+            && self.parts.is_empty()
+            && self.completes.is_empty()
     }
 }
 
@@ -322,12 +323,13 @@ impl Engine {
         let Some(spill) = &self.spill else {
             return Ok(());
         };
+        let tasks = self.tasks.values().chain(beside.as_deref());
+        // Looked at for each record of a restore, and nearly always little enough.
+        if spill.excess(tasks.map(Task::bytes).sum()) == 0 {
+            return Ok(());
+        }
         let tasks = self.tasks.values_mut().chain(beside);
-        let held = tasks.map(|task| Held {
-            rows: &mut task.rows,
-            classifier: &mut task.classifier,
-        });
-        let settled = settle(&mut held.collect::<Vec<_>>(), spill);
+        let settled = settle(&mut tasks.map(Task::held).collect::<Vec<_>>(), spill);
         settled.map_err(|source| scratch_failed(&self.options, source))
     }
 

@@ -1,6 +1,6 @@
 //! What an aggregation is.
 
-use types::BusinessCalendar;
+use types::{BusinessCalendar, CalendarError};
 
 use crate::schema::Schema;
 use crate::spill::SpillOptions;
@@ -57,10 +57,40 @@ pub struct AggregationOptions {
     pub spill: Option<SpillOptions>,
 }
 
+/// An hour in microseconds.
+const HOUR_MICROS: i64 = 3_600_000_000;
 /// The time between the zones that are furthest from each other, UTC-12 and UTC+14, in microseconds.
-const ZONES_APART_MICROS: i64 = 26 * 3_600_000_000;
+const ZONES_APART_MICROS: i64 = 26 * HOUR_MICROS;
 
 impl AggregationOptions {
+    /// Of Daybook's own transactions in a zone whose business day begins at `cut_off`, and otherwise as a configuration that says no
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`CalendarError`] of zone or cut-off.
+    pub fn new(name: &str, sql: &str, zone: &str, cut_off: &str) -> Result<Self, CalendarError> {
+        Ok(Self {
+            name: name.to_owned(),
+            instance: None,
+            sql: sql.to_owned(),
+            zone: zone.to_owned(),
+            cut_off: cut_off.to_owned(),
+            calendar: BusinessCalendar::new(zone, cut_off)?,
+            zone_column: None,
+            keep_days: Some(2),
+            late: Late::Correct,
+            reversals: true,
+            future_max_micros: 24 * HOUR_MICROS,
+            clock_skew_max_micros: HOUR_MICROS,
+            input: Schema::canonical(&[]),
+            batch_records_max: 50_000,
+            standby: false,
+            declared: String::new(),
+            spill: None,
+        })
+    }
+
     /// How far ahead of the log's clock the beginning of a transaction's business day may be, in microseconds: the stream clock may
     /// be ahead of it, a transaction of that, and the row's zone of the aggregation's.
     pub fn ahead_max_micros(&self) -> i64 {

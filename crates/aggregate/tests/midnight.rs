@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use aggregate::{AggregationOptions, Definition, Engine, Input, Late, Schema, fingerprint};
+use aggregate::{AggregationOptions, Definition, Engine, Input, fingerprint};
 use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
-use types::BusinessCalendar;
 
 const RATE: i64 = 20_000;
 const SECOND: i64 = 1_000_000;
@@ -57,26 +56,12 @@ fn day_of(zone: Tz, cut_off: NaiveTime, at: i64) -> NaiveDate {
 }
 
 fn options(zone: &str, cut_off: &str) -> AggregationOptions {
+    let sql = "SELECT account, sum(amount) AS total, count(*) AS transactions \
+               FROM transactions GROUP BY business_day, account";
     AggregationOptions {
-        name: "totals".to_owned(),
-        instance: None,
-        sql: "SELECT account, sum(amount) AS total, count(*) AS transactions \
-              FROM transactions GROUP BY business_day, account"
-            .to_owned(),
-        zone: zone.to_owned(),
-        cut_off: cut_off.to_owned(),
-        calendar: BusinessCalendar::new(zone, cut_off).expect("a calendar"),
-        zone_column: None,
-        keep_days: Some(2),
-        late: Late::Correct,
         future_max_micros: SECOND,
         clock_skew_max_micros: SECOND,
-        reversals: true,
-        input: Schema::canonical(&[]),
-        batch_records_max: 50_000,
-        standby: false,
-        declared: String::new(),
-        spill: None,
+        ..AggregationOptions::new("totals", sql, zone, cut_off).expect("a calendar")
     }
 }
 

@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use common::kafka::Transactions;
 use common::{Daybook, Dice, PATIENCE, Place};
 use kafka_client::Cluster;
-use rdkafka::ClientConfig;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use types::names::{self, port};
+use types::names::port;
 
 const PARTITIONS: u64 = 12;
 const ACCOUNTS: u64 = 300;
@@ -63,14 +62,7 @@ fn add(totals: &mut Totals, row: String, cents: i64) {
 
 /// Produces at an even pace until it is told to stop; one record in fifty comes twice.
 fn send(servers: &str, seed: u64, a_second: u64, stop: &AtomicBool) -> Sent {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("enable.idempotence", "true")
-        .set("partitioner", "murmur2_random")
-        .set("queue.buffering.max.messages", "1000000")
-        .set("linger.ms", "5")
-        .create()
-        .expect("a producer");
+    let transactions = Transactions::to(servers);
     let mut dice = Dice(seed | 1);
     let mut sent = Sent::default();
     let began = Instant::now();
@@ -89,14 +81,7 @@ fn send(servers: &str, seed: u64, a_second: u64, stop: &AtomicBool) -> Sent {
             );
             let times = if dice.below(50) == 0 { 2 } else { 1 };
             for _ in 0..times {
-                let key = format!("a{account}");
-                let mut record = BaseRecord::to(names::TOPIC_TRANSACTIONS)
-                    .key(&key)
-                    .payload(&value);
-                while let Err((_, returned)) = producer.send(record) {
-                    producer.poll(Duration::from_millis(5));
-                    record = returned;
-                }
+                transactions.send(&format!("a{account}"), &value);
             }
             add(
                 &mut sent.by_account,
@@ -108,9 +93,9 @@ fn send(servers: &str, seed: u64, a_second: u64, stop: &AtomicBool) -> Sent {
             sent.duplicates += times - 1;
             number += 1;
         }
-        producer.poll(Duration::from_millis(1));
+        transactions.poll(Duration::from_millis(1));
     }
-    producer.flush(PATIENCE).expect("everything arrives");
+    transactions.flush();
     sent
 }
 

@@ -8,11 +8,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use common::kafka::Transactions;
 use common::{Daybook, PATIENCE, Place};
 use kafka_client::Cluster;
-use rdkafka::ClientConfig;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use types::names::{self, port};
 
 const PARTITIONS: u64 = 4;
@@ -25,30 +24,16 @@ fn keys() -> u64 {
 }
 
 fn send(servers: &str, round: u64, accounts: impl Iterator<Item = u64>) {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("enable.idempotence", "true")
-        .set("partitioner", "murmur2_random")
-        .set("queue.buffering.max.messages", "1000000")
-        .set("linger.ms", "5")
-        .create()
-        .expect("a producer");
+    let transactions = Transactions::to(servers);
     let now = jiff::Timestamp::now();
     for account in accounts {
         let value = format!(
             r#"{{"id":"{round}-{account}","source":"s","account":"a{account}","amount":"1.25","currency":"EUR","booked_at":"{now}","received_at":"{now}"}}"#
         );
-        let key = format!("a{account}");
-        let mut record = BaseRecord::to(names::TOPIC_TRANSACTIONS)
-            .key(&key)
-            .payload(&value);
-        while let Err((_, returned)) = producer.send(record) {
-            producer.poll(Duration::from_millis(5));
-            record = returned;
-        }
-        producer.poll(Duration::ZERO);
+        transactions.send(&format!("a{account}"), &value);
+        transactions.poll(Duration::ZERO);
     }
-    producer.flush(PATIENCE).expect("everything arrives");
+    transactions.flush();
 }
 
 /// Waits until the group has counted all that is there.

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{Amount, BusinessCalendar, currency_digits};
+use types::{Amount, currency_digits};
 
 use super::*;
-use crate::options::{Definition, Late, fingerprint};
+use crate::options::{Definition, fingerprint};
 use crate::schema::Schema;
 use crate::spill::testing;
 
@@ -129,24 +129,12 @@ fn records(random: &mut Random, reversals: bool) -> Vec<Record> {
 }
 
 fn options(query: &Query, reversals: bool) -> AggregationOptions {
+    let options = AggregationOptions::new("random", &query.sql(), "UTC", "00:00");
     AggregationOptions {
-        name: "random".to_owned(),
-        instance: None,
-        sql: query.sql(),
-        zone: "UTC".to_owned(),
-        cut_off: "00:00".to_owned(),
-        calendar: BusinessCalendar::new("UTC", "00:00").expect("a calendar"),
-        zone_column: None,
-        keep_days: Some(2),
-        late: Late::Correct,
-        future_max_micros: 24 * 3_600_000_000,
-        clock_skew_max_micros: 3_600_000_000,
         reversals,
         input: Schema::canonical(&["region".to_owned()]),
         batch_records_max: 100,
-        standby: false,
-        declared: String::new(),
-        spill: None,
+        ..options.expect("a calendar")
     }
 }
 

@@ -41,13 +41,18 @@ pub(super) struct Held<'a> {
     pub(super) classifier: &'a mut Classifier,
 }
 
+/// Bytes in memory, at most.
+pub(super) fn bytes_of(rows: &Rows, identities: &Identities) -> usize {
+    rows.bytes() + identities.bytes()
+}
+
 pub(super) fn size_of_state(rows: &Rows, identities: &Identities) -> StateSize {
     StateSize {
         rows: rows.len(),
         identities: identities.len(),
         rows_spilled: rows.shelf().away(),
         identities_spilled: identities.shelf().away(),
-        memory_bytes: rows.bytes() + identities.bytes(),
+        memory_bytes: bytes_of(rows, identities),
         disk_bytes: rows.shelf().disk_bytes() + identities.shelf().disk_bytes(),
     }
 }
@@ -65,7 +70,7 @@ enum Kind {
 
 impl Held<'_> {
     fn bytes(&self) -> usize {
-        self.rows.bytes() + self.classifier.seen.bytes()
+        bytes_of(self.rows, &self.classifier.seen)
     }
 
     fn filter_bytes(&self) -> usize {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use types::{BusinessDay, Counts, Micros};
 
 use super::Published;
+use super::held::{Held, bytes_of};
 use super::rows::{NewValue, Rows, keys_of};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
@@ -61,6 +62,19 @@ impl Task {
     /// Rows held.
     pub(crate) fn rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Bytes in memory, at most.
+    pub(super) fn bytes(&self) -> usize {
+        bytes_of(&self.rows, &self.classifier.seen)
+    }
+
+    /// What can move out.
+    pub(super) fn held(&mut self) -> Held<'_> {
+        Held {
+            rows: &mut self.rows,
+            classifier: &mut self.classifier,
+        }
     }
 
     /// Applies an entry of the changelog. It fails only where some of the state has moved out, which the engine does alone.

@@ -1,33 +1,17 @@
 //! Records in, changes and counts out.
 
 use expect_test::{Expect, expect};
-use types::{BusinessCalendar, WorkingDays};
+use types::WorkingDays;
 
 use super::*;
-use crate::options::{Definition, Late, fingerprint};
+use crate::options::{Definition, fingerprint};
 use crate::schema::Schema;
-
-const HOUR: i64 = 3_600_000_000;
 
 pub(crate) fn options(sql: &str) -> AggregationOptions {
     AggregationOptions {
-        name: "daily_totals".to_owned(),
-        instance: None,
-        sql: sql.to_owned(),
-        zone: "Europe/Zagreb".to_owned(),
-        cut_off: "00:00".to_owned(),
-        calendar: BusinessCalendar::new("Europe/Zagreb", "00:00").expect("a calendar"),
-        zone_column: None,
-        keep_days: Some(2),
-        late: Late::Correct,
-        future_max_micros: 24 * HOUR,
-        clock_skew_max_micros: HOUR,
-        reversals: true,
-        input: Schema::canonical(&[]),
         batch_records_max: 100,
-        standby: false,
-        declared: String::new(),
-        spill: None,
+        ..AggregationOptions::new("daily_totals", sql, "Europe/Zagreb", "00:00")
+            .expect("a calendar")
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::{BusinessDay, Micros};
 
-use super::held::{Held, StateSize, settle, size_of_state};
+use super::held::{Held, StateSize, bytes_of, settle, size_of_state};
 use super::rows::{NewValue, Rows, keys_of};
 use super::{Changes, Engine, EngineError, Published, Reason, RowState, entry_of, scratch_failed};
 use crate::changelog::{self, Entry};
@@ -65,6 +65,19 @@ impl TotalsTask {
     /// Rows held.
     pub(crate) fn rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Bytes in memory, at most.
+    fn bytes(&self) -> usize {
+        bytes_of(&self.rows, &self.classifier.seen)
+    }
+
+    /// What can move out.
+    fn held(&mut self) -> Held<'_> {
+        Held {
+            rows: &mut self.rows,
+            classifier: &mut self.classifier,
+        }
     }
 
     /// Applies one record of the changelog. It fails only where some of the state has moved out, which [`Totals`] does alone.
@@ -150,10 +163,10 @@ impl Totals {
         let Some(spill) = &self.spill else {
             return Ok(());
         };
-        let held = self.tasks.values_mut().map(|task| Held {
-            rows: &mut task.rows,
-            classifier: &mut task.classifier,
-        });
+        if spill.excess(self.tasks.values().map(TotalsTask::bytes).sum()) == 0 {
+            return Ok(());
+        }
+        let held = self.tasks.values_mut().map(TotalsTask::held);
         let settled = settle(&mut held.collect::<Vec<_>>(), spill);
         settled.map_err(|source| scratch_failed(&self.options, source))
     }

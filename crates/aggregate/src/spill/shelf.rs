@@ -205,18 +205,27 @@ impl Chapter {
         &mut self,
         each: &mut impl FnMut(Box<[u8]>, i32, &[u8]) -> Result<(), ScratchError>,
     ) -> Result<(), ScratchError> {
-        let mut after: Option<Box<[u8]>> = None;
-        loop {
-            let page = self.table().page(after.as_deref())?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
+        let mut after = None;
+        while let Some(page) = self.next_page(&mut after)? {
             for (key, value) in page {
                 let (day, value) = split(value)?;
                 each(key, day, &value)?;
             }
         }
+        Ok(())
+    }
+
+    /// The pairs behind a key, which becomes the last of them; `None` at the end.
+    fn next_page(
+        &mut self,
+        after: &mut Option<Box<[u8]>>,
+    ) -> Result<Option<Vec<Pair>>, ScratchError> {
+        let page = self.table().page(after.as_deref())?;
+        let Some((last, _)) = page.last() else {
+            return Ok(None);
+        };
+        *after = Some(last.clone());
+        Ok(Some(page))
     }
 
     fn drop_before(
@@ -224,13 +233,8 @@ impl Chapter {
         first: i32,
         gone: &mut impl FnMut(&[u8], &[u8]) -> Result<bool, ScratchError>,
     ) -> Result<(), ScratchError> {
-        let mut after: Option<Box<[u8]>> = None;
-        loop {
-            let page = self.table().page(after.as_deref())?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
+        let mut after = None;
+        while let Some(page) = self.next_page(&mut after)? {
             let mut over = Vec::new();
             for (key, value) in page {
                 let (day, value) = split(value)?;
@@ -242,6 +246,7 @@ impl Chapter {
             }
             self.table().remove(&over)?;
         }
+        Ok(())
     }
 }
 

@@ -55,8 +55,7 @@ pub(crate) async fn run(global: &Global, args: PreviewArgs) -> anyhow::Result<Ex
         )
     })?;
     let now = Timestamp::now().as_microsecond();
-    let before = count(&cluster, &old, now).await?;
-    let after = count(&cluster, new, now).await?;
+    let [before, after] = count(&cluster, [&old, new], now).await?;
     let difference = Difference::of(&before, &after);
     match args.json {
         true => difference.write_json(name)?,
@@ -76,27 +75,27 @@ struct Counted {
     rows: Rows,
 }
 
+/// Counts both; reads their topic once if it is the same.
 async fn count(
     cluster: &Cluster,
-    options: &AggregationOptions,
+    both: [&AggregationOptions; 2],
     until: i64,
-) -> anyhow::Result<Counted> {
-    let partitions = partitions(cluster, &options.input.topic)?;
-    let mut replays = [Replay::new(options, partitions, 1).await?];
-    replay(
-        cluster,
-        &mut replays,
-        Some(until),
-        |_| false,
-        |_, _, _, _| (),
-    )
-    .await?;
-    let [replayed] = replays;
-    Ok(Counted {
+) -> anyhow::Result<[Counted; 2]> {
+    let begin = async |options: &AggregationOptions| {
+        let partitions = partitions(cluster, &options.input.topic)?;
+        Replay::new(options, partitions, 1).await
+    };
+    let mut replays = [begin(both[0]).await?, begin(both[1]).await?];
+    let [old, new] = both.map(|options| &options.input.topic);
+    let at_once = if old == new { 2 } else { 1 };
+    for some in replays.chunks_mut(at_once) {
+        replay(cluster, some, Some(until), |_| false, |_, _, _, _| ()).await?;
+    }
+    Ok(replays.map(|replayed| Counted {
         columns: replayed.columns(),
         sums: replayed.sums(),
         rows: replayed.rows,
-    })
+    }))
 }
 
 /// A row that is not the same under both definitions; `None` where it is not among the results.

@@ -1,6 +1,8 @@
 //! Starts the built program on a directory and ports of its own, and asks it things.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod kafka;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
