@@ -16,7 +16,7 @@ PAGE_SOURCES := $(shell find page -type f -not -path '*/node_modules/*' -not -pa
 
 build: prerequisites page
 	@[ -d "$(CARGO_TARGET_DIR)/release/deps" ] || echo "A first build compiles some 400 crates: 15 to 25 minutes on two cores. The next ones take a minute or two."
-	cargo build --release --locked -p daybook
+	scripts/cargo.sh build --release --locked -p daybook
 	@echo "built $(DAYBOOK)"
 
 up: build
@@ -32,13 +32,14 @@ test:
 	scripts/test.sh
 
 soak: build
-	KILLS=200 cargo test --release --locked -p daybook --test kill -- --nocapture
-	TRIALS=full cargo test --release --locked --workspace --test mq_trials -- --nocapture
-	TRIALS=full cargo test --release --locked --workspace --test delivery_model -- --nocapture
-	TRIALS=full cargo test --release --locked --workspace --test delivery -- --nocapture
-	TRIALS=full cargo test --release --locked --workspace --test aggregators -- --nocapture
+	KILLS=200 scripts/cargo.sh test --release --locked -p daybook --test kill -- --nocapture
+	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test mq_trials -- --nocapture
+	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test delivery_model -- --nocapture
+	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test delivery -- --nocapture
+	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test aggregators -- --nocapture
 	scripts/kafka-three.sh delivery
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=12 scripts/cassandra-three.sh
+	DAYBOOK_BIN=$(DAYBOOK) scripts/spark.sh full
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build

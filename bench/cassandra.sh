@@ -15,7 +15,7 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-cargo build -q --release --locked --workspace --example cassandra_bench
+scripts/cargo.sh build -q --release --locked --workspace --example cassandra_bench
 . scripts/cassandra-server.sh
 cassandra_configure 1 1 "$port" </dev/null
 cassandra_run 1 1g >"$dir/cassandra.log" 2>&1 &

@@ -7,7 +7,7 @@ bin=${1:?the path of the program}
 offset=${PORT_OFFSET:-2700}
 dir=$(mktemp -d)
 target="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
-cargo build -q --release --locked --workspace --example connector_bench
+scripts/cargo.sh build -q --release --locked --workspace --example connector_bench
 "$bin" --data-dir "$dir/data" --port-offset "$offset" up --only log >"$dir/log" 2>&1 &
 pid=$!
 trap 'kill -INT $pid 2>/dev/null; wait $pid 2>/dev/null; rm -rf "$dir"' EXIT

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 bin=${1:?the path of the program}
 offset=${PORT_OFFSET:-2800}
 target="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
-cargo build -q --release --locked --workspace --example broker_bench
+scripts/cargo.sh build -q --release --locked --workspace --example broker_bench
 stop() { kill -INT "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }
 run() { # name, bootstrap, pid
   printf '%-34s' "$1"

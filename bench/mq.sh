@@ -8,7 +8,7 @@ seconds=${SECONDS_EACH:-10}
 offset=${PORT_OFFSET:-2650}
 dir=$(mktemp -d)
 target="${CARGO_TARGET_DIR:-$HOME/.cache/daybook/target}"
-cargo build -q --release --locked --workspace --example mq_pairs
+scripts/cargo.sh build -q --release --locked --workspace --example mq_pairs
 mvn -q -B -f scripts/mq-clients/pom.xml -Ddaybook.build="$dir/java" package
 "$bin" --config config/daybook.toml --data-dir "$dir/data" --port-offset "$offset" queue >"$dir/log" 2>&1 &
 pid=$!

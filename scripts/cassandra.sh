@@ -49,7 +49,7 @@ cassandra_configure 1 1 "$port" </dev/null
 start_cassandra
 driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
 CASSANDRA=127.0.0.1:$port RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
-  cargo test --release --locked --workspace --test cassandra -- --nocapture
+  scripts/cargo.sh test --release --locked --workspace --test cassandra -- --nocapture
 
 # Killed under traffic.
 sed "s/127.0.0.1:19042/127.0.0.1:$port/" config/cassandra.toml >"$dir/killed.toml"

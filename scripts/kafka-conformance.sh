@@ -74,7 +74,7 @@ if [ "${1:-}" = up ]; then
 fi
 
 suite() { # bootstrap or nothing, outcome
-  KAFKA_BOOTSTRAP=$1 cargo test --release --locked --workspace --test conformance -- ${filter:+"$filter"} \
+  KAFKA_BOOTSTRAP=$1 scripts/cargo.sh test --release --locked --workspace --test conformance -- ${filter:+"$filter"} \
     >"$dir/$2.log" 2>&1 || true
   grep -E '^test .* \.\.\. ' "$dir/$2.log" | sort >"$dir/$2.txt" || true
   echo "$2: $(grep -c ' ok$' "$dir/$2.txt" || true) checks passed, $(grep -c 'FAILED$' "$dir/$2.txt" || true) failed"

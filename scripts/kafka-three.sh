@@ -71,6 +71,6 @@ killer=$!
 driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
 result=0
 KAFKA=$servers RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
-  cargo test --release --locked --workspace --test "${1:-delivery}" -- --nocapture || result=1
+  scripts/cargo.sh test --release --locked --workspace --test "${1:-delivery}" -- --nocapture || result=1
 echo "three brokers of Apache Kafka $version: $(cat "$dir/kills" 2>/dev/null || echo 0) killed, one at a time"
 exit $result

@@ -63,7 +63,7 @@ lints_and_tests() {
   driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
   [ -n "$driver" ] || { echo "missing: clippy, for the lints: rustup component add clippy" >&2; return 1; }
   RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
-    cargo test --release --locked --workspace --no-fail-fast
+    scripts/cargo.sh test --release --locked --workspace --no-fail-fast
 }
 
 docs() {
@@ -100,6 +100,11 @@ cassandra() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/cassandra.sh
 }
 
+# Totals added up in a real Apache Spark, and the way from one engine to the other and back.
+spark() {
+  DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/spark.sh
+}
+
 # IBM's own clients: every check, then transacted JMS traffic while the queue manager is killed.
 mq_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/mq-clients.sh conformance \
@@ -116,6 +121,7 @@ if [ "$failed" -eq 0 ]; then
   step "kafka conformance" kafka_conformance
   step "kafka with TLS" kafka_secure
   step "cassandra" cassandra
+  step "spark" spark
   step "mq clients" mq_clients
   step "docs" docs
 fi

@@ -9,6 +9,7 @@
 //! key  `m` partition             value: stream clock
 //! key  `d`                       value: fingerprint of the definition, generation
 //! key  `g` partition             value: that the second stage has folded all parts that a partition of the input had at first
+//! key  `w`                       value: offset up to which the input is read again after a change, and the first day counted anew
 //! key  `o`                       value: transactional id of the process that writes here
 //! ```
 //!
@@ -41,6 +42,8 @@ pub(crate) enum Entry {
     Definition(String, u32),
     Owner(String),
     Complete(i32),
+    Rewind(Rewind),
+    RewindGone,
     /// A deletion of something that holds no state in memory.
     Nothing,
 }
@@ -50,6 +53,15 @@ pub(crate) enum Entry {
 pub(crate) struct Block {
     pub(crate) day: i32,
     pub(crate) offset: i64,
+}
+
+/// The input is being read again from the beginning of the kept days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rewind {
+    /// Up to this offset it was read before.
+    pub(crate) until: i64,
+    /// Days before it are not counted anew.
+    pub(crate) first_day: i32,
 }
 
 /// A changelog record that this program cannot have written.
@@ -112,6 +124,17 @@ pub(crate) fn decode_complete(key: &[u8], value: &[u8]) -> Option<(i32, i32)> {
     let mut reader = Reader { rest: value };
     let both = (reader.i32()?, reader.i32()?);
     (key.is_empty() && reader.rest.is_empty()).then_some(both)
+}
+
+pub(crate) fn rewind_key() -> Vec<u8> {
+    b"w".to_vec()
+}
+
+pub(crate) fn encode_rewind(rewind: &Rewind) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&rewind.until.to_le_bytes());
+    out.extend_from_slice(&rewind.first_day.to_le_bytes());
+    out
 }
 
 pub(crate) fn owner_key() -> Vec<u8> {
@@ -295,6 +318,7 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
         return Some(match kind {
             b'r' => Entry::RowGone(key.into()),
             b's' => Entry::SeenGone(decode_block(key)?),
+            b'w' => Entry::RewindGone,
             b'v' => {
                 let (row, fold, value) = decode_value_key(key)?;
                 Entry::ValueGone(row, fold, value)
@@ -333,6 +357,10 @@ fn decode_entry(key: &[u8], value: Option<&[u8]>) -> Option<Entry> {
             let text = std::str::from_utf8(std::mem::take(&mut reader.rest)).ok()?;
             Entry::Definition(text.to_owned(), generation)
         }
+        b'w' => Entry::Rewind(Rewind {
+            until: reader.i64()?,
+            first_day: reader.i32()?,
+        }),
         b'o' => {
             let text = std::str::from_utf8(std::mem::take(&mut reader.rest)).ok()?;
             Entry::Owner(text.to_owned())

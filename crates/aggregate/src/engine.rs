@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use sql::{AggregationPlan, FoldError, Folded, InputBatch, InputColumn, InputKind, SqlError};
 use types::{BusinessDay, Counts, Micros, report};
 
-use crate::changelog::{self, Entry, Foreign};
+use crate::changelog::{self, Entry, Foreign, Rewind};
 use crate::classify::Reason;
-use crate::options::{AggregationOptions, Definition};
+use crate::options::{AggregationOptions, Definition, EngineKind};
+use crate::spark::{Counted, Position};
 use crate::spill::{ScratchError, Spill};
 
 mod held;
@@ -20,11 +21,14 @@ mod totals;
 pub use held::StateSize;
 use held::{settle, size_of_state};
 use judge::{Accepted, Judged, count_of, push};
-use render::write_key;
+pub(crate) use render::write_key;
 pub(crate) use task::Task;
 pub use task::{Old, Restored};
 pub(crate) use totals::TotalsTask;
 pub use totals::{PartInput, Totals};
+
+/// Records of a batch, by partition.
+type ByPartition<'a> = BTreeMap<i32, Vec<Input<'a>>>;
 
 /// Rows that a rebuild publishes at a time.
 const ROWS_AT_A_TIME: usize = 10_000;
@@ -60,6 +64,8 @@ pub struct Changes {
     pub changelog: Vec<(i32, Published)>,
     /// For the topic of parts, in place of results, where rows are folded by [`Totals`](crate::Totals).
     pub parts: Vec<Published>,
+    /// For the topic that Spark reads, each with its partition: that of the input. In place of results, where Spark adds up.
+    pub counted: Vec<(i32, Vec<u8>)>,
     /// For the quarantine topic: partition and offset of the record, and the reason.
     pub quarantined: Vec<(i32, i64, Reason)>,
     /// Partitions whose rows of this generation are all published with these changes.
@@ -80,6 +86,7 @@ impl Changes {
         self.results.is_empty()
             && self.changelog.is_empty()
             && self.parts.is_empty()
+            && self.counted.is_empty()
             && self.completes.is_empty()
     }
 }
@@ -157,8 +164,11 @@ pub struct Engine {
     /// Where each column the SQL reads comes from.
     columns: Vec<Source>,
     tasks: BTreeMap<i32, Task>,
-    /// Records of one row may be in several partitions: what they add to it is published, and folded elsewhere.
+    /// What records bring to a row is published, and folded elsewhere: because they may be in several partitions, or because
+    /// Spark adds them up.
     in_parts: bool,
+    /// Of an aggregation that Spark adds up.
+    counted: Option<Box<Counted>>,
     /// Which part of the key is the currency: it says how many digits amounts are shown with.
     currency_key: Option<usize>,
     /// Where state goes that is too much for memory.
@@ -214,10 +224,15 @@ impl Engine {
         let columns = plan.columns().iter().map(source).collect();
         let key = options.input.key_name();
         let is_by_key = key.is_some_and(|key| plan.groups_by(key));
+        let counted = match options.engine {
+            EngineKind::Native => None,
+            EngineKind::Spark => Some(Box::new(Counted::plan(&plan).await.map_err(refuse)?)),
+        };
         Ok(Self {
             currency_key: plan.keys().iter().position(|key| key == "currency"),
             tasks: BTreeMap::new(),
-            in_parts: partitions > 1 && !is_by_key,
+            in_parts: counted.is_some() || (partitions > 1 && !is_by_key),
+            counted,
             options,
             definition,
             plan,
@@ -234,6 +249,11 @@ impl Engine {
     /// The plan of its SQL.
     pub fn plan(&self) -> &AggregationPlan {
         &self.plan
+    }
+
+    /// What Spark is to do; `None` where this program adds up.
+    pub(crate) fn counted(&self) -> Option<&Counted> {
+        self.counted.as_deref()
     }
 
     /// Whether changes have parts in place of results.
@@ -353,8 +373,7 @@ impl Engine {
 
     /// First instant of the first day that a partition keeps, in microseconds since 1970; `None` while all are kept.
     pub fn first_kept_start(&mut self, partition: i32) -> Option<Micros> {
-        let task = self.tasks.get_mut(&partition)?;
-        let first = task.classifier.first_kept_day()?;
+        let first = self.first_kept_day(partition)?;
         self.options.calendar.start(first)
     }
 
@@ -377,6 +396,48 @@ impl Engine {
     /// As [`Engine::process`].
     pub async fn replay(&mut self, batch: &[Input<'_>]) -> Result<(), EngineError> {
         self.add(batch, true).await.map(drop)
+    }
+
+    /// In place of replaying where Spark adds up: the state is empty, and the input is to be read again from `from`, which must be
+    /// committed with these changes. Up to `until` it was read before: nothing of that is set aside again, and days before
+    /// `first_day` keep their counts.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Scratch`].
+    pub(crate) fn rewind(
+        &mut self,
+        partition: i32,
+        old: &Old,
+        (from, until): (i64, i64),
+        first_day: Option<BusinessDay>,
+    ) -> Result<Changes, EngineError> {
+        let Some(task) = self.tasks.get_mut(&partition) else {
+            return Ok(Changes::default());
+        };
+        let rewind = Rewind {
+            until,
+            first_day: first_day.map_or(i32::MIN, BusinessDay::epoch_days),
+        };
+        let mut entries = vec![task.begin_rewind(old, rewind)];
+        let ended = task.end_rewind(from);
+        let is_complete = ended.is_some();
+        entries.extend(ended);
+        let mut changes = self.end_rebuild(partition, old)?;
+        if !is_complete {
+            changes.completes.clear();
+        }
+        // Before the definition, which is last.
+        let place = changes.changelog.len().saturating_sub(1);
+        let entries = entries.into_iter().map(|entry| (partition, entry));
+        changes.changelog.splice(place..place, entries);
+        Ok(changes)
+    }
+
+    /// Day of [`Engine::first_kept_start`].
+    pub(crate) fn first_kept_day(&mut self, partition: i32) -> Option<BusinessDay> {
+        let task = self.tasks.get_mut(&partition)?;
+        task.classifier.first_kept_day()
     }
 
     /// Everything that the state of a partition has, as changes, and what takes the old one away.
@@ -476,24 +537,54 @@ impl Engine {
     }
 
     async fn add(&mut self, batch: &[Input<'_>], quiet: bool) -> Result<Changes, EngineError> {
-        let mut by_partition = BTreeMap::<i32, Vec<Input<'_>>>::new();
+        let mut by_partition = ByPartition::new();
         for input in batch {
             by_partition
                 .entry(input.partition)
                 .or_default()
                 .push(*input);
         }
+        let mut changes = Changes::default();
+        let beyond = self.split_at_rewinds(&mut by_partition);
+        self.add_all(by_partition, quiet, &mut changes).await?;
+        if !beyond.is_empty() {
+            self.add_all(beyond, quiet, &mut changes).await?;
+        }
+        self.settle(None)?;
+        Ok(changes)
+    }
+
+    async fn add_all(
+        &mut self,
+        by_partition: ByPartition<'_>,
+        quiet: bool,
+        changes: &mut Changes,
+    ) -> Result<(), EngineError> {
         let parts = by_partition.into_iter().filter_map(|(partition, inputs)| {
             let task = self.tasks.remove(&partition)?;
             Some((partition, task, inputs))
         });
         let parts = parts.collect();
-        let mut changes = Changes::default();
         for judged in self.judge_all(parts) {
-            self.add_judged(judged, quiet, &mut changes).await?;
+            self.add_judged(judged, quiet, changes).await?;
         }
-        self.settle(None)?;
-        Ok(changes)
+        Ok(())
+    }
+
+    /// Takes out what comes behind the records that a partition reads again: only there they count as new.
+    fn split_at_rewinds<'a>(&self, by_partition: &mut ByPartition<'a>) -> ByPartition<'a> {
+        let mut beyond = ByPartition::new();
+        for (partition, inputs) in by_partition.iter_mut() {
+            let rewind = self.tasks.get(partition).and_then(|task| task.rewind);
+            let Some(rewind) = rewind else {
+                continue;
+            };
+            let place = inputs.partition_point(|input| input.offset < rewind.until);
+            if place < inputs.len() {
+                beyond.insert(*partition, inputs.split_off(place));
+            }
+        }
+        beyond
     }
 
     /// Adds what was judged of a partition to its state.
@@ -514,25 +605,36 @@ impl Engine {
             quarantined,
             duplicates,
             received_at,
+            last,
             failed,
         } = judged;
         if let Some(source) = failed {
             return Err(scratch_failed(&self.options, source));
         }
-        changes.quarantined.extend(quarantined);
+        let next = last.map_or(0, |offset| offset + 1);
+        // What is read again was set aside before.
+        if task.rewind.is_none() {
+            changes.quarantined.extend(quarantined);
+        }
         changes.duplicates += duplicates;
         changes.received_at = changes.received_at.into_iter().chain(received_at).min();
-        let updated = match self.fold(&mut task, &accepted, &mut columns).await {
+        let received = received_at.unwrap_or_default();
+        let folded = self.fold(&mut task, &accepted, &mut columns, received);
+        let updated = match folded.await {
             Ok(updated) => Ok(updated),
             Err(error @ EngineError::Scratch { .. }) => return Err(error),
             // Some record of the batch is at fault: find it, set it aside, add the others.
             Err(_) if !accepted.is_empty() => {
-                self.fold_one_by_one(&mut task, &accepted, changes, &mut touched)
+                self.fold_one_by_one(&mut task, &accepted, received, changes, &mut touched)
                     .await
             }
             Err(error) => Err(error),
         };
-        if let (false, Ok(updated)) = (quiet, &updated) {
+        if let Some(counted) = &mut self.counted {
+            changes
+                .counted
+                .extend(counted.take().map(|value| (partition, value)));
+        } else if let (false, Ok(updated)) = (quiet, &updated) {
             match self.in_parts {
                 true => {
                     let published = self.publish_parts(&mut task, partition, changes);
@@ -561,6 +663,10 @@ impl Engine {
                 .changelog
                 .extend(evicted.into_iter().map(|entry| (partition, entry)));
         }
+        if let Some(entry) = task.end_rewind(next) {
+            changes.changelog.push((partition, entry));
+            changes.completes.push(partition);
+        }
         self.tasks.insert(partition, task);
         updated.map(drop)
     }
@@ -571,10 +677,28 @@ impl Engine {
         task: &mut Task,
         accepted: &[Accepted<'_>],
         columns: &mut InputBatch,
+        received_at: Micros,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let Some(last) = accepted.last() else {
             return Ok(Vec::new());
         };
+        if let Some(counted) = &mut self.counted {
+            let (partition, offset) = (last.input.partition, last.input.offset);
+            let at = Position {
+                clock: task.clock(partition).unwrap_or_default(),
+                partition,
+                offset,
+                received_at,
+            };
+            let run = counted.add(columns, at).await;
+            return match run {
+                Ok(()) => Ok(Vec::new()),
+                Err(source) => Err(EngineError::Sql {
+                    name: self.options.name.clone(),
+                    source,
+                }),
+            };
+        }
         let mut folded: Vec<(Box<[u8]>, RowState)> = Vec::new();
         let (mut refused, mut failed) = (None, None);
         let mut key = Vec::new();
@@ -634,6 +758,7 @@ impl Engine {
         &mut self,
         task: &mut Task,
         accepted: &[Accepted<'_>],
+        received_at: Micros,
         changes: &mut Changes,
         touched: &mut BTreeSet<BusinessDay>,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
@@ -651,7 +776,8 @@ impl Engine {
                 );
             }
             let record_alone = std::slice::from_ref(record);
-            match self.fold(task, record_alone, &mut columns).await {
+            let folded = self.fold(task, record_alone, &mut columns, received_at);
+            match folded.await {
                 Ok(keys) => updated.extend(keys),
                 // No fault of the record.
                 Err(error @ EngineError::Scratch { .. }) => return Err(error),

@@ -73,6 +73,15 @@ pub enum ServiceError {
         /// The generation in force.
         theirs: u32,
     },
+    /// Spark cannot add up. What passes is retried where the query is watched.
+    #[error("the aggregation {name} cannot be added up in Spark")]
+    Spark {
+        /// Which aggregation.
+        name: String,
+        /// Why not.
+        #[source]
+        source: spark::SparkError,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread for the aggregation")]
     Thread(#[source] std::io::Error),

@@ -66,6 +66,12 @@ impl Identities {
         Ok(())
     }
 
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.held.clear();
+        self.shelf.clear();
+    }
+
     /// Forgets those of days before `first`.
     pub(crate) fn forget_before(&mut self, first: i32) -> Result<(), ScratchError> {
         self.held.retain(|_, seen| seen.day >= first);

@@ -7,23 +7,32 @@ use types::names;
 
 use crate::control::{Control, Decision, decide, parse_control};
 use crate::error::ServiceError;
-use crate::options::{AggregationOptions, Definition, fingerprint};
+use crate::options::{AggregationOptions, Definition, EngineKind, fingerprint};
 
 /// How long parts are kept, in milliseconds: they are needed until they are folded. One that was missed is an error, not silence.
-const PARTS_KEPT_MS: i64 = 31 * 24 * 60 * 60 * 1_000;
+const PARTS_KEPT_MS: i64 = 31 * DAY_MS;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Internal topics of an aggregation.
 pub(crate) struct Topics {
     pub(crate) state: String,
+    /// What the second stage reads: of the first one, or of Spark.
     pub(crate) parts: String,
+    /// What Spark reads.
+    pub(crate) counted: String,
     pub(crate) totals: String,
 }
 
 impl Topics {
-    pub(crate) fn new(name: &str, generation: u32) -> Self {
+    pub(crate) fn new(options: &AggregationOptions, generation: u32) -> Self {
+        let name = &options.name;
         Self {
             state: names::topic_state(name),
-            parts: names::topic_parts(name, generation),
+            parts: match options.engine {
+                EngineKind::Native => names::topic_parts(name, generation),
+                EngineKind::Spark => names::topic_spark(name, generation),
+            },
+            counted: names::topic_counted(name, generation),
             totals: names::topic_totals(name, generation),
         }
     }
@@ -32,6 +41,7 @@ impl Topics {
 /// Topics of the second stage. Those of older generations stay until somebody deletes them: another process may still use them.
 pub(crate) async fn ensure_parts(
     cluster: &Cluster,
+    options: &AggregationOptions,
     topics: &Topics,
     partitions: i32,
 ) -> Result<(), ClientError> {
@@ -43,11 +53,18 @@ pub(crate) async fn ensure_parts(
             ("retention.ms", retention_ms.to_string()),
         ],
     };
-    let both = [
+    let mut wanted = vec![
         topic(&topics.parts, "delete", PARTS_KEPT_MS),
         topic(&topics.totals, "compact", -1),
     ];
-    cluster.ensure_topics(&both).await
+    if options.engine == EngineKind::Spark {
+        // A query that has lost its checkpoint begins again with all that is kept.
+        let kept = options
+            .keep_days
+            .map_or(-1, |days| i64::from(days) * DAY_MS + PARTS_KEPT_MS);
+        wanted.push(topic(&topics.counted, "delete", kept));
+    }
+    cluster.ensure_topics(&wanted).await
 }
 
 /// The definition of an aggregation that is in force; `None` before the first. Blocks.

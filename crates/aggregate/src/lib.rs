@@ -14,6 +14,8 @@
 //! `transactions` ──▶ Engine ──▶ `__daybook_parts_…` (what a batch adds to a row) ──▶ Totals ──▶ results topic
 //! ```
 //!
+//! Where Spark adds up (`engine = "spark"`) it stands between the two: see `spark`.
+//!
 //! # Where to start reading
 //!
 //! [`Engine::process`] is the whole algorithm: records in, changes out. `classify` decides what
@@ -40,10 +42,13 @@ mod options;
 mod record;
 mod schema;
 mod service;
+mod spark;
 mod spill;
 mod standby;
 mod takeover;
 
+/// Whether this program can have Spark add up.
+pub use ::spark::IS_BUILT as HAS_SPARK;
 pub use classify::Reason;
 pub use control::{Control, parse_control};
 pub use counts::{CountsOf, TOPIC_COUNTS, counts_key, parse_counts};
@@ -52,8 +57,9 @@ pub use engine::{
 };
 pub use error::ServiceError;
 pub use in_force::in_force;
-pub use options::{AggregationOptions, Definition, Late, fingerprint};
+pub use options::{AggregationOptions, Definition, EngineKind, Late, fingerprint};
 pub use record::{Parsed, Said, Unreadable};
 pub use schema::{Column, FieldKind, Roles, Schema, SchemaError};
 pub use service::{Aggregator, consumer_group, input};
+pub use spark::SparkOptions;
 pub use spill::{ScratchError, Spill, SpillOptions};

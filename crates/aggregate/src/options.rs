@@ -1,8 +1,11 @@
 //! What an aggregation is.
 
+use std::sync::Arc;
+
 use types::{BusinessCalendar, CalendarError};
 
 use crate::schema::Schema;
+use crate::spark::SparkOptions;
 use crate::spill::SpillOptions;
 
 /// What becomes of a transaction whose business day has passed.
@@ -12,6 +15,16 @@ pub enum Late {
     Correct,
     /// It is quarantined.
     Quarantine,
+}
+
+/// What adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineKind {
+    /// This program.
+    #[default]
+    Native,
+    /// Apache Spark: [`SparkOptions`] say where it is.
+    Spark,
 }
 
 /// One aggregation and its limits.
@@ -53,6 +66,10 @@ pub struct AggregationOptions {
     pub standby: bool,
     /// The definition as it was declared, kept with it in the log: text for people and tools, which the engine does not read.
     pub declared: String,
+    /// What adds up.
+    pub engine: EngineKind,
+    /// How Spark is reached; also where the engine is native, to end the queries of before.
+    pub spark: Option<Arc<SparkOptions>>,
     /// Where state goes that is more than the memory it may take; `None` keeps all in memory.
     pub spill: Option<SpillOptions>,
 }
@@ -87,6 +104,8 @@ impl AggregationOptions {
             batch_records_max: 50_000,
             standby: false,
             declared: String::new(),
+            engine: EngineKind::Native,
+            spark: None,
             spill: None,
         })
     }
@@ -117,8 +136,12 @@ pub fn fingerprint(options: &AggregationOptions) -> String {
         true => "",
         false => "|no reversals",
     };
+    let engine = match options.engine {
+        EngineKind::Native => "",
+        EngineKind::Spark => "|spark",
+    };
     let definition = format!(
-        "3|{}|{}|{:?}|{:?}|{}|{:?}{reversals}",
+        "3|{}|{}|{:?}|{:?}|{}|{:?}{reversals}{engine}",
         words.join(" "),
         options.calendar.definition(),
         options.keep_days,

@@ -27,16 +27,20 @@ use crate::counts::{CountsOf, TOPIC_COUNTS, counts_key, counts_value};
 use crate::engine::{Changes, Engine, Input, PartInput, Totals};
 use crate::error::ServiceError;
 use crate::in_force::{InForce, Topics, ensure_parts, put_in_force};
-use crate::options::AggregationOptions;
+use crate::options::{AggregationOptions, EngineKind};
+use crate::spark::notes::counted_key;
+use crate::spark::row;
 use crate::standby::Standby;
 
 mod batch;
 mod memory;
 mod moves;
+mod queries;
 mod told;
 
 use batch::{Aside, Batch, set_aside};
 use memory::{Levels, spill};
+use queries::{Queries, SparkLevels};
 use told::{CountsNow, Told};
 
 /// How long a poll waits for a first record; also how soon a stop is noticed.
@@ -67,6 +71,8 @@ impl Aggregator {
         let runner = Runner {
             hop: telemetry.hop("aggregator"),
             levels: Levels::new(telemetry, &label),
+            spark: (options.engine == EngineKind::Spark)
+                .then(|| SparkLevels::new(telemetry, &label)),
             standby_rows: telemetry.meter("aggregation_standby_rows", &label),
             failures: telemetry.meter("aggregation_values_failed", &label),
             options,
@@ -114,6 +120,8 @@ struct Runner {
     cluster: Cluster,
     hop: Arc<Hop>,
     levels: Levels,
+    /// Where Spark adds up.
+    spark: Option<SparkLevels>,
     standby_rows: Arc<Meter>,
     /// Values of expressions that could not be computed, since the start.
     failures: Arc<Meter>,
@@ -130,6 +138,9 @@ impl Part for Runner {
         let transactional_id = transactional_id(&self.options);
         let (mut life, consumer) = Life::begin(self, &transactional_id)?;
         let result = life.live(&consumer, ready);
+        if result.is_ok() {
+            life.queries.stop();
+        }
         drop(life);
         self.has_started = true;
         result
@@ -171,6 +182,8 @@ struct Life<'a> {
     /// Changes of the partitions that were told while a batch was in hand.
     moves: Vec<Move>,
     told: Told,
+    /// Those in Spark.
+    queries: Queries,
 }
 
 impl<'a> Life<'a> {
@@ -190,7 +203,7 @@ impl<'a> Life<'a> {
             partitions,
             results_partitions,
         } = put_in_force(cluster, options, runner.has_started, &producer)?;
-        let topics = Topics::new(name, definition.generation);
+        let topics = Topics::new(options, definition.generation);
         let engine = Engine::of_partitions(options.clone(), definition, partitions);
         let mut engine = runner.runtime.block_on(engine)?;
         let mut totals = Totals::new(options);
@@ -204,7 +217,7 @@ impl<'a> Life<'a> {
         let mut inputs = vec![options.input.topic.as_str()];
         if engine.is_in_parts() {
             // The admin client's answers come on threads of its own.
-            let made = ensure_parts(cluster, &topics, partitions);
+            let made = ensure_parts(cluster, options, &topics, partitions);
             runner.runtime.block_on(made)?;
             inputs.push(&topics.parts);
         }
@@ -231,6 +244,7 @@ impl<'a> Life<'a> {
             topics,
             own: BTreeSet::new(),
             told: Told::new(Instant::now()),
+            queries: Queries::default(),
         };
         Ok((life, consumer))
     }
@@ -257,6 +271,7 @@ impl<'a> Life<'a> {
                     }
                 }
             }
+            self.look_at_queries()?;
             if !messages.is_empty() {
                 let begun = Instant::now();
                 self.run_batch(consumer, &messages)?;
@@ -299,7 +314,7 @@ impl<'a> Life<'a> {
         let in_parts = self.engine.is_in_parts();
         let is_part =
             |message: &&BorrowedMessage<'_>| in_parts && message.topic() == self.topics.parts;
-        let parts: Vec<PartInput<'_>> = messages
+        let raw: Vec<PartInput<'_>> = messages
             .iter()
             .filter(is_part)
             .map(|message| PartInput {
@@ -309,12 +324,36 @@ impl<'a> Life<'a> {
                 value: message.payload().unwrap_or_default(),
             })
             .collect();
+        let mut refused = Vec::new();
+        let rows = self.engine.counted().map(|counted| {
+            let rows = raw.iter().map(|part| row::as_part(&counted.shape, part));
+            rows.collect::<Vec<_>>()
+        });
+        let parts: Vec<PartInput<'_>> = match &rows {
+            None => raw.clone(),
+            Some(rows) => {
+                let mut parts = Vec::with_capacity(rows.len());
+                for (part, row) in raw.iter().zip(rows) {
+                    match row {
+                        Ok((key, value)) => parts.push(PartInput {
+                            key,
+                            value,
+                            ..*part
+                        }),
+                        Err(reason) => {
+                            refused.push((part.partition, part.offset, reason.clone()));
+                        }
+                    }
+                }
+                parts
+            }
+        };
         let inputs: Vec<Input<'_>> = messages
             .iter()
             .filter(|message| !is_part(message))
             .map(input)
             .collect();
-        let next = self.next_offsets(&inputs, &parts)?;
+        let next = self.next_offsets(&inputs, &raw)?;
         let records = inputs.len() as u64;
         self.runner.hop.add_in(records);
         let first = self.runner.runtime.block_on(self.engine.process(&inputs))?;
@@ -322,12 +361,13 @@ impl<'a> Life<'a> {
         let received = messages.iter().filter(is_part);
         let received = received.filter_map(|part| number_header(part, names::HEADER_RECEIVED_AT));
         second.received_at = received.min();
+        second.quarantined.extend(refused);
         let mut aside: Vec<Aside<'_>> = Vec::new();
         let of_inputs = inputs
             .iter()
             .map(|input| (input.partition, input.offset, input.value));
         set_aside(&first.quarantined, of_inputs, "", &mut aside);
-        let of_parts = parts
+        let of_parts = raw
             .iter()
             .map(|part| (part.partition, part.offset, part.value));
         let prefix = format!("{}-", self.topics.parts);
@@ -438,6 +478,11 @@ impl<'a> Life<'a> {
             let (key, value) = (&part.key, part.value.as_deref());
             self.send(&self.topics.parts, key, value, headers.clone())?;
         }
+        for (partition, value) in &first.counted {
+            let (topic, partition) = (&self.topics.counted, *partition);
+            let sent = self.producer.send_to(topic, partition, b"", Some(value));
+            sent.map_err(|source| cluster.error(format!("send to {topic}"), source))?;
+        }
         let changelogs = [
             (&self.topics.state, &first.changelog),
             (&self.topics.totals, &second.changelog),
@@ -515,7 +560,12 @@ impl<'a> Life<'a> {
                 send(name, partition, key.as_bytes(), value.as_bytes())?;
             }
         }
-        if self.engine.is_in_parts() {
+        if self.engine.counted().is_some() {
+            for partition in &first.completes {
+                let key = counted_key(&self.runner.options.name, generation, *partition);
+                self.send(names::TOPIC_CONTROL, key.as_bytes(), Some(b"{}"), None)?;
+            }
+        } else if self.engine.is_in_parts() {
             for partition in &first.completes {
                 let value = changelog::encode_complete(*partition, self.partitions);
                 for to in 0..self.partitions {

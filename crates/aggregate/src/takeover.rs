@@ -42,6 +42,8 @@ pub(crate) struct TakenOver {
     pub(crate) offset: Offset,
     /// What a rebuild has to publish.
     pub(crate) rebuilt: Option<Changes>,
+    /// Whether `offset` is before the group's, and must be committed with what is published.
+    pub(crate) rewinds: bool,
     /// Whether the changelog names another process as its writer.
     pub(crate) is_new_owner: bool,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Takeover<'a> {
     options: &'a AggregationOptions,
     transactional_id: &'a str,
     state_topic: String,
+    /// What the second stage reads.
+    parts_topic: &'a str,
     /// Reads committed records.
     reader: LogConsumer,
     /// Reads all.
@@ -67,12 +71,14 @@ impl<'a> Takeover<'a> {
         runtime: &'a Runtime,
         options: &'a AggregationOptions,
         transactional_id: &'a str,
+        parts_topic: &'a str,
     ) -> Result<Self, ServiceError> {
         Ok(Self {
             cluster,
             runtime,
             options,
             transactional_id,
+            parts_topic,
             state_topic: names::topic_state(&options.name),
             reader: cluster.reader("daybook-restore")?,
             raw: cluster.tail("daybook-restore", "daybook-restore")?,
@@ -121,11 +127,14 @@ impl<'a> Takeover<'a> {
             ms = began.elapsed().as_millis() as u64,
             "partition restored"
         );
+        let mut offset = None;
         let rebuilt = match restored {
             Restored::Current => None,
             Restored::Older { generation } => {
                 let from = (input_topic, partition);
-                let mut changes = self.rebuild(engine, from, generation, committed, bounds)?;
+                let (mut changes, again) =
+                    self.rebuild(engine, from, generation, committed, bounds)?;
+                offset = again;
                 // An older definition may have been counted in two stages.
                 if !engine.is_in_parts() {
                     changes
@@ -135,7 +144,10 @@ impl<'a> Takeover<'a> {
                 Some(changes)
             }
         };
-        Ok(self.taken(committed, rebuilt, owner))
+        Ok(TakenOver {
+            rewinds: offset.is_some(),
+            ..self.taken(offset.or(committed), rebuilt, owner)
+        })
     }
 
     /// Takes a partition of the topic of parts over. A first generation of totals takes away what an older one published.
@@ -149,7 +161,7 @@ impl<'a> Takeover<'a> {
         let (name, generation) = (&self.options.name, engine.generation());
         let topic = names::topic_totals(name, generation);
         let bounds = self.settled(&topic, partition)?;
-        let committed = self.committed(&names::topic_parts(name, generation), partition)?;
+        let committed = self.committed(self.parts_topic, partition)?;
         let (from, known_owner) = match copy.filter(|copy| copy.fits(bounds)) {
             Some(Copy {
                 state: State::Folded(task),
@@ -197,6 +209,7 @@ impl<'a> Takeover<'a> {
         TakenOver {
             offset: committed.map_or(Offset::Beginning, Offset::Offset),
             rebuilt,
+            rewinds: false,
             is_new_owner: owner.as_deref() != Some(self.transactional_id),
         }
     }
@@ -341,7 +354,8 @@ impl<'a> Takeover<'a> {
         }))
     }
 
-    /// Counts the kept days anew, from the log.
+    /// Counts the kept days anew, from the log. Where Spark adds up, everything is only made ready for that, and the offset from
+    /// which the input is to be read again is returned.
     fn rebuild(
         &self,
         engine: &mut Engine,
@@ -349,8 +363,9 @@ impl<'a> Takeover<'a> {
         older: u32,
         committed: Option<i64>,
         bounds: (i64, i64),
-    ) -> Result<Changes, ServiceError> {
+    ) -> Result<(Changes, Option<i64>), ServiceError> {
         let began = Instant::now();
+        let first_day = engine.first_kept_day(partition);
         let first_kept = engine.first_kept_start(partition);
         let mut old = engine.begin_rebuild(partition)?;
         let mut keys = BTreeSet::new();
@@ -384,6 +399,18 @@ impl<'a> Takeover<'a> {
                 first,
             });
         }
+        if engine.counted().is_some() {
+            let changes = engine.rewind(partition, &old, (from, until), first_day)?;
+            info!(
+                name = self.options.name,
+                partition,
+                records = until - from,
+                from_generation = older,
+                to_generation = engine.generation(),
+                "the kept days are counted anew in Spark"
+            );
+            return Ok((changes, Some(from)));
+        }
         let mut records = 0;
         if from < until {
             records = self.replay(engine, (input_topic, partition), (from, until), began)?;
@@ -400,7 +427,7 @@ impl<'a> Takeover<'a> {
             ms = began.elapsed().as_millis() as u64,
             "totals counted anew"
         );
-        Ok(changes)
+        Ok((changes, None))
     }
 
     fn replay(

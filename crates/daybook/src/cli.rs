@@ -2,6 +2,7 @@
 
 mod queue;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -97,7 +98,7 @@ pub(crate) enum Command {
     /// Run page and API alone
     Web,
     /// Check configuration and sources, and report every mistake with its place
-    Check,
+    Check(CheckArgs),
     /// Send files, or generated load, through the gateway
     Send(SendArgs),
     /// Ask the store with SQL
@@ -298,6 +299,23 @@ pub(crate) struct BenchArgs {
     pub(crate) json: bool,
 }
 
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Check whether this engine can count all aggregations, whatever the configuration says of them
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineName>,
+}
+
+/// What adds up.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EngineName {
+    /// This program
+    Native,
+    /// Apache Spark
+    Spark,
+}
+
 impl Global {
     /// Begins to log; the answer changes what is logged from then on.
     pub(crate) fn start_logging(&self) -> pipeline::ApplyLevels {
@@ -314,6 +332,7 @@ impl Global {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             // That stderr is gone would be told on stderr, which panics. Nobody reads: then there is nobody to tell.
+            .with_ansi(std::io::stderr().is_terminal())
             .log_internal_errors(false)
             .with_writer(std::io::stderr);
         // Two types, one behaviour.
@@ -357,7 +376,11 @@ impl Global {
 
     /// The configuration, checked.
     pub(crate) async fn plan(&self) -> anyhow::Result<Plan> {
-        let config = self.read_config()?;
+        Self::plan_of(self.read_config()?).await
+    }
+
+    /// A configuration, checked.
+    pub(crate) async fn plan_of(config: Config) -> anyhow::Result<Plan> {
         Plan::check(config).await.map_err(|mistakes| {
             let mut text = match mistakes.len() {
                 1 => "the configuration has a mistake:".to_owned(),

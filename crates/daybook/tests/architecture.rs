@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 /// says what each is.
 const LAYERS: &[&[&str]] = &[
     &["types", "telemetry", "pem", "features"],
-    &["mq-wire", "segment-log", "mapping", "sql", "kafka-client"],
+    &[
+        "mq-wire",
+        "segment-log",
+        "mapping",
+        "sql",
+        "kafka-client",
+        "spark",
+    ],
     &["kafka-broker", "queue-manager", "mq-client", "store"],
     &[
         "mq-server",

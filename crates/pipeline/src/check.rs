@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use aggregate::{AggregationOptions, Definition, Engine, EngineError, Late, fingerprint};
+use aggregate::{
+    AggregationOptions, Definition, Engine, EngineError, EngineKind, HAS_SPARK, Late, fingerprint,
+};
 use connector::READERS_MAX;
 use mapping::Mapping;
 use sql::{AggregationPlan, FoldKind, OutputSource, RUN_RECORDS_MAX, ValueKind};
 use store::{CellKind, TableSpec};
 
 use crate::config::{
-    AggregationConfig, Authentication, Config, ConnectorConfig, KeepDays, LateConfig, QueueConfig,
+    AggregationConfig, Authentication, Config, ConnectorConfig, EngineConfig, KeepDays, LateConfig,
+    QueueConfig,
 };
 use crate::store_target;
 
@@ -76,6 +79,7 @@ impl Plan {
             mistakes.extend(found);
             Vec::new()
         });
+        check_spark(&config, &mut mistakes);
         let mut aggregations = Vec::new();
         if config.aggregations.is_empty() {
             mistakes.push(Mistake(
@@ -141,6 +145,29 @@ impl Plan {
     /// What the aggregations are.
     pub fn aggregations(&self) -> impl Iterator<Item = &AggregationOptions> {
         self.aggregations.iter().map(|planned| &planned.options)
+    }
+}
+
+fn check_spark(config: &Config, mistakes: &mut Vec<Mistake>) {
+    let mut refuse = |text: String| mistakes.push(Mistake(text));
+    if let Some(spark) = &config.spark {
+        spark.check(&mut refuse);
+    }
+    let in_spark = |aggregation: &&AggregationConfig| aggregation.engine == EngineConfig::Spark;
+    for aggregation in config.aggregations.iter().filter(in_spark) {
+        let name = &aggregation.name;
+        if config.spark.is_none() {
+            refuse(format!(
+                "aggregation {name}: `engine` is \"spark\", so there must be a section `[spark]` that says where it is: \
+                 remote = \"sc://host:15002\""
+            ));
+        }
+        if !HAS_SPARK {
+            refuse(format!(
+                "aggregation {name}: `engine` is \"spark\", but this program was built without Spark, for lack of `protoc`; \
+                 install it (apt-get install protobuf-compiler) and `make build` again, or say `engine = \"native\"`"
+            ));
+        }
     }
 }
 
@@ -336,6 +363,11 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         future_max_micros: i64::from(config.future_hours_max) * 3_600_000_000,
         clock_skew_max_micros: i64::from(config.clock_skew_minutes_max) * 60_000_000,
         reversals: config.reversals,
+        engine: match config.engine {
+            EngineConfig::Native => EngineKind::Native,
+            EngineConfig::Spark => EngineKind::Spark,
+        },
+        spark: None,
         input,
         batch_records_max: config.batch_records_max,
         standby: false,
@@ -597,6 +629,49 @@ user = ""
                 `queue.user` or `queue.rule` has the user "Željka", but must be 1 to 12 characters of ASCII
                 `queue.user` or `queue.rule` has the user "", but must be 1 to 12 characters of ASCII
             "#]],
+        );
+    }
+
+    #[test]
+    fn spark_must_be_somewhere_and_cannot_do_everything() {
+        check(
+            r#"
+[spark]
+remote = "127.0.0.1:15002"
+shuffle_partitions = 10001
+watermark_days = 367
+batch_records_max = 0
+token_file = "/nowhere/token"
+"#,
+            &expect![[r#""#]],
+        );
+        let at_the_limits = r#"
+[spark]
+remote = "sc://spark.example.com:15002"
+shuffle_partitions = 10000
+watermark_days = 366
+batch_records_max = 1
+[[aggregation]]
+name = "totals"
+sql = "SELECT account, sum(amount) AS total FROM transactions GROUP BY business_day, account"
+"#;
+        check(at_the_limits, &expect![[r#""#]]);
+        if !HAS_SPARK {
+            return;
+        }
+        check(
+            r#"
+[[aggregation]]
+name = "totals"
+engine = "spark"
+reversals = false
+sql = """
+SELECT account, sum(amount) AS total,
+       count(DISTINCT currency) AS currencies
+FROM transactions GROUP BY business_day, account
+"""
+"#,
+            &expect![[r#""#]],
         );
     }
 

@@ -1,6 +1,7 @@
 //! `daybook.toml`: every key, its default and its range. Unknown keys are refused.
 
 mod log;
+mod spark;
 mod store;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use gateway::GatewayOptions;
 pub use log::{LogAccess, LogConfig, LogPermission, LogTls, LogUser};
 use serde::{Deserialize, Serialize};
+pub use spark::SparkConfig;
 pub use store::{StoreConfig, StoreConsistency, StoreReplication};
 use types::names::{self, port};
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[aggregator]`: what all aggregations of this process have in common.
     pub aggregator: AggregatorConfig,
+    /// `[spark]`: a cluster that adds up; without it there is none.
+    pub spark: Option<Box<SparkConfig>>,
     /// `[store]`: where results are kept for first loads and queries.
     pub store: StoreConfig,
     /// `[web]`: page and API.
@@ -52,6 +56,7 @@ impl Default for Config {
             connector: ConnectorConfig::default(),
             log: LogConfig::default(),
             aggregator: AggregatorConfig::default(),
+            spark: None,
             store: StoreConfig::default(),
             web: WebConfig::default(),
             admin: AdminConfig::default(),
@@ -428,6 +433,17 @@ pub enum Holiday {
     Date(toml::value::Datetime),
 }
 
+/// `aggregation.engine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineConfig {
+    /// This program.
+    #[default]
+    Native,
+    /// Apache Spark.
+    Spark,
+}
+
 /// `[[aggregation]]` (DESIGN §4).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -436,6 +452,9 @@ pub struct AggregationConfig {
     pub name: String,
     /// `SELECT keys, aggregates FROM transactions GROUP BY business_day, keys`.
     pub sql: String,
+    /// What adds up: `"native"`, this program, or `"spark"`, the cluster of `[spark]`. `"native"`.
+    #[serde(default)]
+    pub engine: EngineConfig,
     /// IANA zone of the business day. `"UTC"`.
     #[serde(default = "utc")]
     pub zone: String,
@@ -527,6 +546,7 @@ impl AggregationConfig {
             sql: "SELECT account, currency, sum(amount) AS total, count(*) AS transactions \
                   FROM transactions GROUP BY business_day, account, currency"
                 .to_owned(),
+            engine: EngineConfig::Native,
             zone: "Europe/Zagreb".to_owned(),
             cut_off: midnight(),
             working_days: None,
@@ -594,6 +614,9 @@ impl Config {
         ] {
             path.iter_mut().for_each(absolute);
         }
+        let spark = config.spark.as_mut();
+        let token = spark.and_then(|spark| spark.token_file.as_mut());
+        token.into_iter().for_each(absolute);
         for aggregation in &mut config.aggregations {
             aggregation.holidays_file.iter_mut().for_each(absolute);
         }

@@ -32,9 +32,9 @@ mod topics;
 pub use check::{Mistake, Plan, sums_of};
 pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
-    KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser, Place, QueueClient,
-    QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
-    StoreConsistency, StoreReplication, WebConfig,
+    EngineConfig, KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser,
+    Place, QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
+    SparkConfig, StoreConfig, StoreConsistency, StoreReplication, WebConfig,
 };
 pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};

@@ -265,6 +265,9 @@ pub async fn start(
                 "" => own_log.then(|| "0".to_owned()),
                 given => Some(given.to_owned()),
             };
+            let spark = plan.config.spark.as_ref();
+            let spark = spark.map(|spark| Arc::new(spark.options(&options.data_dir)));
+            counting.spark = spark;
             counting.standby = plan.config.aggregator.standby;
             counting.spill = Some(SpillOptions {
                 directory: options.data_dir.join("spill").join(&counting.name),

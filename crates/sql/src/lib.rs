@@ -28,4 +28,7 @@ pub use batch::{InputBatch, InputColumn, InputKind};
 pub use error::SqlError;
 pub use finish::{Finished, FoldedRow};
 pub use fold::{DISTINCT_VALUES_MAX, FoldError, FoldKind, Folded, Scalar, ValueKind};
-pub use plan::{AggregationPlan, GroupRef, Output, OutputSource, RUN_RECORDS_MAX};
+pub use plan::{
+    AggregationPlan, Argument, Contribution, Contributions, GroupRef, Output, OutputSource,
+    RUN_RECORDS_MAX,
+};

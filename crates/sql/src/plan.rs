@@ -27,9 +27,12 @@ use crate::fold::{FoldKind, Folded, ValueKind};
 use crate::read::{Reader, as_text};
 use crate::subset::{self, Known};
 
+mod contribute;
 mod partial;
 mod parts;
 
+use contribute::Ingredients;
+pub use contribute::{Argument, Contribution, Contributions};
 use partial::Partial;
 use parts::{Parts, bare, is_business_day, over_columns};
 
@@ -74,9 +77,13 @@ pub struct AggregationPlan {
     finish: Option<Finish>,
     /// The first function that cannot go back, and its place.
     irreversible: Option<(String, Span)>,
+    /// Place of the first count(DISTINCT).
+    distinct: Option<Span>,
     source: Arc<Source>,
     physical: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    /// What a session knows is large.
+    ingredients: Box<Ingredients>,
 }
 
 /// One group of a batch: its key and what the batch adds to it.
@@ -96,6 +103,14 @@ pub struct GroupRef<'a> {
 struct Source {
     schema: SchemaRef,
     batch: Mutex<Option<RecordBatch>>,
+}
+
+impl Source {
+    /// The next execution reads it.
+    fn put(&self, batch: RecordBatch) {
+        let mut place = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(batch);
+    }
 }
 
 impl PartitionStream for Source {
@@ -139,13 +154,14 @@ impl AggregationPlan {
             .iter()
             .map(|index| parts.group_expr[*index].clone())
             .collect();
-        let (mut folds, mut kinds) = (Vec::new(), Vec::new());
+        let (mut folds, mut kinds, mut aggregates) = (Vec::new(), Vec::new(), Vec::new());
         let mut partials = vec![count_all().alias("rows")];
         for (index, expression) in parts.aggr_expr.iter().enumerate() {
             let place = parts.place_of(index, &places);
             let fold = Partial::of(expression, index, parts.input.schema(), place)?;
             folds.push(fold.fold);
             kinds.push(fold.kind);
+            aggregates.extend(fold.expressions.first().cloned());
             partials.extend(fold.expressions);
         }
         let aggregate = Aggregate::try_new(Arc::clone(&parts.input), keys.clone(), partials)
@@ -196,9 +212,16 @@ impl AggregationPlan {
             outputs,
             finish,
             irreversible: places.irreversible,
+            distinct: places.distinct,
             source,
             physical,
             context: context.task_ctx(),
+            ingredients: Box::new(Ingredients {
+                session: context.state(),
+                input: parts.input,
+                keys,
+                aggregates,
+            }),
         })
     }
 
@@ -265,6 +288,15 @@ impl AggregationPlan {
         &self.outputs
     }
 
+    /// The same aggregation up to where records are added up, for somebody else to do that.
+    ///
+    /// # Errors
+    ///
+    /// [`SqlError`] of count(DISTINCT).
+    pub async fn contributions(&self) -> Result<Contributions, SqlError> {
+        Contributions::plan(self).await
+    }
+
     /// An empty batch with the columns of this plan.
     pub fn new_batch(&self) -> InputBatch {
         InputBatch::new(&self.columns)
@@ -290,11 +322,7 @@ impl AggregationPlan {
             )));
         }
         let batch = batch.finish()?;
-        *self
-            .source
-            .batch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(batch);
+        self.source.put(batch);
         let physical = Arc::clone(&self.physical);
         let results = collect(physical, Arc::clone(&self.context)).await;
         // Each execution adds to the nodes' metrics, for ever: start from clean nodes.

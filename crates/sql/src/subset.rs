@@ -41,6 +41,8 @@ pub(crate) struct Places {
     pub(crate) alone: Vec<(Span, String)>,
     /// The first function whose value cannot go back when a transaction is taken back.
     pub(crate) irreversible: Option<(String, Span)>,
+    /// The first count(DISTINCT).
+    pub(crate) distinct: Option<Span>,
 }
 
 /// Refuses what is outside the subset, pointing at it.
@@ -73,6 +75,7 @@ pub(crate) fn check(
         select: select.select_token.0.span,
         alone: alone(query, select),
         irreversible: None,
+        distinct: None,
     };
     let walked = visit_expressions(query.as_ref(), |expression| {
         match check_expression(expression, &known, &mut places) {
@@ -285,6 +288,9 @@ fn check_function(
     }
     if !function.within_group.is_empty() || function.null_treatment.is_some() {
         return refuse(format!("{name} takes nothing but an expression"));
+    }
+    if distinct {
+        places.distinct.get_or_insert(span);
     }
     if distinct || name == "min" || name == "max" {
         let what = if distinct {

@@ -38,7 +38,17 @@ pub fn topic_parts(aggregation: &str, generation: u32) -> String {
     format!("__daybook_parts_{aggregation}_{generation}")
 }
 
-/// Changelog topic of the totals of such an aggregation.
+/// Internal topic of an aggregation that Spark adds up: what each record that counts brings to its row.
+pub fn topic_counted(aggregation: &str, generation: u32) -> String {
+    format!("__daybook_counted_{aggregation}_{generation}")
+}
+
+/// Internal topic that Spark writes: rows as they are after each of its batches.
+pub fn topic_spark(aggregation: &str, generation: u32) -> String {
+    format!("__daybook_spark_{aggregation}_{generation}")
+}
+
+/// Changelog topic of the totals of such an aggregation, or of one that Spark adds up.
 pub fn topic_totals(aggregation: &str, generation: u32) -> String {
     format!("__daybook_totals_{aggregation}_{generation}")
 }

@@ -42,13 +42,15 @@ pub(super) struct Judged<'a> {
     pub(super) duplicates: u64,
     /// Oldest time of receipt.
     pub(super) received_at: Option<Micros>,
+    /// Offset of the last record.
+    pub(super) last: Option<i64>,
     /// Why it was not judged to the end: nothing of it may be added.
     pub(super) failed: Option<ScratchError>,
 }
 
 impl Judged<'_> {
     fn count(&mut self, run: Option<(BusinessDay, Counts)>) {
-        if let Some((day, counts)) = run {
+        if let Some((day, counts)) = run.filter(|(day, _)| !self.task.keeps_counts_of(*day)) {
             self.touched.insert(day);
             let all = self.task.counts.entry(day).or_default();
             all.counted += counts.counted;
@@ -113,6 +115,7 @@ impl Engine {
             quarantined: Vec::new(),
             duplicates: 0,
             received_at: None,
+            last: inputs.last().map(|input| input.offset),
             failed: None,
         };
         let mut room = Room::default();

@@ -87,7 +87,7 @@ impl Engine {
 }
 
 /// The row's key: a JSON array of its parts.
-pub(super) fn write_key(key: &mut Vec<u8>, parts: &[Option<&str>]) {
+pub(crate) fn write_key(key: &mut Vec<u8>, parts: &[Option<&str>]) {
     key.clear();
     key.push(b'[');
     for (index, part) in parts.iter().enumerate() {

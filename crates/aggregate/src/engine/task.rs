@@ -7,7 +7,7 @@ use types::{BusinessDay, Counts, Micros};
 use super::Published;
 use super::held::{Held, bytes_of};
 use super::rows::{NewValue, Rows, keys_of};
-use crate::changelog::{self, Entry};
+use crate::changelog::{self, Entry, Rewind};
 use crate::classify::Classifier;
 use crate::options::{AggregationOptions, Definition};
 use crate::record::Identity;
@@ -44,6 +44,8 @@ pub(crate) struct Task {
     /// What the changelog says the state is of.
     definition: Option<(u32, String)>,
     first_kept: Option<BusinessDay>,
+    /// The input is being read again.
+    pub(super) rewind: Option<Rewind>,
 }
 
 impl Task {
@@ -56,6 +58,7 @@ impl Task {
             blocks: BTreeMap::new(),
             definition: None,
             first_kept: None,
+            rewind: None,
         }
     }
 
@@ -94,6 +97,16 @@ impl Task {
             }
             Entry::Counts(day, counts) => drop(self.counts.insert(day, counts)),
             Entry::Clock(partition, clock) => drop(self.classifier.clocks.insert(partition, clock)),
+            // Whatever was there before is gone, with keys that say no more than that.
+            Entry::Rewind(rewind) => {
+                self.classifier.seen.clear();
+                self.classifier.clocks.clear();
+                self.blocks.clear();
+                self.counts
+                    .retain(|day, _| day.epoch_days() < rewind.first_day);
+                self.rewind = Some(rewind);
+            }
+            Entry::RewindGone => self.rewind = None,
             Entry::Definition(fingerprint, generation) => {
                 self.definition = Some((generation, fingerprint));
             }
@@ -199,6 +212,32 @@ impl Task {
         }
         changed.extend(clock.map(|clock| clock_entry(partition, clock)));
         changed
+    }
+
+    /// The input is to be read again; days that are not counted anew keep their counts. Returns what the changelog is told.
+    pub(super) fn begin_rewind(&mut self, old: &Old, rewind: Rewind) -> Published {
+        self.rewind = Some(rewind);
+        let kept = old.counts.iter();
+        let kept = kept.filter(|(day, _)| day.epoch_days() < rewind.first_day);
+        self.counts
+            .extend(kept.map(|(day, counts)| (*day, *counts)));
+        Published {
+            key: changelog::rewind_key(),
+            value: Some(changelog::encode_rewind(&rewind)),
+        }
+    }
+
+    /// Ends it, if all up to the `next` offset has been read again.
+    pub(super) fn end_rewind(&mut self, next: i64) -> Option<Published> {
+        self.rewind.filter(|rewind| next >= rewind.until)?;
+        self.rewind = None;
+        Some(gone(changelog::rewind_key()))
+    }
+
+    /// Whether a day's counts are those of before.
+    pub(super) fn keeps_counts_of(&self, day: BusinessDay) -> bool {
+        self.rewind
+            .is_some_and(|rewind| day.epoch_days() < rewind.first_day)
     }
 
     /// Counts of days that a rebuild did not read from their beginning stay what they were.

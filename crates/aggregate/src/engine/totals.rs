@@ -13,7 +13,7 @@ use super::rows::{NewValue, Rows, keys_of};
 use super::{Changes, Engine, EngineError, Published, Reason, RowState, entry_of, scratch_failed};
 use crate::changelog::{self, Entry};
 use crate::classify::Classifier;
-use crate::options::AggregationOptions;
+use crate::options::{AggregationOptions, EngineKind};
 use crate::spill::{ScratchError, Spill};
 
 /// A record of the topic of parts.
@@ -209,7 +209,8 @@ impl Totals {
             }
             let folded = self.fold(input, &mut clocks);
             match folded.map_err(|source| scratch_failed(&self.options, source))? {
-                Ok(()) => drop(
+                Ok(false) => {}
+                Ok(true) => drop(
                     touched
                         .entry(input.partition)
                         .or_default()
@@ -265,12 +266,12 @@ impl Totals {
         }
     }
 
-    /// Inner error: why the part cannot be folded.
+    /// Whether it changed the row. Inner error: why the part cannot be folded.
     fn fold(
         &mut self,
         input: &PartInput<'_>,
         clocks: &mut BTreeMap<(i32, i32), Micros>,
-    ) -> Result<Result<(), Reason>, ScratchError> {
+    ) -> Result<Result<bool, Reason>, ScratchError> {
         let task = self.tasks.get_mut(&input.partition);
         let (Some((clock, part)), Some(task)) = (changelog::decode_part(input.value), task) else {
             let reason = "not a part of a total".to_owned();
@@ -291,6 +292,14 @@ impl Totals {
             ..part
         };
         if let Some(row) = task.rows.fetch(input.key, next.day)? {
+            if self.options.engine == EngineKind::Spark {
+                // Spark says what the row is, and may say it again.
+                if next.sequence <= row.sequence {
+                    return Ok(Ok(false));
+                }
+                task.rows.take(input.key.into(), next, &mut task.added);
+                return Ok(Ok(true));
+            }
             let pairs = row.values.iter().zip(&next.values);
             let values: Result<Vec<_>, _> = pairs.map(|(old, new)| old.checked_fold(new)).collect();
             match values {
@@ -300,7 +309,7 @@ impl Totals {
             next.sequence += row.sequence;
         }
         task.rows.take(input.key.into(), next, &mut task.added);
-        Ok(Ok(()))
+        Ok(Ok(true))
     }
 
     /// Forgets days that no partition of the input keeps.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kafka_client::{Member, Move};
 use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use tracing::info;
 
 use super::{Batch, Life};
@@ -20,6 +21,9 @@ const REBALANCE_TIME_MAX: Duration = Duration::from_secs(90);
 const REBALANCE_LOOK: Duration = Duration::from_millis(20);
 /// Most records of one transaction of a rebuild: it must end before Kafka ends it.
 const REBUILD_RECORDS_MAX: usize = 100_000;
+
+/// What the group is told with a transaction, if anything.
+type Offsets<'o> = Option<(&'o Member, &'o TopicPartitionList)>;
 
 impl Life<'_> {
     pub(super) fn give_up(
@@ -73,11 +77,13 @@ impl Life<'_> {
     ) -> Result<(), ServiceError> {
         let runner = self.runner;
         let options = &runner.options;
+        let parts = self.topics.parts.clone();
         let takeover = Takeover::new(
             &runner.cluster,
             &runner.runtime,
             options,
             self.transactional_id,
+            &parts,
         )?;
         let mut from = Vec::new();
         for (topic, partition) in partitions {
@@ -105,7 +111,13 @@ impl Life<'_> {
                 };
                 changes.changelog.insert(0, (*partition, entry));
             }
-            self.commit_piecemeal(changes, is_second)?;
+            let mut read_again = TopicPartitionList::new();
+            if taken.rewinds {
+                let added = read_again.add_partition_offset(topic, *partition, taken.offset);
+                added.map_err(|source| runner.cluster.error("note offsets", source))?;
+            }
+            let offsets = taken.rewinds.then_some((consumer, &read_again));
+            self.commit_piecemeal(changes, is_second, offsets)?;
             from.push((topic.clone(), *partition, taken.offset));
             self.own.insert((topic.clone(), *partition));
         }
@@ -200,15 +212,20 @@ impl Life<'_> {
     }
 
     /// Results first, then the changelog in its order: its last record is the one that counts. Parts go with it, or
-    /// would be added twice by a rebuild that is done again.
-    fn commit_piecemeal(&mut self, mut changes: Changes, second: bool) -> Result<(), ServiceError> {
-        let commit = |life: &mut Self, piece: &Changes| match second {
-            true => life.commit(&Changes::default(), piece, &[], None),
-            false => life.commit(piece, &Changes::default(), &[], None),
+    /// would be added twice by a rebuild that is done again. Offsets go with the last of it.
+    fn commit_piecemeal(
+        &mut self,
+        mut changes: Changes,
+        second: bool,
+        offsets: Offsets<'_>,
+    ) -> Result<(), ServiceError> {
+        let commit = |life: &mut Self, piece: &Changes, offsets: Offsets<'_>| match second {
+            true => life.commit(&Changes::default(), piece, &[], offsets),
+            false => life.commit(piece, &Changes::default(), &[], offsets),
         };
         let records = changes.results.len() + changes.changelog.len() + changes.parts.len();
         if records <= REBUILD_RECORDS_MAX || !changes.parts.is_empty() {
-            return commit(self, &changes);
+            return commit(self, &changes, offsets);
         }
         let results = std::mem::take(&mut changes.results);
         for results in results.chunks(REBUILD_RECORDS_MAX) {
@@ -217,7 +234,7 @@ impl Life<'_> {
                 results,
                 ..Changes::default()
             };
-            commit(self, &piece)?;
+            commit(self, &piece, None)?;
         }
         let last = changes.changelog.len().div_ceil(REBUILD_RECORDS_MAX);
         let pieces = changes.changelog.chunks(REBUILD_RECORDS_MAX);
@@ -231,7 +248,7 @@ impl Life<'_> {
                 completes,
                 ..Changes::default()
             };
-            commit(self, &piece)?;
+            commit(self, &piece, offsets.filter(|_| number == last))?;
         }
         Ok(())
     }

@@ -3,10 +3,26 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::cli::Global;
+use aggregate::EngineKind;
+use pipeline::{EngineConfig, SparkConfig};
 
-pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
-    let plan = global.plan().await?;
+use crate::cli::{CheckArgs, EngineName, Global};
+
+pub(crate) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let mut config = global.read_config()?;
+    if let Some(engine) = args.engine {
+        let engine = match engine {
+            EngineName::Native => EngineConfig::Native,
+            EngineName::Spark => EngineConfig::Spark,
+        };
+        for aggregation in &mut config.aggregations {
+            aggregation.engine = engine;
+        }
+        // The question is what it can do, not where it is.
+        let somewhere = || Box::new(SparkConfig::at("sc://127.0.0.1:15002"));
+        config.spark.get_or_insert_with(somewhere);
+    }
+    let plan = Global::plan_of(config).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "configuration: fine")?;
     writeln!(out, "time zones:    {}", types::tzdata_version())?;
@@ -29,9 +45,13 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         });
         writeln!(
             out,
-            "aggregation:   {} ({}), day of {}{of_rows} from {} (business days: {}), keeps {keep}",
+            "aggregation:   {} ({}), added up {}, day of {}{of_rows} from {} (business days: {}), keeps {keep}",
             table.name,
             columns.join(", "),
+            match options.engine {
+                EngineKind::Native => "here",
+                EngineKind::Spark => "in Spark",
+            },
             options.zone,
             options.cut_off,
             options.calendar.working_days(),

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::io::IsTerminal as _;
 
 use aggregate::{
-    AggregationOptions, Changes, Definition, Engine, Input, PartInput, Totals, fingerprint, input,
+    AggregationOptions, Changes, Definition, Engine, EngineKind, Input, PartInput, Totals,
+    fingerprint, input,
 };
 use anyhow::Context as _;
 use kafka_client::{CALL_TIME_MAX, Cluster};
@@ -41,8 +42,13 @@ impl Replay {
             generation,
             fingerprint: fingerprint(options),
         };
-        let mut engine = Engine::of_partitions(options.clone(), definition, partitions).await?;
-        let mut totals = Totals::new(options);
+        // Whoever adds up, the rows are the same.
+        let options = AggregationOptions {
+            engine: EngineKind::Native,
+            ..options.clone()
+        };
+        let mut totals = Totals::new(&options);
+        let mut engine = Engine::of_partitions(options, definition, partitions).await?;
         for partition in 0..partitions {
             engine.begin_restore(partition);
         }
