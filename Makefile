@@ -39,6 +39,7 @@ soak: build
 	TRIALS=full cargo test --release --locked --workspace --test aggregators -- --nocapture
 	scripts/kafka-three.sh delivery
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=12 scripts/cassandra-three.sh
+	DAYBOOK_BIN=$(DAYBOOK) scripts/cassandra-trouble.sh
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build
@@ -46,6 +47,7 @@ bench: build
 	bench/mq.sh $(DAYBOOK)
 	bench/kafka.sh $(DAYBOOK)
 	bench/cassandra.sh
+	bench/web.sh $(DAYBOOK)
 
 fuzz:
 	scripts/fuzz.sh
