@@ -29,6 +29,9 @@ watcher=
 sender=
 sampler=
 stop() {
+  rm -f "$dir/traffic"
+  # What these two run at the moment.
+  for parent in $sender $sampler; do pkill -KILL -P "$parent" || true; done
   for pid in $sampler $watcher $sender $sink $daybook $server; do
     kill -CONT "$pid" 2>/dev/null || true
     kill -KILL "$pid" 2>/dev/null || true
@@ -38,7 +41,7 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-fail() { echo "$1" >&2; tail -n 20 "$dir"/*.log "$dir"/*.out >&2; exit 1; }
+fail() { tail -n 20 "$dir"/*.log "$dir"/*.out >&2; echo "$1" >&2; exit 1; }
 
 . scripts/cassandra-server.sh
 . scripts/daybook-process.sh
@@ -47,8 +50,8 @@ venv_with confluent_kafka 'confluent-kafka>=2.6'
 venv_with cassandra.cluster 'cassandra-driver>=3.29'
 venv_with cqlshlib 'cqlsh>=6.2'
 broker=127.0.0.1:$((9092 + offset))
-watch() { # as the script says
-  "$venv/bin/python" scripts/watch_cassandra.py "$@"
+watch() { # as the script says; in the background it becomes Python, so that the id is its own
+  exec "$venv/bin/python" scripts/watch_cassandra.py "$@"
 }
 start_cassandra() {
   cassandra_run 1 1g -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
@@ -148,13 +151,15 @@ after_throttle=$(catches_up)
 
 rm "$dir/traffic"
 wait "$sender" || fail "the traffic did not go through"
+sender=
 kill "$sampler"
 wait "$sampler" 2>/dev/null || true
+sampler=
 sent=$(cat "$dir/sent")
 reached=$((sent * 1000 / (($(cat "$dir/sent-at") - begun) / 1000000)))
 daybook_proves "$sent" 120
 touch "$dir/quiet"
-wait "$watcher" || fail "the watcher: $(tail -1 "$dir/watch.log")"
+wait "$watcher" || fail "$(tail -1 "$dir/watch.log")"
 watcher=
 looks=$(tail -1 "$dir/watch.log")
 read -r rows transactions total < <("$venv/bin/cqlsh" 127.0.0.1 "$port" --request-timeout 60 -e \
@@ -172,7 +177,7 @@ kill -TERM "$sink"
 wait "$sink" || fail "the sink did not end well"
 sink=
 "$bin" send "${common[@]}" --quiet --source json --generate 500 --seed 1000001 >>"$dir/send.log" 2>&1
-for _ in $(seq 100); do watch claim "$broker" "127.0.0.1:$port" daily_totals >"$dir/claim.log" 2>&1 && break; sleep 0.1; done
+for _ in $(seq 100); do (watch claim "$broker" "127.0.0.1:$port" daily_totals) >"$dir/claim.log" 2>&1 && break; sleep 0.1; done
 grep -q 'rows are behind' "$dir/claim.log" || fail "the watcher sees nothing"
 daybook_stops
 

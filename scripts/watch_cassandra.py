@@ -4,8 +4,9 @@
     watch_cassandra.py claim  BROKERS CASSANDRA TABLE         as if the progress were at the log's end: must find rows that are behind
     watch_cassandra.py totals BROKERS                         what `transactions` alone says: how many, and their sum
 
-A row must have at least the version of the newest record of its key below the progress, and progress must not go back. Read while
-Cassandra is away, a look is given up, and another begins.
+A row must have at least the version of the newest record of its key below the progress. A look while Cassandra is away is given up, and
+another begins. A node that is killed may forget what it acknowledged last (commitlog_sync): then progress goes back with the rows, which is
+told.
 """
 import collections
 import decimal
@@ -70,6 +71,13 @@ class Log:
             elif message.offset() < until:
                 yield beyond.popleft()
 
+    def forget(self, partition):
+        self.consumers[partition].close()
+        self.consumers[partition] = self.consumer(partition)
+        self.beyond[partition].clear()
+        self.reached[partition] = 0
+        self.newest[partition].clear()
+
     def read(self, partition, until):
         """The keys that have changed."""
         changed = set()
@@ -119,7 +127,7 @@ class Store:
 
 
 def watch(log, store, stop):
-    looks, checked, given_up, longest = 0, 0, 0, 0.0
+    looks, checked, given_up, went_back, longest = 0, 0, 0, 0, 0.0
     progress = collections.Counter()
     is_last = False
     while not is_last:
@@ -128,9 +136,10 @@ def watch(log, store, stop):
         begun = time.monotonic()
         try:
             now = store.progress()
-            back = [partition for partition, until in progress.items() if now[partition] < until]
-            if back:
-                sys.exit(f"the progress of partitions {back} went back: {dict(progress)}, then {dict(now)}")
+            for partition in log.partitions:
+                if now[partition] < progress[partition]:
+                    went_back += 1
+                    log.forget(partition)
             progress = now
             for partition in partitions:
                 changed = log.read(partition, now[partition])
@@ -153,7 +162,7 @@ def watch(log, store, stop):
     if unread:
         sys.exit(f"{unread} keys have records above the last progress")
     keys = sum(len(newest) for newest in log.newest.values())
-    print(f"{looks} looks ({given_up} given up, the longest {longest:.0f} s), {checked} rows, at last all {keys}")
+    print(f"{looks} looks ({given_up} given up, the longest {longest:.0f} s; progress went back {went_back} times), {checked} rows, at last all {keys}")
 
 
 def claim(log, store):
