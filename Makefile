@@ -40,6 +40,7 @@ soak: build
 	scripts/kafka-three.sh delivery
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=12 scripts/cassandra-three.sh
 	DAYBOOK_BIN=$(DAYBOOK) scripts/spark.sh full
+	DAYBOOK_BIN=$(DAYBOOK) scripts/cassandra-trouble.sh
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build
@@ -47,6 +48,7 @@ bench: build
 	bench/mq.sh $(DAYBOOK)
 	bench/kafka.sh $(DAYBOOK)
 	bench/cassandra.sh
+	bench/web.sh $(DAYBOOK)
 
 fuzz:
 	scripts/fuzz.sh

@@ -4,9 +4,9 @@
 daybook=
 common=()
 
-daybook_start() { # name: of its configuration in $dir
+daybook_start() { # name: of its configuration in $dir; options of `daybook up`...
   common=(--config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "$offset")
-  "$bin" up "${common[@]}" >"$dir/$1.out" 2>&1 &
+  "$bin" up "${common[@]}" "${@:2}" >"$dir/$1.out" 2>&1 &
   daybook=$!
 }
 

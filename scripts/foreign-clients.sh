@@ -19,9 +19,8 @@ done >"$dir/in.ndjson"
 "$bin" --data-dir "$dir/data" --port-offset $offset prove >/dev/null
 servers=127.0.0.1:$((9092 + offset))
 
-venv="$cache/venv"
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -c 'import confluent_kafka' 2>/dev/null || "$venv/bin/pip" install --quiet 'confluent-kafka>=2.6'
+. scripts/venv.sh
+venv_with confluent_kafka 'confluent-kafka>=2.6'
 "$venv/bin/python" scripts/read_topics.py "$servers"
 scripts/franz-go.sh "$servers"
 

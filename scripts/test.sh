@@ -95,7 +95,7 @@ kafka_secure() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/kafka-secure.sh
 }
 
-# Results in a real Apache Cassandra, killed under traffic, and with TLS and a password.
+# Results in a real Apache Cassandra, stopped, killed and throttled under traffic, and with TLS and a password.
 cassandra() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/cassandra.sh
 }

@@ -4,7 +4,7 @@
 //!
 //! - **Progress never passes what is held back** ([`Swap`]): a sink that begins again reads it again, with the markers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use tracing::warn;
@@ -27,6 +27,8 @@ pub(crate) struct Pending {
     pub(crate) newest: Rows,
     /// Next offsets, when `newest` is written.
     pub(crate) progress: HashMap<i32, i64>,
+    /// Next offsets that the store has acknowledged.
+    pub(crate) written: BTreeMap<i32, i64>,
     /// Oldest of the records.
     pub(crate) received: Option<i64>,
     pub(crate) records: u64,
@@ -42,6 +44,7 @@ impl Pending {
         Self {
             newest: Rows::new(),
             progress: HashMap::new(),
+            written: BTreeMap::new(),
             received: None,
             records: 0,
             swap: Swap::new(partitions, stored),

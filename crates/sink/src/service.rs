@@ -1,6 +1,6 @@
 //! The sink's loop, on a thread of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +60,21 @@ pub enum SinkError {
     /// The results topic holds what is no result. Retrying does not help.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The store has gone back behind what it had acknowledged, as Cassandra may after kill -9 (`commitlog_sync`). Retried from what it has.
+    #[error(
+        "the store has forgotten what it acknowledged of {table}, partition {partition}: progress was {written}, and is {}; it is written again",
+        stored.map_or("none".to_owned(), |stored| stored.to_string())
+    )]
+    Forgotten {
+        /// Which table.
+        table: String,
+        /// Which partition of its results topic.
+        partition: i32,
+        /// The progress that was acknowledged.
+        written: i64,
+        /// What the store has.
+        stored: Option<i64>,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread for the sink")]
     Thread(#[source] std::io::Error),
@@ -224,10 +239,9 @@ impl Runner {
             };
             let partitions = self.cluster.partitions(consumer, &table.name)?;
             let stored = store.generation(&table.name)?;
-            pending.push(Pending::new(
-                usize::try_from(partitions).unwrap_or(0),
-                stored,
-            ));
+            let mut of_table = Pending::new(usize::try_from(partitions).unwrap_or(0), stored);
+            of_table.written.extend(progress.iter().copied());
+            pending.push(of_table);
             for partition in 0..partitions {
                 let known = progress.iter().find(|(known, _)| *known == partition);
                 let offset = known.map_or(Offset::Beginning, |(_, next)| Offset::Offset(*next));
@@ -279,6 +293,16 @@ impl Runner {
                 parse_row(table, newest.partition, newest.offset, key, &newest.value)
             });
             let rows = rows.collect::<Result<Vec<Row>, RecordError>>()?;
+            // What the store no longer has lies below progress, so progress must not be moved on over it.
+            let stored = store.progress(&table.name)?;
+            if let Some((partition, written, stored)) = forgotten(&pending.written, &stored) {
+                return Err(SinkError::Forgotten {
+                    table: table.name.clone(),
+                    partition,
+                    written,
+                    stored,
+                });
+            }
             let progress: Vec<(i32, i64)> =
                 std::mem::take(&mut pending.progress).into_iter().collect();
             store.write(&Write {
@@ -286,6 +310,7 @@ impl Runner {
                 rows: &rows,
                 progress: &progress,
             })?;
+            pending.written.extend(progress);
             self.hop.add_out(pending.records);
             if let Some(received) = pending.received {
                 self.hop.observe(received, now_micros(), pending.records);
@@ -305,6 +330,18 @@ impl Runner {
         gathered.counts.clear();
         Ok(())
     }
+}
+
+/// The first partition whose progress is less in the store than what it has acknowledged: what it was, and what it is.
+fn forgotten(
+    written: &BTreeMap<i32, i64>,
+    stored: &[(i32, i64)],
+) -> Option<(i32, i64, Option<i64>)> {
+    written.iter().find_map(|(partition, written)| {
+        let found = stored.iter().find(|(known, _)| known == partition);
+        let stored = found.map(|(_, next)| *next);
+        (stored < Some(*written)).then_some((*partition, *written, stored))
+    })
 }
 
 /// Time between two writes: they take a fifth of the time at most, and a page that is loaded never
@@ -407,6 +444,18 @@ fn is_out_of_range(error: &SinkError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_went_back_is_noticed() {
+        let written = BTreeMap::from([(0, 7), (2, 9)]);
+        assert_eq!(forgotten(&written, &[(0, 7), (1, 1), (2, 12)]), None);
+        assert_eq!(
+            forgotten(&written, &[(2, 8), (0, 7)]),
+            Some((2, 9, Some(8)))
+        );
+        assert_eq!(forgotten(&written, &[(2, 9)]), Some((0, 7, None)));
+        assert_eq!(forgotten(&BTreeMap::new(), &[]), None);
+    }
 
     #[test]
     fn writes_take_a_fifth_of_the_time_and_are_never_far_apart() {

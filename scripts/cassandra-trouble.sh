@@ -1,0 +1,194 @@
+#!/usr/bin/env bash
+# Results in a real Apache Cassandra that is in trouble, under traffic: stopped (SIGSTOP) and let go on, killed with -9 and started again,
+# throttled (SIGSTOP and SIGCONT ten times in a second or so, a tenth of the time running; any user may do that to processes of his own).
+# Meanwhile scripts/watch_cassandra.py looks again and again that progress is never ahead of rows; afterwards every total is proved,
+# and counted by cqlsh. The sink is a process of its own, whose memory is told.
+#
+#   DAYBOOK_BIN=daybook scripts/cassandra-trouble.sh
+#
+# Environment: RATE (20000) transactions a second, ACCOUNTS (20000), STOP (60): seconds of each trouble. CASSANDRA_VERSION (5.0.8),
+# CASSANDRA_PORT (29342), PORT_OFFSET (3300) of Daybook's ports.
+# Needs Java 11 or 17, Maven, curl and Python; what is fetched is kept in ~/.cache/daybook.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${DAYBOOK_BIN:?the path of the program}
+version=${CASSANDRA_VERSION:-5.0.8}
+port=${CASSANDRA_PORT:-29342}
+offset=${PORT_OFFSET:-3300}
+rate=${RATE:-20000}
+accounts=${ACCOUNTS:-20000}
+seconds=${STOP:-60}
+# The sink's process may have so much more while Cassandra is away than before, in MiB: what it gathers for one write, and the client's
+# buffers (kafka-client).
+growth_max=400
+dir=$(mktemp -d)
+daybook=
+sink=
+server=
+watcher=
+sender=
+sampler=
+stop() {
+  rm -f "$dir/traffic"
+  # What these two run at the moment.
+  for parent in $sender $sampler; do pkill -KILL -P "$parent" || true; done
+  for pid in $sampler $watcher $sender $sink $daybook $server; do
+    kill -CONT "$pid" 2>/dev/null || true
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+fail() { tail -n 20 "$dir"/*.log "$dir"/*.out >&2; echo "$1" >&2; exit 1; }
+
+. scripts/cassandra-server.sh
+. scripts/daybook-process.sh
+. scripts/venv.sh
+venv_with confluent_kafka 'confluent-kafka>=2.6'
+venv_with cassandra.cluster 'cassandra-driver>=3.29'
+venv_with cqlshlib 'cqlsh>=6.2'
+broker=127.0.0.1:$((9092 + offset))
+watch() { # as the script says; in the background it becomes Python, so that the id is its own
+  exec "$venv/bin/python" scripts/watch_cassandra.py "$@"
+}
+start_cassandra() {
+  cassandra_run 1 1g -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
+  server=$!
+  for _ in $(seq 1200); do
+    cassandra_up 1 "$port" && return
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "Cassandra did not start"
+}
+# As the sink's own process tells it.
+lag() {
+  curl -s "http://127.0.0.1:$((9191 + offset))/metrics" | sed -n 's/^daybook_lag_records{hop="sink"} //p'
+}
+resident() { # MiB
+  awk '$1 == "VmRSS:" { print int($2 / 1024) }' "/proc/$sink/status"
+}
+start_sink() {
+  # Its own address for /metrics.
+  "$bin" sink --config "$dir/sink.toml" --data-dir "$dir/sink" --port-offset "$offset" >"$dir/sink.out" 2>&1 &
+  sink=$!
+  for _ in $(seq 900); do grep -q '^Daybook is ready' "$dir/sink.out" && return; kill -0 "$sink"; sleep 0.1; done
+  fail "the sink did not start"
+}
+# Until the sink is behind by less than a second's records; prints how many seconds that took.
+catches_up() {
+  local begun=$SECONDS
+  for _ in $(seq 1200); do
+    sleep 0.5
+    [ "$(lag)" -lt "$rate" ] && { echo $((SECONDS - begun)); return; }
+  done
+  fail "the sink did not catch up"
+}
+largest() { # column of the samples, kind of trouble
+  awk -v of="$2" -v column="$1" '$1 == of && $column > most { most = $column } END { print most + 0 }' "$dir/samples"
+}
+
+cassandra_configure 1 1 "$port" </dev/null
+start_cassandra
+{
+  sed "s/127.0.0.1:19042/127.0.0.1:$port/" config/cassandra.toml
+  echo "[log]"
+  echo "partitions = 4"
+} >"$dir/trouble.toml"
+{
+  cat "$dir/trouble.toml"
+  echo "[admin]"
+  echo 'address = "127.0.0.1:9191"'
+} >"$dir/sink.toml"
+daybook_start trouble --only front,log,aggregate
+daybook_says trouble '^Daybook is ready' 90
+start_sink
+watch watch "$broker" "127.0.0.1:$port" daily_totals "$dir/quiet" >"$dir/watch.log" 2>&1 &
+watcher=$!
+touch "$dir/traffic"
+begun=$(date +%s%N)
+(
+  sent=0
+  while [ -f "$dir/traffic" ]; do
+    "$bin" send "${common[@]}" --quiet --source json --generate $((rate * 5)) --rate "$rate" --accounts "$accounts" \
+      --seed $((sent + 1)) >>"$dir/send.log" 2>&1 || exit
+    sent=$((sent + 1))
+    echo $((sent * rate * 5)) >"$dir/sent"
+  done
+  date +%s%N >"$dir/sent-at"
+) &
+sender=$!
+echo calm >"$dir/kind"
+(
+  while sleep 0.5; do echo "$(cat "$dir/kind") $(resident) $(lag)"; done >"$dir/samples"
+) 2>/dev/null &
+sampler=$!
+sleep $((seconds / 6 + 2))
+
+echo stopped >"$dir/kind"
+kill -STOP "$server"
+sleep "$seconds"
+kill -CONT "$server"
+after_stop=$(catches_up)
+
+echo killed >"$dir/kind"
+kill -KILL "$server"
+wait "$server" 2>/dev/null || true
+sleep $((seconds / 6))
+start_cassandra
+after_kill=$(catches_up)
+
+echo throttled >"$dir/kind"
+for _ in $(seq "$seconds"); do
+  kill -STOP "$server"
+  sleep 0.9
+  kill -CONT "$server"
+  sleep 0.1
+done
+after_throttle=$(catches_up)
+
+rm "$dir/traffic"
+wait "$sender" || fail "the traffic did not go through"
+sender=
+kill "$sampler"
+wait "$sampler" 2>/dev/null || true
+sampler=
+sent=$(cat "$dir/sent")
+reached=$((sent * 1000 / (($(cat "$dir/sent-at") - begun) / 1000000)))
+daybook_proves "$sent" 120
+touch "$dir/quiet"
+wait "$watcher" || fail "$(tail -1 "$dir/watch.log")"
+watcher=
+looks=$(tail -1 "$dir/watch.log")
+read -r rows transactions total < <("$venv/bin/cqlsh" 127.0.0.1 "$port" --request-timeout 60 -e \
+  "SELECT count(*), sum(transactions), sum(total) FROM daybook.daily_totals WHERE row_deleted = false ALLOW FILTERING" |
+  awk '/^-+\+/ { getline; gsub("[|]", " "); print }')
+[ "${looks##* }" = "$rows" ] || fail "$rows rows in Cassandra, but $looks"
+queried=$("$bin" query "${common[@]}" --format csv "SELECT sum(transactions) FROM daily_totals" | tail -1)
+[ "$queried" = "$transactions" ] || fail "daybook query says $queried transactions, cqlsh $transactions"
+[ "$(watch totals "$broker")" = "$transactions $total" ] || fail "in Cassandra $transactions transactions, total $total; the log has others"
+
+grep -q 'no node of Cassandra answers\|Cassandra at .* cannot' "$dir/sink.out" || fail "the sink does not say what it lacks"
+
+# That the watcher would have seen it: rows of which Cassandra has heard nothing.
+kill -TERM "$sink"
+wait "$sink" || fail "the sink did not end well"
+sink=
+"$bin" send "${common[@]}" --quiet --source json --generate 500 --seed 1000001 >>"$dir/send.log" 2>&1
+for _ in $(seq 100); do (watch claim "$broker" "127.0.0.1:$port" daily_totals) >"$dir/claim.log" 2>&1 && break; sleep 0.1; done
+grep -q 'rows are behind' "$dir/claim.log" || fail "the watcher sees nothing"
+daybook_stops
+
+calm=$(largest 2 calm)
+for kind in stopped killed throttled; do
+  [ $(($(largest 2 "$kind") - calm)) -lt $growth_max ] || fail "the sink has $(largest 2 "$kind") MiB while Cassandra is $kind, $calm before"
+done
+for kind in stopped killed; do
+  [ "$(largest 3 "$kind")" -gt "$rate" ] || fail "a lag of $(largest 3 "$kind") while Cassandra is $kind"
+done
+echo "Apache Cassandra $version in trouble at $reached transactions/s: stopped $seconds s, killed -9, a tenth of its time for $seconds s;" \
+  "caught up after $after_stop, $after_kill and $after_throttle s; lag at most $(largest 3 stopped), $(largest 3 killed) and" \
+  "$(largest 3 throttled) (calm $(largest 3 calm)); sink $(largest 2 stopped), $(largest 2 killed) and $(largest 2 throttled) MiB" \
+  "(calm $calm); $sent transactions proved, cqlsh counts the same; progress never ahead of rows: $looks"
