@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
         "sink",
         "web",
         "sender",
+        "query",
     ],
     &["connect-api"],
     &["pipeline"],

@@ -22,6 +22,7 @@ mod levels;
 mod log;
 mod mq_outbox;
 mod outbox;
+mod postgres;
 mod queue;
 mod queue_names;
 mod sources;
@@ -32,9 +33,10 @@ mod topics;
 pub use check::{Mistake, Plan, sums_of};
 pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
-    KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser, Place, QueueClient,
-    QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig,
-    StoreConsistency, StoreReplication, WebConfig,
+    KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser, Place,
+    PostgresConfig, PostgresTlsConfig, PostgresUserConfig, QueueClient, QueueConfig,
+    QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, StoreConfig, StoreConsistency,
+    StoreReplication, WebConfig,
 };
 pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};
