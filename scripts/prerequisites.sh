@@ -22,6 +22,7 @@ for tool in "$@"; do
       ;;
     chromium) need chromium "a browser, for the browser tests" "apt-get install chromium" ;;
     python3) need python3 "Python 3 with venv, for the tests with confluent-kafka" "apt-get install python3 python3-venv" ;;
+    psql) need psql "PostgreSQL's client, for the tests of queries" "apt-get install postgresql-client" ;;
     java)
       need java "a JRE 17 or later, for the tests with Kafka's own tools" "apt-get install openjdk-17-jre-headless"
       need javac "a JDK 17 or later, for the checks with IBM's MQ client" "apt-get install openjdk-17-jdk-headless"

@@ -37,7 +37,7 @@ count() {
   numbers=$(grep -E '^# (pass|fail) [0-9]+|^ℹ (pass|fail) [0-9]+' "$log/out" | awk '{ if ($2=="pass") p+=$3; else f+=$3 } END {print p+0, f+0}')
   passed=$((passed + ${numbers% *}))
   failed=$((failed + ${numbers#* }))
-  # The checks with IBM's client.
+  # The checks with IBM's client, and with PostgreSQL's.
   numbers=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log/out" | awk '{p+=$1; f+=$3} END {print p+0, f+0}')
   passed=$((passed + ${numbers% *}))
   failed=$((failed + ${numbers#* }))
@@ -50,7 +50,7 @@ prerequisites() {
   if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
   fi
-  scripts/prerequisites.sh cargo cc make node chromium python3 java openssl
+  scripts/prerequisites.sh cargo cc make node chromium python3 psql java openssl
 }
 
 page() {
@@ -80,6 +80,11 @@ browser() {
 
 foreign_clients() {
   DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/foreign-clients.sh
+}
+
+# psql and drivers ask for totals over PostgreSQL's protocol.
+postgres() {
+  DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" scripts/postgres.sh
 }
 
 # One suite against the embedded broker and a real Apache Kafka: the same answers from both. Built with clippy's driver, as the
@@ -118,6 +123,7 @@ if [ "$failed" -eq 0 ]; then
   step "lints and tests" lints_and_tests
   step "browser" browser
   step "foreign clients" foreign_clients
+  step "postgres" postgres
   step "kafka conformance" kafka_conformance
   step "kafka with TLS" kafka_secure
   step "cassandra" cassandra

@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Sink,
     /// Run page and API alone
     Web,
+    /// Answer queries over PostgreSQL's protocol alone: psql, Grafana and BI tools read the totals, on port 5433
+    Postgres,
     /// Check configuration and sources, and report every mistake with its place
     Check(CheckArgs),
     /// Send files, or generated load, through the gateway
@@ -140,7 +142,7 @@ pub(crate) struct UpArgs {
     /// Also send made-up traffic of today through the gateway, so that the page moves
     #[arg(long)]
     pub(crate) demo: bool,
-    /// Only these parts: front (gateway, queue, connector), log, aggregate, sink, web
+    /// Only these parts: front (gateway, queue, connector), log, aggregate, sink, web, postgres
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub(crate) only: Vec<PartName>,
 }
@@ -152,6 +154,7 @@ pub(crate) enum PartName {
     Aggregate,
     Sink,
     Web,
+    Postgres,
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +198,14 @@ pub(crate) struct SendArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Only what the conditions leave open is read: a day of business_day, and of a whole key its row; EXPLAIN shows it. today() is the business \
+day of the first aggregation, today('name') that of another.
+
+  daybook query \"SELECT currency, sum(total) FROM daily_totals WHERE business_day = today() GROUP BY currency\"
+  daybook query \"EXPLAIN SELECT total FROM daily_totals WHERE business_day = '2026-11-23' AND account = 'ann'\"
+  daybook query --format csv \"SELECT * FROM counts\"
+  psql -h 127.0.0.1 -p 5433 daybook        # the same tables, while `daybook up` or `daybook postgres` runs")]
 pub(crate) struct QueryArgs {
     /// For example: SELECT currency, sum(total) FROM daily_totals GROUP BY currency
     pub(crate) sql: String,

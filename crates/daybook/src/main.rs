@@ -65,6 +65,7 @@ async fn run(cli: Cli, levels: pipeline::ApplyLevels) -> anyhow::Result<ExitCode
         Command::Aggregate => command::up::run_part(&global, pipeline::Part::Aggregate).await,
         Command::Sink => command::up::run_part(&global, pipeline::Part::Sink).await,
         Command::Web => command::up::run_part(&global, pipeline::Part::Web).await,
+        Command::Postgres => command::up::run_part(&global, pipeline::Part::Postgres).await,
         Command::Check(args) => command::check::run(&global, &args).await,
         Command::Send(args) => command::send::run(&global, args).await,
         Command::Query(args) => command::query::run(&global, args).await,

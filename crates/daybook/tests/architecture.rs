@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
         "sink",
         "web",
         "sender",
+        "query",
     ],
     &["connect-api"],
     &["pipeline"],

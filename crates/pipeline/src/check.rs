@@ -215,6 +215,7 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     }
     store_target::check(&config.store, &mut refuse);
     crate::log::check(&config.log, &mut refuse);
+    crate::postgres::check(&config.postgres, &mut refuse);
     if !(1..=MESSAGE_BYTES_MAX).contains(&config.queue.message_bytes_max) {
         refuse(format!(
             "`queue.message_bytes_max` is {}, but must be 1 to {MESSAGE_BYTES_MAX}",
@@ -710,6 +711,46 @@ allow = "read"
             "[[log.permission]]\nuser = \"app\"\ncluster = true\nallow = \"admin\"\n",
             &expect![[r#"
                 `log.permission` is there, but nobody is asked who they are: `[[log.user]]` or `log.tls.client_ca` is missing
+            "#]],
+        );
+    }
+
+    #[test]
+    fn queries_of_others_ask_who_they_are_and_are_bounded() {
+        check(
+            r#"
+[postgres]
+listen = "0.0.0.0:5433"
+connections_max = 0
+queries_max = 1001
+time_ms_max = 0
+rows_max = 0
+memory_bytes_max = 1048575
+statement_bytes_max = 1048577
+[[postgres.user]]
+name = "ann"
+password_file = "/nowhere/password"
+[[postgres.user]]
+name = "ann"
+password_file = "/nowhere/password"
+"#,
+            &expect![[r#"
+                `postgres.listen` is 0.0.0.0:5433: other than loopback addresses need `[postgres.tls]` and `[[postgres.user]]`
+                `postgres.connections_max` is 0, but must be 1 to 10000
+                `postgres.queries_max` is 1001, but must be 1 to 1000
+                `postgres.statement_bytes_max` is 1048577, but must be 1024 to 1048576
+                `postgres.time_ms_max` is 0, but must be 1 to 3600000
+                `postgres.rows_max` or `rows_read_max` is 0: nothing could be answered
+                `postgres.memory_bytes_max` is 1048575, but must be at least 1048576
+                `postgres.user` has the name "ann" twice, or without a letter
+                `postgres.user` "ann": cannot read the password from /nowhere/password: No such file or directory (os error 2)
+            "#]],
+        );
+        check(
+            "[postgres]\nlisten = \"0.0.0.0:5433\"\n[postgres.tls]\ncertificate = \"/nowhere/a.pem\"\nkey = \"/nowhere/a.key\"\n",
+            &expect![[r#"
+                `postgres.listen` is 0.0.0.0:5433: other than loopback addresses need `[postgres.tls]` and `[[postgres.user]]`
+                `postgres.tls`: cannot read certificates from /nowhere/a.pem: I/O error: No such file or directory (os error 2)
             "#]],
         );
     }

@@ -1,6 +1,7 @@
 //! `daybook.toml`: every key, its default and its range. Unknown keys are refused.
 
 mod log;
+mod postgres;
 mod spark;
 mod store;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use gateway::GatewayOptions;
 pub use log::{LogAccess, LogConfig, LogPermission, LogTls, LogUser};
+pub use postgres::{PostgresConfig, PostgresTlsConfig, PostgresUserConfig};
 use serde::{Deserialize, Serialize};
 pub use spark::SparkConfig;
 pub use store::{StoreConfig, StoreConsistency, StoreReplication};
@@ -40,6 +42,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[web]`: page and API.
     pub web: WebConfig,
+    /// `[postgres]`: queries over PostgreSQL's protocol.
+    pub postgres: PostgresConfig,
     /// `[admin]`: `/healthz`, `/readyz`, `/metrics`.
     pub admin: AdminConfig,
     /// `[[aggregation]]`: at least one; without any the totals by account and currency.
@@ -59,6 +63,7 @@ impl Default for Config {
             spark: None,
             store: StoreConfig::default(),
             web: WebConfig::default(),
+            postgres: PostgresConfig::default(),
             admin: AdminConfig::default(),
             aggregations: vec![AggregationConfig::daily_totals()],
         }
@@ -632,6 +637,14 @@ impl Config {
             absolute(&mut tls.key);
             tls.client_ca.iter_mut().for_each(absolute);
         }
+        if let Some(tls) = &mut config.postgres.tls {
+            absolute(&mut tls.certificate);
+            absolute(&mut tls.key);
+        }
+        let users = &mut config.postgres.users;
+        users
+            .iter_mut()
+            .for_each(|user| absolute(&mut user.password_file));
         let users = &mut config.log.users;
         users
             .iter_mut()
@@ -668,6 +681,7 @@ impl Config {
             &mut self.connector.address,
             &mut self.log.address,
             &mut self.web.address,
+            &mut self.postgres.listen,
             &mut self.admin.address,
         ] {
             address.set_port(address.port().saturating_add(offset));

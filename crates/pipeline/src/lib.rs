@@ -22,6 +22,7 @@ mod levels;
 mod log;
 mod mq_outbox;
 mod outbox;
+mod postgres;
 mod queue;
 mod queue_names;
 mod sources;
@@ -33,8 +34,9 @@ pub use check::{Mistake, Plan, sums_of};
 pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
     EngineConfig, KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser,
-    Place, QueueClient, QueueConfig, QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser,
-    SparkConfig, StoreConfig, StoreConsistency, StoreReplication, WebConfig,
+    Place, PostgresConfig, PostgresTlsConfig, PostgresUserConfig, QueueClient, QueueConfig,
+    QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, SparkConfig, StoreConfig,
+    StoreConsistency, StoreReplication, WebConfig,
 };
 pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};

@@ -34,6 +34,7 @@ use crate::levels;
 use crate::log;
 use crate::mq_outbox::MqOutbox;
 use crate::outbox::{AnyOutbox, QueueOutbox};
+use crate::postgres;
 use crate::queue;
 use crate::store_target::store_target;
 use crate::topics;
@@ -59,6 +60,8 @@ pub enum Part {
     Sink,
     /// Page and API.
     Web,
+    /// Queries over PostgreSQL's protocol.
+    Postgres,
 }
 
 /// What to start, and where its files are.
@@ -159,6 +162,8 @@ pub struct Running {
     pub gateway: Option<SocketAddr>,
     /// Where the page is.
     pub web: Option<SocketAddr>,
+    /// Where PostgreSQL's clients connect to.
+    pub postgres: Option<SocketAddr>,
     /// Where Kafka clients connect to.
     pub kafka: String,
     /// Health and metrics.
@@ -181,6 +186,7 @@ pub struct Running {
     aggregators: Vec<Aggregator>,
     sink: Option<Sink>,
     lag_task: Option<JoinHandle<()>>,
+    queries: Option<query::Server>,
     lock: Option<File>,
 }
 
@@ -196,8 +202,8 @@ pub async fn start(
     announce: &mut dyn FnMut(&'static str, String),
 ) -> Result<Running, StartError> {
     let has = |part| options.parts.contains(&part);
-    // Gateway and connector keep nothing on disk.
-    let stateless = |part: &Part| matches!(part, Part::Gateway | Part::Connector);
+    // Gateway and connector keep nothing on disk, and queries only read.
+    let stateless = |part: &Part| matches!(part, Part::Gateway | Part::Connector | Part::Postgres);
     let lock = match options.parts.iter().all(stateless) {
         true => None,
         false => Some(lock_data_dir(&options.data_dir)?),
@@ -232,7 +238,7 @@ pub async fn start(
     let needs_log = options
         .parts
         .iter()
-        .any(|part| !matches!(part, Part::Gateway | Part::Queue));
+        .any(|part| !matches!(part, Part::Gateway | Part::Queue | Part::Postgres));
     // Without it: an external one, or the embedded log of another process.
     let own_log = needs_log && has(Part::Log) && plan.config.log.place == Place::Embedded;
     let broker = match own_log {
@@ -331,7 +337,11 @@ pub async fn start(
     let mut running = Running {
         gateway: None,
         web: None,
-        kafka: cluster.bootstrap_servers.clone(),
+        postgres: None,
+        kafka: match needs_log {
+            true => cluster.bootstrap_servers.clone(),
+            false => String::new(),
+        },
         admin: plan.config.admin.address,
         mq: listener.as_ref().map(Server::address),
         queue,
@@ -348,6 +358,7 @@ pub async fn start(
         aggregators,
         sink,
         lag_task,
+        queries: None,
         lock,
     };
     running.wait_ready(&readiness, announce).await?;
@@ -358,6 +369,9 @@ pub async fn start(
     }
     if let Some(web) = web {
         running.serve_web(web, &readiness, announce).await?;
+    }
+    if has(Part::Postgres) {
+        running.serve_queries(&plan, store, announce).await?;
     }
     running.start_admin(&plan, &readiness).await?;
     if let Some(outbox) = outbox {
@@ -463,6 +477,22 @@ impl Running {
         Ok(())
     }
 
+    async fn serve_queries(
+        &mut self,
+        plan: &Plan,
+        store: StoreTarget,
+        announce: &mut dyn FnMut(&'static str, String),
+    ) -> Result<(), StartError> {
+        let server = postgres::start(plan, store, &self.telemetry).await?;
+        self.postgres = Some(server.address());
+        announce(
+            "postgres",
+            format!("PostgreSQL's protocol on {}", server.address()),
+        );
+        self.queries = Some(server);
+        Ok(())
+    }
+
     async fn open_gateway(
         &mut self,
         plan: Plan,
@@ -513,6 +543,9 @@ impl Running {
     /// Stops: the gateway first, then, when the queue is empty or after 10 s, everything else.
     pub async fn stop(mut self) {
         self.front.cancel();
+        if let Some(queries) = self.queries.take() {
+            queries.stop().await;
+        }
         if let Some(connect) = self.connect.take() {
             connect.supervisor.end().await;
         }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! aggregate ──columns of a batch──▶ sql (you are here) ──partial results──▶ aggregate (folds them)
-//! daybook query ──rows of the store──▶ sql ──table──▶ terminal
+//! query ──rows of the store──▶ sql ──rows──▶ terminal, PostgreSQL's clients
 //! ```
 //!
 //! # Invariants
@@ -23,7 +23,12 @@ mod plan;
 mod read;
 mod subset;
 
-pub use adhoc::{Column, ColumnKind, ResultTable, Table, query};
+pub use adhoc::{
+    Answer, AnswerColumn, AnswerKind, Batch, ColumnType, ColumnValues, DATABASE, Description,
+    Engine, Evaluate, Function, KeyValue, LimitError, OPERATORS_MAX, PARAMETERS_MAX, Parameter,
+    ParameterType, QUERY_STACK_BYTES, QueryError, QueryLimits, RELATIONS_MAX, ReadError,
+    ResultTable, Statement, StatementKind, TableSource, TextRow, Wanted, parse, today,
+};
 pub use batch::{InputBatch, InputColumn, InputKind};
 pub use error::SqlError;
 pub use finish::{Finished, FoldedRow};

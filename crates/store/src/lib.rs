@@ -27,5 +27,5 @@ pub use cassandra::{
     Consistency, DAYS_KEPT_MAX, Replication,
 };
 pub use error::{DriverError, StoreError};
-pub use rows::{Cell, CellKind, DayCounts, OWN_COLUMNS, OWN_TABLES, Row, TableSpec};
+pub use rows::{Cell, CellKind, DayCounts, OWN_COLUMNS, OWN_TABLES, Row, Selection, TableSpec};
 pub use target::{Store, StoreTarget, Write};

@@ -1,6 +1,6 @@
 //! Rows as they are stored.
 
-use types::{BusinessDay, Counts, Version};
+use types::{BusinessDay, Counts, Days, Version};
 
 /// Type of an output column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,34 @@ pub struct Row {
     pub offset: i64,
     /// Values in the order of [`TableSpec::columns`].
     pub cells: Vec<Cell>,
+}
+
+/// Which rows of a table are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Rows of these days that have, in each of these columns (by their index in [`TableSpec::columns`]), one of its values. Costs the
+    /// reading of the days.
+    Days(Days, Vec<(usize, Vec<Cell>)>),
+    /// The rows of these days and keys ([`Row::key`]). Costs one look-up each.
+    Keys(Vec<(BusinessDay, String)>),
+}
+
+impl Selection {
+    /// Whether a row is wanted.
+    pub(crate) fn has(&self, row: &Row) -> bool {
+        match self {
+            Self::Days(days, columns) => {
+                let is_one_of = |(index, values): &(usize, Vec<Cell>)| {
+                    let cell = row.cells.get(*index);
+                    cell.is_some_and(|cell| values.contains(cell))
+                };
+                days.contains(row.day) && columns.iter().all(is_one_of)
+            }
+            Self::Keys(keys) => keys
+                .iter()
+                .any(|(day, key)| *day == row.day && *key == row.key),
+        }
+    }
 }
 
 /// What became of the records of one day and one partition of the input.

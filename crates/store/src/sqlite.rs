@@ -5,11 +5,12 @@
 //! where they are durable. Nothing else relies on this file.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_iter};
-use types::{BusinessDay, Counts, Version};
+use types::{BusinessDay, Counts, Days, Version};
 
 use crate::error::StoreError;
 use crate::rows::{Cell, CellKind, DayCounts, Row, TableSpec};
@@ -17,6 +18,8 @@ use crate::target::Write;
 
 /// How long a call waits for another process's write.
 const BUSY_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// Most days that a statement names one by one.
+const DAYS_LISTED_MAX: usize = 1_000;
 /// Columns every table has beside those of its SELECT list.
 const FIXED_COLUMNS: &str = "row_key TEXT PRIMARY KEY, row_day TEXT NOT NULL, \
     row_generation INTEGER NOT NULL, row_sequence INTEGER NOT NULL, row_deleted INTEGER NOT NULL, \
@@ -273,21 +276,23 @@ impl SqliteStore {
         })
     }
 
+    /// Hands over the rows of these days; of others too where text does not say which is the later one.
     pub(crate) fn scan(
         &self,
         table: &TableSpec,
-        day: Option<BusinessDay>,
-        each: &mut dyn FnMut(Row),
+        days: &Days,
+        each: &mut dyn FnMut(Row) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.read("read rows", |connection| {
             let mut sql = select_sql(connection, table)?;
-            if day.is_some() {
-                sql.push_str(" WHERE row_day = ?1");
-            }
+            let (condition, values) = days_sql(days);
+            sql.push_str(&condition);
             let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query(params_from_iter(day.map(|day| day.to_string())))?;
+            let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
-                each(read_row(row, table.columns.len())?);
+                if each(read_row(row, table.columns.len())?).is_break() {
+                    break;
+                }
             }
             Ok(())
         })
@@ -356,6 +361,36 @@ fn select_sql(connection: &Connection, table: &TableSpec) -> rusqlite::Result<St
     }
     let _ = write!(sql, " FROM {}", quoted(&table.name));
     Ok(sql)
+}
+
+/// A condition on the column with an index, and its values.
+fn days_sql(days: &Days) -> (String, Vec<String>) {
+    if let Some(listed) = days.listed() {
+        // Many would be more than a statement may have: then all are read, and looked at.
+        if listed.len() > DAYS_LISTED_MAX {
+            return (String::new(), Vec::new());
+        }
+        let marks = vec!["?"; listed.len()].join(", ");
+        let values = listed.iter().map(ToString::to_string).collect();
+        return (format!(" WHERE row_day IN ({marks})"), values);
+    }
+    let (from, to) = days.bounds();
+    let mut conditions = Vec::new();
+    let mut values = Vec::new();
+    for (bound, condition) in [(from, "row_day >= ?"), (to, "row_day <= ?")] {
+        let Some(day) = bound.map(|day| day.to_string()) else {
+            continue;
+        };
+        // Texts of years before 0 are not in order.
+        if !day.starts_with('-') {
+            conditions.push(condition);
+            values.push(day);
+        }
+    }
+    match conditions.is_empty() {
+        true => (String::new(), values),
+        false => (format!(" WHERE {}", conditions.join(" AND ")), values),
+    }
 }
 
 /// A name as an SQL identifier, whatever characters it has.
@@ -451,4 +486,45 @@ fn read_row(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Row> {
             .map(cell)
             .collect::<rusqlite::Result<_>>()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_conditions() {
+        let day = |text: &str| text.parse::<BusinessDay>().expect("a day");
+        let shown = |days: &Days| {
+            let (sql, values) = days_sql(days);
+            format!("{sql} {}", values.join(" ")).trim().to_owned()
+        };
+        let (first, last) = (day("2026-11-20"), day("2026-11-23"));
+        let listed = |count: i32| Days::of((0..count).map(|number| first.plus_days(number)));
+        for (days, expected) in [
+            (Days::all(), ""),
+            (Days::of([]), "WHERE row_day IN ()"),
+            (Days::one(last), "WHERE row_day IN (?) 2026-11-23"),
+            (
+                Days::of([last, first]),
+                "WHERE row_day IN (?, ?) 2026-11-20 2026-11-23",
+            ),
+            (
+                Days::between(Some(first), Some(last)),
+                "WHERE row_day >= ? AND row_day <= ? 2026-11-20 2026-11-23",
+            ),
+            (
+                Days::between(Some(first), None),
+                "WHERE row_day >= ? 2026-11-20",
+            ),
+            (
+                Days::between(Some(BusinessDay::EPOCH.plus_days(-800_000)), Some(last)),
+                "WHERE row_day <= ? 2026-11-23",
+            ),
+            (listed(1_001), ""),
+        ] {
+            assert_eq!(shown(&days), expected);
+        }
+        assert!(shown(&listed(1_000)).starts_with("WHERE row_day IN"));
+    }
 }

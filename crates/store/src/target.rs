@@ -1,14 +1,15 @@
 //! Which store it is, and a connection to it: the one place that tells the kinds apart.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use types::{BusinessDay, Counts};
+use types::{BusinessDay, Counts, Days};
 
 use crate::cassandra::{CassandraOptions, CassandraStore, Cluster};
 use crate::error::StoreError;
-use crate::rows::{DayCounts, Row, TableSpec};
+use crate::rows::{DayCounts, Row, Selection, TableSpec};
 use crate::sqlite::SqliteStore;
 
 /// Where results are kept. Clones are cheap and mean the same store.
@@ -202,9 +203,45 @@ impl Store {
         day: Option<BusinessDay>,
         mut each: impl FnMut(Row),
     ) -> Result<(), StoreError> {
+        let days = day.map_or_else(Days::all, Days::one);
+        self.select(table, &Selection::Days(days, Vec::new()), |row| {
+            each(row);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Hands over the rows that are wanted, until `each` breaks; deleted ones too. Order is not defined. A table that no sink has
+    /// made yet has no rows. Days that are not wanted are not read, and of keys only their rows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; some rows may have been handed over then.
+    pub fn select(
+        &self,
+        table: &TableSpec,
+        wanted: &Selection,
+        mut each: impl FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let days = match wanted {
+            Selection::Days(days, _) => days,
+            Selection::Keys(keys) => {
+                for (day, key) in keys {
+                    if let Some(row) = self.find(table, *day, key)?
+                        && each(row).is_break()
+                    {
+                        break;
+                    }
+                }
+                return Ok(());
+            }
+        };
+        let mut each = |row: Row| match wanted.has(&row) {
+            true => each(row),
+            false => ControlFlow::Continue(()),
+        };
         match &self.0 {
-            Connection::Sqlite(store) => store.scan(table, day, &mut each),
-            Connection::Cassandra(store) => store.scan(table, day, &mut each),
+            Connection::Sqlite(store) => store.scan(table, days, &mut each),
+            Connection::Cassandra(store) => store.scan(table, days, &mut each),
         }
     }
 

@@ -126,7 +126,12 @@ impl HistogramSnapshot {
         found.map(|index| upper(index).min(self.max))
     }
 
-    pub(crate) fn render(&self, text: &mut String, name: &str, hop: &str) {
+    /// `labels` such as `hop="web"`, or none.
+    pub(crate) fn render(&self, text: &mut String, name: &str, labels: &str) {
+        let (separator, own) = match labels {
+            "" => ("", String::new()),
+            labels => (",", format!("{{{labels}}}")),
+        };
         for bound in BOUNDS_MICROS {
             let within = self
                 .counts
@@ -137,13 +142,16 @@ impl HistogramSnapshot {
             let seconds = Seconds(*bound);
             let _ = writeln!(
                 text,
-                "{name}_bucket{{hop=\"{hop}\",le=\"{seconds}\"}} {count}"
+                "{name}_bucket{{{labels}{separator}le=\"{seconds}\"}} {count}"
             );
         }
         let count = self.count();
-        let _ = writeln!(text, "{name}_bucket{{hop=\"{hop}\",le=\"+Inf\"}} {count}");
-        let _ = writeln!(text, "{name}_sum{{hop=\"{hop}\"}} {}", Seconds(self.sum));
-        let _ = writeln!(text, "{name}_count{{hop=\"{hop}\"}} {count}");
+        let _ = writeln!(
+            text,
+            "{name}_bucket{{{labels}{separator}le=\"+Inf\"}} {count}"
+        );
+        let _ = writeln!(text, "{name}_sum{own} {}", Seconds(self.sum));
+        let _ = writeln!(text, "{name}_count{own} {count}");
     }
 }
 

@@ -129,6 +129,7 @@ impl Meter {
 pub struct Telemetry {
     hops: Mutex<Vec<(&'static str, Arc<Hop>)>>,
     meters: Mutex<BTreeMap<(String, String), Arc<Meter>>>,
+    timers: Mutex<BTreeMap<&'static str, Arc<Histogram>>>,
 }
 
 impl Telemetry {
@@ -149,6 +150,12 @@ impl Telemetry {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (name.to_owned(), labels.to_owned());
         Arc::clone(meters.entry(key).or_default())
+    }
+
+    /// The times of something that is no hop, in microseconds; made at the first call. Shown as `<name>_seconds`.
+    pub fn timer(&self, name: &'static str) -> Arc<Histogram> {
+        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(timers.entry(name).or_default())
     }
 
     /// All hops now, in path order.
@@ -218,7 +225,14 @@ impl Telemetry {
             "# HELP {name} From received_at to leaving the hop.\n# TYPE {name} histogram"
         );
         for (hop, snapshot) in &hops {
-            snapshot.latency.render(&mut text, name, hop);
+            let labels = format!("hop=\"{hop}\"");
+            snapshot.latency.render(&mut text, name, &labels);
+        }
+        let timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, histogram) in timers.iter() {
+            let name = format!("daybook_{name}_seconds");
+            let _ = writeln!(text, "# TYPE {name} histogram");
+            histogram.snapshot().render(&mut text, &name, "");
         }
         let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = "";
@@ -250,6 +264,7 @@ mod tests {
         hop.add_out(2);
         hop.observe(1_000, 3_000, 2);
         telemetry.meter("refused_total", "source=\"json\"").add(1);
+        telemetry.timer("answer").record(2_000, 1);
         let text = telemetry.render();
         for line in [
             "daybook_records_in_total{hop=\"gateway\"} 3",
@@ -258,6 +273,9 @@ mod tests {
             "daybook_latency_seconds_bucket{hop=\"gateway\",le=\"0.0025\"} 2",
             "daybook_latency_seconds_count{hop=\"gateway\"} 2",
             "daybook_refused_total{source=\"json\"} 1",
+            "daybook_answer_seconds_bucket{le=\"0.001\"} 0",
+            "daybook_answer_seconds_bucket{le=\"0.0025\"} 1",
+            "daybook_answer_seconds_count 1",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

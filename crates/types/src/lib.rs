@@ -25,8 +25,8 @@ pub use amount::{Amount, AmountError, SCALE_DIGITS, SCALE_FACTOR};
 pub use counts::Counts;
 pub use currency::{DIGITS_UNKNOWN, currency_digits};
 pub use day::{
-    BusinessCalendar, BusinessDay, CLOSED_DAYS_MAX, CalendarError, DayCache, HOLIDAYS_MAX, Micros,
-    UnknownZone, WorkingDays, ZONES_MAX, ZonedDays, is_zone, tzdata_version,
+    BusinessCalendar, BusinessDay, CLOSED_DAYS_MAX, CalendarError, DayCache, Days, HOLIDAYS_MAX,
+    Micros, UnknownZone, WorkingDays, ZONES_MAX, ZonedDays, is_zone, tzdata_version,
 };
 pub use report::report;
 pub use swap::{HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Swap};

@@ -100,6 +100,8 @@ pub mod port {
     pub const KAFKA: u16 = 9092;
     /// Kafka Connect's REST API.
     pub const CONNECT: u16 = 8083;
+    /// PostgreSQL's protocol, of queries.
+    pub const POSTGRES: u16 = 5433;
     /// Health and metrics.
     pub const ADMIN: u16 = 9190;
 }

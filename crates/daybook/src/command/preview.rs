@@ -12,11 +12,12 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use kafka_client::Cluster;
 use pipeline::{Plan, log_cluster};
+use query::parse_sum;
 use serde_json::{Map, Value, json};
 use sql::ResultTable;
 use types::Amount;
 
-use super::query::{parse_sum, print};
+use super::query::print;
 use super::replay::{Replay, Rows, replay};
 use super::totals::{aggregation, partitions};
 use crate::cli::{Global, OutputFormat, PreviewArgs};

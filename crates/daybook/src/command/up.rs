@@ -19,15 +19,21 @@ pub(crate) async fn run(
     levels: ApplyLevels,
 ) -> anyhow::Result<ExitCode> {
     let parts = match args.only.is_empty() {
-        true => vec![
-            Part::Gateway,
-            Part::Queue,
-            Part::Connector,
-            Part::Log,
-            Part::Aggregate,
-            Part::Sink,
-            Part::Web,
-        ],
+        true => {
+            let mut parts = vec![
+                Part::Gateway,
+                Part::Queue,
+                Part::Connector,
+                Part::Log,
+                Part::Aggregate,
+                Part::Sink,
+                Part::Web,
+            ];
+            if global.read_config()?.postgres.enabled {
+                parts.push(Part::Postgres);
+            }
+            parts
+        }
         false => args
             .only
             .iter()
@@ -37,6 +43,7 @@ pub(crate) async fn run(
                 PartName::Aggregate => vec![Part::Aggregate],
                 PartName::Sink => vec![Part::Sink],
                 PartName::Web => vec![Part::Web],
+                PartName::Postgres => vec![Part::Postgres],
             })
             .collect(),
     };
@@ -175,6 +182,10 @@ fn write_addresses(
     }
     if !running.kafka.is_empty() {
         writeln!(out, "  kafka     {}", running.kafka)?;
+    }
+    if let Some(postgres) = running.postgres {
+        let (host, port) = (postgres.ip(), postgres.port());
+        writeln!(out, "  queries   psql -h {host} -p {port} daybook")?;
     }
     writeln!(out, "  health    http://{}/readyz, /metrics", running.admin)?;
     if let Some(gateway) = running.gateway {

@@ -24,8 +24,9 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const OFFSETS: std::ops::Range<u16> = 2_000..20_000;
 
 /// The ports a pipeline listens on, moved.
-pub fn ports(offset: u16) -> [u16; 16] {
+pub fn ports(offset: u16) -> [u16; 17] {
     [
+        port::POSTGRES,
         port::GATEWAY,
         port::MQ,
         port::WEB,

@@ -1,6 +1,7 @@
 //! Reading: a day's buckets side by side, page by page.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use scylla::client::session::Session;
@@ -10,7 +11,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlDate;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use types::{BusinessDay, Counts};
+use types::{BusinessDay, Counts, Days};
 
 use super::cells::{bucket, date_number, day_of, read_row};
 use super::cluster::{CassandraStore, Cluster};
@@ -30,19 +31,23 @@ impl CassandraStore {
     pub(crate) fn scan(
         &self,
         table: &TableSpec,
-        day: Option<BusinessDay>,
-        each: &mut dyn FnMut(Row),
+        days: &Days,
+        each: &mut dyn FnMut(Row) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.cluster.block_on(async {
             let Some(plan) = self.plan(table).await? else {
                 return Ok(());
             };
-            let days = match day {
-                Some(day) => vec![day],
+            // A single day is asked for at once; of several only those that are there.
+            let single = days.listed().filter(|listed| listed.len() == 1);
+            let wanted = match single {
+                Some(listed) => listed.iter().copied().collect(),
                 None => self.read_days(&table.name).await?,
             };
-            for day in days {
-                self.scan_day(&plan, day, each).await?;
+            for day in wanted.into_iter().filter(|day| days.contains(*day)) {
+                if self.scan_day(&plan, day, each).await?.is_break() {
+                    break;
+                }
             }
             Ok(())
         })
@@ -52,8 +57,8 @@ impl CassandraStore {
         &self,
         plan: &Arc<Plan>,
         day: BusinessDay,
-        each: &mut dyn FnMut(Row),
-    ) -> Result<(), StoreError> {
+        each: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
         let (sender, mut pages) = mpsc::channel(PAGES_MAX);
         let permits = Arc::new(Semaphore::new(BUCKETS_IN_FLIGHT_MAX));
         // Ends them when we end early.
@@ -75,9 +80,11 @@ impl CassandraStore {
         }
         drop(sender);
         while let Some(page) = pages.recv().await {
-            page?.into_iter().for_each(&mut *each);
+            if page?.into_iter().try_for_each(&mut *each).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     pub(crate) fn find(

@@ -1,10 +1,13 @@
 //! What every store must do, whichever it is.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use store::{Cell, CellKind, DayCounts, Row, Store, StoreError, StoreTarget, TableSpec, Write};
-use types::{BusinessDay, Counts, Version};
+use store::{
+    Cell, CellKind, DayCounts, Row, Selection, Store, StoreError, StoreTarget, TableSpec, Write,
+};
+use types::{BusinessDay, Counts, Days, Version};
 
 /// Makes an empty store.
 type MakeStore<'a> = &'a dyn Fn() -> StoreTarget;
@@ -21,6 +24,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("hostile texts", texts_come_back_as_they_were),
     ("numbers", numbers_come_back_exactly),
     ("days", rows_are_read_by_day),
+    ("selections", rows_are_selected_by_days_columns_and_keys),
     ("counts", counts_are_absolute_and_the_newest_holds),
     ("many rows", a_hundred_thousand_rows_are_loaded_soon),
     ("random writes", random_writes_in_any_order_end_alike),
@@ -326,6 +330,83 @@ fn rows_are_read_by_day(target: &StoreTarget) {
     expected.sort_unstable();
     assert_eq!(store.days(&spec().name).expect("reads"), expected);
     assert_eq!(rows(target, &spec(), Some(day("2026-11-25"))), []);
+}
+
+/// Whatever is asked for, it is what a look at every row finds.
+fn rows_are_selected_by_days_columns_and_keys(target: &StoreTarget) {
+    let spec = spec();
+    let mut store = opened(target, &spec);
+    let first = day("2026-11-20");
+    let rows: Vec<Row> = (0..60)
+        .map(|number: i32| Row {
+            day: first.plus_days(number % 5),
+            cells: vec![
+                Cell::Text(format!("account-{}", number % 3)),
+                Cell::Text("1.00".to_owned()),
+                Cell::Int(i64::from(number % 4)),
+            ],
+            ..row(&format!("key-{number}"), 1, "1.00")
+        })
+        .collect();
+    write(&mut store, &spec, &rows, &[]);
+    let (second, last) = (first.plus_days(1), first.plus_days(4));
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let selections = [
+        Selection::Days(Days::all(), Vec::new()),
+        Selection::Days(Days::of([]), Vec::new()),
+        Selection::Days(Days::one(second), Vec::new()),
+        Selection::Days(Days::of([first, last, last.plus_days(9)]), Vec::new()),
+        Selection::Days(Days::between(Some(second), None), Vec::new()),
+        Selection::Days(Days::between(None, Some(second)), Vec::new()),
+        Selection::Days(
+            Days::between(Some(second), Some(last.plus_days(-1))),
+            vec![(0, vec![text("account-1"), text("nobody")])],
+        ),
+        Selection::Days(
+            Days::all(),
+            vec![
+                (0, vec![text("account-1")]),
+                (2, vec![Cell::Int(1), Cell::Int(2)]),
+            ],
+        ),
+        Selection::Keys(vec![
+            (first, "key-0".to_owned()),
+            (first, "key-1".to_owned()),
+            (second, "key-1".to_owned()),
+            (second, "key-6".to_owned()),
+            (second, "nothing".to_owned()),
+        ]),
+        Selection::Keys(Vec::new()),
+    ];
+    for selection in selections {
+        let mut found = Vec::new();
+        let read = store.select(&spec, &selection, |row| {
+            found.push(row.key);
+            ControlFlow::Continue(())
+        });
+        read.expect("reads");
+        let has = |row: &&Row| match &selection {
+            Selection::Days(days, columns) => {
+                days.contains(row.day)
+                    && columns
+                        .iter()
+                        .all(|(index, values)| values.contains(&row.cells[*index]))
+            }
+            Selection::Keys(keys) => keys.contains(&(row.day, row.key.clone())),
+        };
+        let mut expected: Vec<String> =
+            rows.iter().filter(has).map(|row| row.key.clone()).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{selection:?}");
+        let mut seen = 0;
+        let read = store.select(&spec, &selection, |_| {
+            seen += 1;
+            ControlFlow::Break(())
+        });
+        read.expect("reads");
+        assert_eq!(seen, expected.len().min(1), "{selection:?}");
+    }
 }
 
 fn counts_are_absolute_and_the_newest_holds(target: &StoreTarget) {

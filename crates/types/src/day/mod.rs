@@ -13,6 +13,7 @@
 
 mod cache;
 mod calendar;
+mod days;
 mod error;
 mod holidays;
 mod local;
@@ -21,6 +22,7 @@ mod zoned;
 
 pub use cache::DayCache;
 pub use calendar::BusinessCalendar;
+pub use days::Days;
 pub use error::CalendarError;
 pub use local::{is_zone, tzdata_version};
 pub use working::{CLOSED_DAYS_MAX, HOLIDAYS_MAX, WorkingDays};
