@@ -392,7 +392,8 @@ impl Global {
 
     /// A configuration, checked.
     pub(crate) async fn plan_of(config: Config) -> anyhow::Result<Plan> {
-        Plan::check(config).await.map_err(|mistakes| {
+        // A large future: not in each of those that ask.
+        Box::pin(Plan::check(config)).await.map_err(|mistakes| {
             let mut text = match mistakes.len() {
                 1 => "the configuration has a mistake:".to_owned(),
                 count => format!("the configuration has {count} mistakes:"),

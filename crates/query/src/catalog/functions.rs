@@ -104,6 +104,9 @@ fn constants(version: &str) -> Vec<Function> {
         says("pg_encoding_to_char", "UTF8"),
         says("pg_get_userbyid", OWNER),
         truth("pg_is_in_recovery", |_| false),
+        text("pg_size_pretty", |args| {
+            Some(format!("{} bytes", args.first().copied().flatten()?))
+        }),
         function("pg_backend_pid", ColumnType::Int, |_| {
             Some(std::process::id().to_string())
         }),

@@ -254,7 +254,8 @@ fn databases() -> Relation {
 fn roles() -> Relation {
     Relation::new(
         "pg_roles",
-        "oid:i rolname rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b",
+        "oid:i rolname rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b \
+         rolbypassrls:b rolconnlimit:i rolvaliduntil",
         vec![vec![
             OWNER_OID.into(),
             OWNER.into(),
@@ -264,6 +265,9 @@ fn roles() -> Relation {
             false.into(),
             true.into(),
             false.into(),
+            false.into(),
+            (-1).into(),
+            Value::Null,
         ]],
     )
 }

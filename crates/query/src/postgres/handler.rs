@@ -155,7 +155,15 @@ fn code(error: &QueryError) -> &'static str {
 }
 
 fn refusal(error: &QueryError) -> PgWireError {
-    user_error(code(error), types::report(error))
+    let words = match error {
+        // It has DataFusion's words already.
+        QueryError::Syntax(error)
+        | QueryError::NoColumn(error)
+        | QueryError::NoTable(error)
+        | QueryError::Sql(error) => error.to_string(),
+        other => types::report(other),
+    };
+    user_error(code(error), words)
 }
 
 fn setting_refused(name: &str, value: &str, error: SettingError) -> PgWireError {

@@ -5,6 +5,7 @@
 //! c.relname OPERATOR(pg_catalog.~) 'x' COLLATE pg_catalog.default  → c.relname ~ 'x'
 //! 'daily_totals'::regclass          → to_regclass('daily_totals')
 //! x::pg_catalog.text                → x::text
+//! ARRAY(SELECT ...)                 → null: the catalog has no lists
 //! ```
 
 use std::ops::ControlFlow;
@@ -57,6 +58,8 @@ pub(super) fn from_postgres(statement: &mut Statement) {
         casts(expr);
         match expr {
             Expr::Collate { expr: inner, .. } => *expr = std::mem::replace(inner, null()),
+            // A list of what the catalog does not have.
+            Expr::Function(function) if is_list(function) => *expr = cast(null(), DataType::Text),
             Expr::Function(function) => strip_schema(&mut function.name),
             Expr::BinaryOp { op, .. } => operator(op),
             _ => {}
@@ -171,6 +174,12 @@ fn known_words(expr: &mut Expr) {
         }
         _ => {}
     }
+}
+
+/// `ARRAY(SELECT ...)`.
+fn is_list(function: &Function) -> bool {
+    matches!(function.args, FunctionArguments::Subquery(_))
+        && function.name.to_string().eq_ignore_ascii_case("array")
 }
 
 /// `pg_catalog.x` becomes `x`.
