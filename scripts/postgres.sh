@@ -101,6 +101,10 @@ venv="$cache/venv"
 "$venv/bin/python" -c 'import pg8000, psycopg' 2>/dev/null || "$venv/bin/pip" install --quiet 'pg8000>=1.31' 'psycopg[binary]>=3.2'
 check "drivers with parameters" '^drivers fine$' "$venv/bin/python" scripts/postgres_drivers.py "$port" "$today"
 
+jdbc="$cache/postgres-jdbc"
+[ -f "$jdbc/done" ] || { mvn -q -B -f scripts/postgres-jdbc.xml dependency:copy-dependencies -DoutputDirectory="$jdbc" && touch "$jdbc/done"; }
+check "JDBC" '^JDBC fine$' java -cp "$jdbc/*" scripts/PostgresJdbc.java "$port"
+
 # In a process of its own, with TLS, a password and small limits.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
   -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$dir/pg.key" -out "$dir/pg.pem" 2>/dev/null

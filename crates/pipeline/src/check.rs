@@ -644,7 +644,13 @@ watermark_days = 367
 batch_records_max = 0
 token_file = "/nowhere/token"
 "#,
-            &expect![[r#""#]],
+            &expect![[r#"
+                `spark.remote` is "127.0.0.1:15002", but must be "sc://host:port", the address of a Connect server (port 15002 unless set otherwise)
+                `spark.shuffle_partitions` is 10001, but must be 1 to 10000
+                `spark.watermark_days` is 367, but must be 1 to 366
+                `spark.batch_records_max` is 0: Spark would never read anything
+                `spark.token_file` /nowhere/token: cannot be read: No such file or directory (os error 2)
+            "#]],
         );
         let at_the_limits = r#"
 [spark]
@@ -656,7 +662,12 @@ batch_records_max = 1
 name = "totals"
 sql = "SELECT account, sum(amount) AS total FROM transactions GROUP BY business_day, account"
 "#;
-        check(at_the_limits, &expect![[r#""#]]);
+        check(
+            at_the_limits,
+            &expect![[r#"
+            [TableSpec { name: "totals", columns: [("account", Text), ("total", Decimal)] }]
+        "#]],
+        );
         if !HAS_SPARK {
             return;
         }
@@ -672,7 +683,12 @@ SELECT account, sum(amount) AS total,
 FROM transactions GROUP BY business_day, account
 """
 "#,
-            &expect![[r#""#]],
+            &expect![[r#"
+                aggregation totals: `engine` is "spark", so there must be a section `[spark]` that says where it is: remote = "sc://host:15002"
+                aggregation totals: `sql`: line 2, column 8: count(DISTINCT ...) is not exact in a stream of Spark: `engine = "native"` counts it
+                  |        count(DISTINCT currency) AS currencies
+                  |        ^
+            "#]],
         );
     }
 

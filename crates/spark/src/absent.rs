@@ -5,7 +5,7 @@ use crate::query::Found;
 
 /// Nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Held;
+pub(crate) struct Held(());
 
 impl Held {
     pub(crate) fn connect(&mut self, _: &Job) -> Result<(), String> {

@@ -176,6 +176,8 @@ fn attributes(tables: &[Described]) -> Relation {
                 "".into(),
                 0.into(),
                 "p".into(),
+                "".into(),
+                Value::Null,
                 Value::Null,
             ]
         });
@@ -184,7 +186,7 @@ fn attributes(tables: &[Described]) -> Relation {
     Relation::new(
         "pg_attribute",
         "attrelid:i attname atttypid:i attlen:i attnum:i atttypmod:i attndims:i attnotnull:b atthasdef:b \
-         attisdropped:b attidentity attgenerated attcollation:i attstorage attacl",
+         attisdropped:b attidentity attgenerated attcollation:i attstorage attcompression attstattarget:i attacl",
         tables.iter().flat_map(of_table).collect(),
     )
 }

@@ -182,7 +182,8 @@ fn cells(array: &ArrayRef) -> Result<Vec<Option<String>>, SqlError> {
     let options = FormatOptions::default();
     let shown = ArrayFormatter::try_new(array.as_ref(), &options).map_err(failed)?;
     let cell = |row| {
-        if array.is_null(row) {
+        // Of a type of its own, nulls are not marked.
+        if *data_type == DataType::Null || array.is_null(row) {
             return Ok(None);
         }
         let text = shown.value(row).try_to_string().map_err(failed)?;

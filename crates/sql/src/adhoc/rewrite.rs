@@ -6,6 +6,7 @@
 //! 'daily_totals'::regclass          → to_regclass('daily_totals')
 //! x::pg_catalog.text                → x::text
 //! ARRAY(SELECT ...)                 → null: the catalog has no lists
+//! (current_schemas(true))[1]        → 'public'
 //! ```
 
 use std::ops::ControlFlow;
@@ -58,6 +59,14 @@ pub(super) fn from_postgres(statement: &mut Statement) {
         casts(expr);
         match expr {
             Expr::Collate { expr: inner, .. } => *expr = std::mem::replace(inner, null()),
+            // Of a list: there is one schema, and no list of anything else.
+            Expr::CompoundFieldAccess { root, .. } => match list_name(root).as_deref() {
+                Some("current_schemas") => {
+                    *expr = Expr::Value(Value::SingleQuotedString("public".to_owned()).into());
+                }
+                Some(_) => *expr = cast(null(), DataType::BigInt(None)),
+                None => {}
+            },
             // A list of what the catalog does not have.
             Expr::Function(function) if is_list(function) => *expr = cast(null(), DataType::Text),
             Expr::Function(function) => strip_schema(&mut function.name),
@@ -180,6 +189,19 @@ fn known_words(expr: &mut Expr) {
 fn is_list(function: &Function) -> bool {
     matches!(function.args, FunctionArguments::Subquery(_))
         && function.name.to_string().eq_ignore_ascii_case("array")
+}
+
+/// Name of the function that makes a list of the catalog.
+fn list_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Nested(inner) => list_name(inner),
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_lowercase();
+            let name = name.rsplit('.').next().unwrap_or_default();
+            matches!(name, "current_schemas" | "_pg_expandarray").then(|| name.to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// `pg_catalog.x` becomes `x`.
