@@ -170,11 +170,11 @@ kill -KILL "$connect"
 wait "$connect" 2>/dev/null || true
 start_connect "${1:-}"
 runs_again() { [ "$(grep -c 'started the query in Spark' "$dir/switched.out")" -ge 2 ]; }
-await "the query after its driver was killed" 120 runs_again
+await "the query after its driver was killed" 240 runs_again
 kill -KILL "$daybook"
 wait "$daybook" 2>/dev/null || true
 switch_to spark
-daybook_says switched 'found the query in Spark' 60
+daybook_says switched 'found the query in Spark' 120
 wait "$sender" || fail "the traffic did not go through"
 daybook_proves $((2 * switched)) 240
 kill -TERM "$watcher"
@@ -198,7 +198,7 @@ aggregator() { # name, port of its health
 declare -A aggregators
 says() { grep -q "$2" "$dir/$1.out"; }
 aggregator first 9191
-await "the first aggregator's query" 120 says first 'started the query in Spark'
+await "the first aggregator's query" 240 says first 'started the query in Spark'
 aggregator second 9192
 await "the second aggregator" 60 says second 'restored name'
 "$bin" send "${common[@]}" --quiet --source json --generate "$switched" --seed 3 --rate "$switch_rate" >"$dir/send6.log" 2>&1 &
@@ -206,13 +206,13 @@ sender=$!
 pids+=("$sender")
 sleep "$switch_pause"
 kill -KILL "${aggregators[first]}"
-await "the second aggregator finds the query" 60 says second 'found the query in Spark'
+await "the second aggregator finds the query" 120 says second 'found the query in Spark'
 if says second 'started the query in Spark'; then fail "a second query"; fi
 aggregator third 9193
 await "the third aggregator" 60 says third 'restored name'
 kill -TERM "${aggregators[second]}"
 # Where the second one watched it, it was stopped, and is started from its checkpoint; else it was found.
-await "the third aggregator's query" 120 says third '\(started\|found\) the query in Spark'
+await "the third aggregator's query" 240 says third '\(started\|found\) the query in Spark'
 wait "$sender" || fail "the traffic did not go through"
 daybook_proves "$switched" 180
 echo "two aggregators, one killed and one stopped: $switched transactions proved, one query at any time"
