@@ -19,7 +19,6 @@ public final class PostgresJdbc {
       require("daily_totals", all(catalog.getTables(null, "public", "%", new String[] {"TABLE"}), 3));
       require("[business_day, account, currency, total, transactions]",
           all(catalog.getColumns(null, "public", "daily_totals", "%"), 4));
-      require("[]", all(catalog.getPrimaryKeys(null, "public", "daily_totals"), 4));
       String sql = "SELECT total, transactions FROM daily_totals WHERE account = ? AND total > ?";
       try (PreparedStatement ask = connection.prepareStatement(sql)) {
         // From the fifth time on the driver prepares it on the server, and asks for binary values.
