@@ -119,3 +119,16 @@ cassandra_run() { # node, heap, options of the JVM...
 cassandra_up() { # node, port
   (exec 3<>"/dev/tcp/127.0.0.$1/$2") 2>/dev/null
 }
+
+# The only node, and waits until clients may come: its id is in `server`. Needs `port` and `fail`.
+cassandra_start() { # heap
+  # It starts sooner so, and need not be fast.
+  cassandra_run 1 "$1" -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
+  server=$!
+  for _ in $(seq 1200); do
+    cassandra_up 1 "$port" && return
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "Cassandra did not start"
+}

@@ -53,16 +53,6 @@ broker=127.0.0.1:$((9092 + offset))
 watch() { # as the script says; in the background it becomes Python, so that the id is its own
   exec "$venv/bin/python" scripts/watch_cassandra.py "$@"
 }
-start_cassandra() {
-  cassandra_run 1 1g -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
-  server=$!
-  for _ in $(seq 1200); do
-    cassandra_up 1 "$port" && return
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.1
-  done
-  fail "Cassandra did not start"
-}
 # As the sink's own process tells it.
 lag() {
   curl -s "http://127.0.0.1:$((9191 + offset))/metrics" | sed -n 's/^daybook_lag_records{hop="sink"} //p'
@@ -91,7 +81,7 @@ largest() { # column of the samples, kind of trouble
 }
 
 cassandra_configure 1 1 "$port" </dev/null
-start_cassandra
+cassandra_start 1g
 {
   sed "s/127.0.0.1:19042/127.0.0.1:$port/" config/cassandra.toml
   echo "[log]"
@@ -137,7 +127,7 @@ echo killed >"$dir/kind"
 kill -KILL "$server"
 wait "$server" 2>/dev/null || true
 sleep $((seconds / 6))
-start_cassandra
+cassandra_start 1g
 after_kill=$(catches_up)
 
 echo throttled >"$dir/kind"

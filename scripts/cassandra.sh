@@ -34,19 +34,8 @@ for tool in curl openssl; do
 done
 . scripts/cassandra-server.sh
 . scripts/daybook-process.sh
-start_cassandra() {
-  # It starts sooner so, and need not be fast.
-  cassandra_run 1 640m -XX:TieredStopAtLevel=1 >>"$dir/cassandra.log" 2>&1 &
-  server=$!
-  for _ in $(seq 1200); do
-    cassandra_up 1 "$port" && return
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.1
-  done
-  fail "Cassandra did not start"
-}
 cassandra_configure 1 1 "$port" </dev/null
-start_cassandra
+cassandra_start 640m
 driver=$(rustup which clippy-driver 2>/dev/null || command -v clippy-driver)
 CASSANDRA=127.0.0.1:$port RUSTC_WORKSPACE_WRAPPER="$driver" CLIPPY_ARGS="-Dwarnings__CLIPPY_HACKERY__" \
   scripts/cargo.sh test --release --locked --workspace --test cassandra -- --nocapture
@@ -82,7 +71,7 @@ client_encryption_options:
   keystore: $dir/server.pem
   truststore: $dir/ca.pem
 CONF
-start_cassandra
+cassandra_start 640m
 secured() { # name, password
   echo "$2" >"$dir/$1.password"
   {

@@ -8,14 +8,14 @@
 #   DAYBOOK_BIN=daybook scripts/spark.sh          on one Spark process
 #   DAYBOOK_BIN=daybook scripts/spark.sh full     2,000,000 transactions, on a standalone cluster: a master and two workers
 #
-# Environment: ACCOUNTS (1000, full 100000) of the first part, SPARK_VERSION (4.2.0), SPARK_PORT (25002), PORT_OFFSET (3300) of Daybook's ports.
+# Environment: ACCOUNTS (1000, full 100000) of the first part, SPARK_VERSION (4.2.0), SPARK_PORT (25002), PORT_OFFSET (3600) of Daybook's ports.
 # Needs Java 17 or 21, Maven and Python 3 with venv; Spark is kept in ~/.cache/daybook (450 MB).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${DAYBOOK_BIN:?the path of the program}
 version=${SPARK_VERSION:-4.2.0}
 port=${SPARK_PORT:-25002}
-offset=${PORT_OFFSET:-3300}
+offset=${PORT_OFFSET:-3600}
 if ! scripts/cargo.sh --spark; then
   echo "no protoc, so no Spark in this program: nothing to try"
   exit 0

@@ -3,6 +3,7 @@
 //! A process is a member of the aggregation's group: partitions come and go, each with its state (`takeover`). What a batch
 //! adds to them is committed with the group's offsets, which the group refuses when they are another member's meanwhile.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -329,8 +330,8 @@ impl<'a> Life<'a> {
             let rows = raw.iter().map(|part| row::as_part(&counted.shape, part));
             rows.collect::<Vec<_>>()
         });
-        let parts: Vec<PartInput<'_>> = match &rows {
-            None => raw.clone(),
+        let parts: Cow<'_, [PartInput<'_>]> = match &rows {
+            None => Cow::Borrowed(&raw),
             Some(rows) => {
                 let mut parts = Vec::with_capacity(rows.len());
                 for (part, row) in raw.iter().zip(rows) {
@@ -345,7 +346,7 @@ impl<'a> Life<'a> {
                         }
                     }
                 }
-                parts
+                Cow::Owned(parts)
             }
         };
         let inputs: Vec<Input<'_>> = messages

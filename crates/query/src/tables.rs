@@ -23,6 +23,8 @@ pub const LOOK_UPS_MAX: usize = 1_000;
 const BATCH_ROWS: usize = 8_192;
 /// Most connections to the store that are kept for the next reading.
 const CONNECTIONS_KEPT_MAX: usize = 4;
+/// Digits of a sum behind the point.
+const SUM_DIGITS: usize = 5;
 /// Column of the day.
 const BUSINESS_DAY: &str = "business_day";
 /// Name of the table of counts.
@@ -386,7 +388,11 @@ pub fn parse_sum(text: &str) -> Result<Amount, TableError> {
         text: text.to_owned(),
     };
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
-    let padded = format!("{whole}{digits:0<5}");
+    // More digits than five would shift the point.
+    if digits.len() > SUM_DIGITS || text.ends_with('.') {
+        return Err(not_decimal());
+    }
+    let padded = format!("{whole}{digits:0<SUM_DIGITS$}");
     let units: i128 = padded.parse().map_err(|_| not_decimal())?;
     Amount::from_units(units).ok_or_else(|| TableError::TooLarge {
         text: text.to_owned(),

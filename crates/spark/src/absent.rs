@@ -1,6 +1,6 @@
 //! In place of Spark's client where the program was built without it.
 
-use crate::job::Job;
+use crate::job::{Job, Place};
 use crate::query::Found;
 
 /// Nothing.
@@ -8,11 +8,11 @@ use crate::query::Found;
 pub(crate) struct Held(());
 
 impl Held {
-    pub(crate) fn connect(&mut self, _: &Job) -> Result<(), String> {
+    pub(crate) fn connect(&mut self, _: &Place) -> Result<(), String> {
         Err("there is no client".to_owned())
     }
 
-    pub(crate) fn find(&mut self, _: &Job) -> Result<Option<Found>, String> {
+    pub(crate) fn find(&mut self, _: &Place) -> Result<Option<Found>, String> {
         Ok(None)
     }
 

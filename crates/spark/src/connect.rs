@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use spark_connect::session::SparkSession;
 use spark_connect::streaming::{StreamingQuery, Trigger};
 
-use crate::job::Job;
+use crate::job::{Job, Place};
 use crate::query::Found;
 
 /// A connection, and the query that is watched.
@@ -16,14 +16,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn connect(&mut self, job: &Job) -> Result<(), String> {
-        let session = SparkSession::builder().remote(&job.url()).get_or_create();
-        let session = session.map_err(|error| error.to_string())?;
-        for (name, value) in &job.settings {
-            let set = session.conf().set(name, value);
-            set.map_err(|error| format!("{name}: {error}"))?;
-        }
-        self.session = Some(session);
+    pub(crate) fn connect(&mut self, place: &Place) -> Result<(), String> {
+        let session = SparkSession::builder().remote(&place.url()).get_or_create();
+        self.session = Some(session.map_err(|error| error.to_string())?);
         Ok(())
     }
 
@@ -38,17 +33,21 @@ impl Held {
     }
 
     /// The query of this name, if it runs in the session.
-    pub(crate) fn find(&mut self, job: &Job) -> Result<Option<Found>, String> {
+    pub(crate) fn find(&mut self, place: &Place) -> Result<Option<Found>, String> {
         let active = self.session()?.streams().active();
         let active = active.map_err(|error| error.to_string())?;
         let found = active
             .into_iter()
-            .find(|query| query.name() == Some(job.name.as_str()));
+            .find(|query| query.name() == Some(place.name.as_str()));
         Ok(found.map(|query| self.watch(query)))
     }
 
     pub(crate) fn start(&mut self, job: &Job) -> Result<Found, String> {
         let session = self.session()?;
+        for (name, value) in &job.settings {
+            let set = session.conf().set(name, value);
+            set.map_err(|error| format!("{name}: {error}"))?;
+        }
         let text = |error: spark_connect::SparkError| error.to_string();
         let options = |options: &std::collections::BTreeMap<String, String>| {
             options.clone().into_iter().collect::<HashMap<_, _>>()
@@ -67,7 +66,7 @@ impl Held {
             .write_stream()
             .format("kafka")
             .output_mode("update")
-            .query_name(&job.name)
+            .query_name(&job.place.name)
             .options(options(&job.sink))
             .option("checkpointLocation", &job.checkpoint)
             .trigger(Trigger::ProcessingTime(trigger))

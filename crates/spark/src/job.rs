@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// A streaming query from Kafka to Kafka.
+/// Where a query is to be found.
 #[derive(Clone)]
-pub struct Job {
+pub struct Place {
     /// Address of the Connect server: `sc://host:port`.
     pub remote: String,
     /// Further parameters of the connection, such as `use_ssl=true` or a token. Never shown.
@@ -15,6 +15,13 @@ pub struct Job {
     pub session: String,
     /// Name of the query in the session.
     pub name: String,
+}
+
+/// A streaming query from Kafka to Kafka.
+#[derive(Clone)]
+pub struct Job {
+    /// Where it runs.
+    pub place: Place,
     /// Settings of the session.
     pub settings: BTreeMap<String, String>,
     /// Options of the Kafka source.
@@ -32,19 +39,28 @@ pub struct Job {
 }
 
 /// Without what is secret.
-impl fmt::Debug for Job {
+impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
+        f.debug_struct("Place")
             .field("remote", &self.remote)
             .field("session", &self.session)
             .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without what is secret.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("place", &self.place)
             .field("sql", &self.sql)
             .field("checkpoint", &self.checkpoint)
             .finish_non_exhaustive()
     }
 }
 
-impl Job {
+impl Place {
     /// The address with its parameters, as Spark's client wants it.
     #[cfg_attr(not(feature = "connect"), allow(dead_code))]
     pub(crate) fn url(&self) -> String {

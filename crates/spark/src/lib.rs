@@ -35,7 +35,7 @@ use absent as client;
 use connect as client;
 
 pub use error::SparkError;
-pub use job::Job;
+pub use job::{Job, Place};
 pub use progress::Progress;
 pub use query::{Query, Snapshot, Stage};
 

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::IS_BUILT;
 use crate::call::Caller;
 use crate::error::{SparkError, cut};
-use crate::job::Job;
+use crate::job::{Job, Place};
 use crate::progress::Progress;
 
 /// Longest wait for one of the short calls.
@@ -129,12 +129,12 @@ impl Query {
     /// # Errors
     ///
     /// [`SparkError`]. One whose session is gone is over.
-    pub fn end(job: &Job) -> Result<bool, SparkError> {
+    pub fn end(place: &Place) -> Result<bool, SparkError> {
         if !IS_BUILT {
             return Err(SparkError::NotBuilt);
         }
-        let caller = Caller::start(&job.remote)?;
-        let ended = find(&caller, job).and_then(|found| match found {
+        let caller = Caller::start(&place.remote)?;
+        let ended = find(&caller, place).and_then(|found| match found {
             Some(_) => caller
                 .call("stop the query", STOP_TIME_MAX, |held| held.stop())
                 .map(|()| true),
@@ -147,10 +147,10 @@ impl Query {
     }
 }
 
-fn find(caller: &Caller, job: &Job) -> Result<Option<Found>, SparkError> {
-    let own = job.clone();
+fn find(caller: &Caller, place: &Place) -> Result<Option<Found>, SparkError> {
+    let own = place.clone();
     caller.call("connect", CALL_TIME_MAX, move |held| held.connect(&own))?;
-    let own = job.clone();
+    let own = place.clone();
     caller.call("list queries", CALL_TIME_MAX, move |held| held.find(&own))
 }
 
@@ -178,7 +178,7 @@ impl Keeper {
             let next = match next {
                 Ok(next) => next,
                 Err(error) => {
-                    warn!(query = self.job.name, %error, "the query in Spark is started again");
+                    warn!(query = self.job.place.name, %error, "the query in Spark is started again");
                     self.note(|now| {
                         now.stage = Stage::Failed;
                         now.failures += 1;
@@ -213,11 +213,11 @@ impl Keeper {
 
     /// From connecting to the next failure, or the end.
     fn live(&mut self) -> Result<Next, SparkError> {
-        let caller = Caller::start(&self.job.remote)?;
-        let found = match find(&caller, &self.job)? {
+        let caller = Caller::start(&self.job.place.remote)?;
+        let found = match find(&caller, &self.job.place)? {
             Some(found) => {
                 info!(
-                    query = self.job.name,
+                    query = self.job.place.name,
                     id = found.query,
                     run = found.run,
                     "found the query in Spark"
@@ -231,7 +231,7 @@ impl Keeper {
                 });
                 let found = begin?;
                 info!(
-                    query = self.job.name,
+                    query = self.job.place.name,
                     id = found.query,
                     run = found.run,
                     "started the query in Spark"
@@ -252,9 +252,9 @@ impl Keeper {
                 Next::Stop => {
                     let stopped = caller.call("stop the query", STOP_TIME_MAX, |held| held.stop());
                     match stopped {
-                        Ok(()) => info!(query = self.job.name, "stopped the query in Spark"),
+                        Ok(()) => info!(query = self.job.place.name, "stopped the query in Spark"),
                         Err(error) => {
-                            warn!(query = self.job.name, %error, "the query in Spark may run on");
+                            warn!(query = self.job.place.name, %error, "the query in Spark may run on");
                         }
                     }
                     return Ok(Next::Stop);
@@ -275,7 +275,7 @@ impl Keeper {
                 caller.call("ask for the error", CALL_TIME_MAX, |held| held.exception())?;
             let message = exception.unwrap_or_else(|| "somebody stopped it".to_owned());
             return Err(SparkError::Ended {
-                name: self.job.name.clone(),
+                name: self.job.place.name.clone(),
                 message: cut(&message),
             });
         }
@@ -286,7 +286,7 @@ impl Keeper {
         self.seen = newer.map(|progress| progress.batch).or(self.seen);
         if dropped > 0 {
             warn!(
-                query = self.job.name,
+                query = self.job.place.name,
                 rows = dropped,
                 "Spark left rows out that came behind its watermark: totals are too small. Raise `spark.watermark_days`, and change \
                  the definition to count anew"

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_client::{ClientError, LogConsumer};
-use spark::{Job, Query, Snapshot, Stage};
+use spark::{Place, Query, Snapshot, Stage};
 use telemetry::{Meter, Telemetry};
 use tracing::{debug, info, warn};
 use types::names;
@@ -22,7 +22,7 @@ use super::Life;
 use crate::changelog;
 use crate::error::ServiceError;
 use crate::spark::SparkOptions;
-use crate::spark::job::{Between, job};
+use crate::spark::job::{Between, job, place};
 use crate::spark::notes::{Notes, QueryNote, query_key};
 
 /// How often the query is looked at.
@@ -179,7 +179,9 @@ impl Life<'_> {
         let current = notes.queries.remove(&generation);
         if !std::mem::replace(&mut self.queries.has_ended_older, true) && spark::IS_BUILT {
             notes.queries.retain(|of, _| *of < generation);
-            end_older(spark, notes.queries.into_values().collect());
+            // The newest first: the others have most likely been ended before.
+            let older = notes.queries.values().rev();
+            end_older(older.map(|note| place(spark, note)).collect());
         }
         if self.engine.counted().is_none() {
             return Ok(());
@@ -228,8 +230,8 @@ impl Life<'_> {
         let job = job(spark, &note, &counted.shape, &between);
         info!(
             name = options.name,
-            query = job.name,
-            remote = job.remote,
+            query = job.place.name,
+            remote = job.place.remote,
             "Spark adds up"
         );
         debug!(sql = job.sql, "what Spark is told");
@@ -299,32 +301,20 @@ impl Life<'_> {
 }
 
 /// Ends queries of older generations, on a thread: nobody waits for it. They harm nobody, but take what they run on.
-fn end_older(spark: &SparkOptions, notes: Vec<QueryNote>) {
-    if notes.is_empty() {
+fn end_older(older: Vec<Place>) {
+    if older.is_empty() {
         return;
     }
-    let parameters = spark.parameters.clone();
     let thread = thread::Builder::new().name("spark-end".to_owned());
     let started = thread.spawn(move || {
-        // The newest first: the others have most likely been ended before.
-        for note in notes.into_iter().rev() {
-            let job = Job {
-                remote: note.remote,
-                parameters: parameters.clone(),
-                session: note.session,
-                name: note.name,
-                settings: BTreeMap::new(),
-                source: BTreeMap::new(),
-                view: String::new(),
-                sql: String::new(),
-                sink: BTreeMap::new(),
-                checkpoint: String::new(),
-                trigger: Duration::ZERO,
-            };
-            match Query::end(&job) {
-                Ok(true) => info!(query = job.name, "ended a query of an older definition in Spark"),
+        for place in &older {
+            let query = &place.name;
+            match Query::end(place) {
+                Ok(true) => info!(query, "ended a query of an older definition in Spark"),
                 Ok(false) => {}
-                Err(error) => warn!(query = job.name, %error, "a query of an older definition may still run in Spark"),
+                Err(error) => {
+                    warn!(query, %error, "a query of an older definition may still run in Spark");
+                }
             }
         }
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use spark::Job;
+use spark::{Job, Place};
 
 use super::notes::QueryNote;
 use super::{Shape, SparkOptions};
@@ -16,6 +16,16 @@ pub(crate) struct Between<'a> {
     pub(crate) rows: &'a str,
     /// Kept days, and those that transactions may be ahead.
     pub(crate) keep_days: Option<u32>,
+}
+
+/// Where the query of a note is.
+pub(crate) fn place(options: &SparkOptions, note: &QueryNote) -> Place {
+    Place {
+        remote: note.remote.clone(),
+        parameters: options.parameters.clone(),
+        session: note.session.clone(),
+        name: note.name.clone(),
+    }
 }
 
 pub(crate) fn job(
@@ -64,10 +74,7 @@ pub(crate) fn job(
         .map(|days| days + u32::from(options.watermark_days));
     let view = format!("{}_records", note.name.replace('-', "_"));
     Job {
-        remote: note.remote.clone(),
-        parameters: options.parameters.clone(),
-        session: note.session.clone(),
-        name: note.name.clone(),
+        place: place(options, note),
         settings,
         source,
         sql: shape.query(&view, forget_days),

@@ -168,10 +168,12 @@ fn sums_are_read_as_published() {
         let digits = u32::try_from(digits).expect("few");
         assert_eq!(sum.display(digits).to_string(), text);
     }
-    assert_eq!(
-        parse_sum("x").expect_err("no sum").to_string(),
-        "\"x\" in the store is no decimal"
-    );
+    for text in ["x", "1.000001", "1.", ".5.5"] {
+        assert_eq!(
+            parse_sum(text).expect_err("no sum").to_string(),
+            format!("{text:?} in the store is no decimal")
+        );
+    }
 }
 
 fn row(day: BusinessDay, account: &str, total: &str, deleted: bool) -> Row {
