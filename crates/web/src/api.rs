@@ -101,6 +101,59 @@ pub struct Frame {
     pub rows: Vec<Row>,
 }
 
+/// `GET /api/v1/{aggregation}/window`, and event `window` on the stream: a stretch of the day's rows in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Which aggregation.
+    pub aggregation: String,
+    /// Whose rows.
+    pub day: String,
+    /// Whether a stream tells changes of this day; otherwise the rows are the store's.
+    pub live: bool,
+    /// What has been read when this was made. Also the event's `id`.
+    pub position: String,
+    /// Server clock, microseconds since 1970.
+    pub taken_at: i64,
+    /// Rows of the day.
+    pub size: u64,
+    /// Rows that match `q` and `where`.
+    pub matching: u64,
+    /// Exact sums over the matching rows, by currency where there is such a column; most rows first.
+    pub groups: Vec<Group>,
+    /// Place of the first row among the matching ones.
+    pub from: u64,
+    /// The rows, in order.
+    pub rows: Vec<Row>,
+    /// The pinned rows that there are, in the order they were asked for.
+    pub pinned: Vec<Row>,
+}
+
+/// What rows of one currency add up to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// The currency; `null` for rows without one, or where there is no such column.
+    pub name: Option<String>,
+    /// Rows.
+    pub rows: u64,
+    /// In the order of [`Aggregation::sums`]; `null`: no value, or more digits than there are.
+    pub sums: Vec<Option<String>>,
+}
+
+/// Event `summary`: the sums have changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Whose rows.
+    pub day: String,
+    /// Rows of the day.
+    pub size: u64,
+    /// Rows that match `q` and `where`.
+    pub matching: u64,
+    /// As in [`Window`].
+    pub groups: Vec<Group>,
+    /// Server clock when it was encoded, microseconds since 1970.
+    pub sent_at: i64,
+}
+
 /// How the view of an aggregation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,6 +319,8 @@ mod tests {
         same::<Aggregations>(&samples, "aggregations");
         same::<Snapshot>(&samples, "snapshot");
         same::<Frame>(&samples, "frame");
+        same::<Window>(&samples, "window");
+        same::<Summary>(&samples, "summary");
         same::<Heartbeat>(&samples, "heartbeat");
         same::<Reset>(&samples, "reset");
         same::<DayChange>(&samples, "day");
@@ -273,6 +328,6 @@ mod tests {
         same::<Pipeline>(&samples, "pipeline");
         same::<Ready>(&samples, "ready");
         same::<Problem>(&samples, "problem");
-        assert_eq!(samples.as_object().map(serde_json::Map::len), Some(10));
+        assert_eq!(samples.as_object().map(serde_json::Map::len), Some(12));
     }
 }

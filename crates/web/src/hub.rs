@@ -22,14 +22,20 @@ use tokio::sync::watch;
 use types::{BusinessDay, Micros};
 
 use crate::api::{Heartbeat, State};
+use crate::cell::Schema;
 use crate::feed::{Batch, Beginning};
 use crate::options::{AggregationView, WebOptions};
+use crate::order::Orders;
 use crate::position::{Position, write_position};
 use crate::row::Change;
 use crate::view::View;
+use crate::window::push_rows;
 
+mod channel;
 mod today;
 
+use channel::Channels;
+pub(crate) use channel::{Channel, Standing};
 pub(crate) use today::Span;
 use today::oldest_in_view;
 
@@ -54,6 +60,8 @@ pub(crate) struct Hub {
     health: Mutex<Health>,
     ready: watch::Sender<bool>,
     frames: Mutex<Vec<Arc<SharedFrame>>>,
+    orders: Orders,
+    channels: Channels,
     snapshots: Mutex<HashMap<BusinessDay, (Instant, Bytes)>>,
     unshown: Mutex<Vec<Unshown>>,
     streams: AtomicUsize,
@@ -140,7 +148,7 @@ impl Hub {
         let today = spec.calendar.day_of(now).unwrap_or(BusinessDay::EPOCH);
         let oldest = oldest_in_view(&spec, today, days_in_view);
         Self {
-            view: RwLock::new(View::new(today, oldest)),
+            view: RwLock::new(View::new(Schema::of(&spec), today, oldest)),
             days_in_view,
             went_back: AtomicBool::new(false),
             spec,
@@ -153,6 +161,8 @@ impl Hub {
             }),
             ready: watch::Sender::new(false),
             frames: Mutex::default(),
+            orders: Orders::default(),
+            channels: Channels::default(),
             snapshots: Mutex::default(),
             unshown: Mutex::default(),
             streams: AtomicUsize::new(0),
@@ -413,16 +423,23 @@ impl Hub {
         frame
     }
 
+    /// What has been applied by now is being sent: the clock, by which that is measured. Called before the rows
+    /// are read: a change that comes between is only measured a little early.
+    fn shown_now(&self) -> Micros {
+        self.frames_encoded.fetch_add(1, Relaxed);
+        let now = (self.clock)();
+        let shown = std::mem::take(&mut *locked(&self.unshown));
+        self.observe(&shown, Some(now));
+        now
+    }
+
     /// All rows of the day as a frame, for a client that has none.
     pub(crate) fn whole_frame(&self, day: BusinessDay) -> SharedFrame {
         self.encode_frame(None, day, *self.changed.borrow())
     }
 
     fn encode_frame(&self, from: Option<&[i64]>, day: BusinessDay, seq: u64) -> SharedFrame {
-        self.frames_encoded.fetch_add(1, Relaxed);
-        let now = (self.clock)();
-        // Taken before the rows are: a change that comes between is only measured a little early.
-        let shown = std::mem::take(&mut *locked(&self.unshown));
+        let now = self.shown_now();
         let view = self.view();
         let to = from.map_or_else(|| view.position().to_vec(), |from| view.advanced(from));
         let mut position = String::new();
@@ -445,7 +462,6 @@ impl Hub {
         };
         drop(view);
         event.push_str("]}\n\n");
-        self.observe(&shown, Some(now));
         SharedFrame {
             from: from.unwrap_or_default().to_vec(),
             day,
@@ -480,8 +496,11 @@ impl Hub {
     }
 
     /// A snapshot of rows that were read from the store.
-    pub(crate) fn stored_snapshot(&self, day: BusinessDay, rows: &[Change]) -> Bytes {
-        let rows = rows.iter().filter(|row| !row.deleted).map(|row| &*row.json);
+    pub(crate) fn stored_snapshot<'a>(
+        &self,
+        day: BusinessDay,
+        rows: impl Iterator<Item = &'a str>,
+    ) -> Bytes {
         self.encode_snapshot(&self.view(), day, false, |body| {
             push_rows(body, rows);
         })
@@ -507,17 +526,4 @@ impl Hub {
         body.push_str("]}");
         body.into()
     }
-}
-
-/// Says whether there were any.
-fn push_rows<'a>(text: &mut String, rows: impl Iterator<Item = &'a str>) -> bool {
-    let mut any = false;
-    for row in rows {
-        if any {
-            text.push(',');
-        }
-        text.push_str(row);
-        any = true;
-    }
-    any
 }

@@ -25,30 +25,40 @@
 //! - Nothing here writes to the log or to the store.
 
 pub mod api;
+mod cell;
 mod connection;
-mod csv;
 mod ends;
 mod error;
+mod export;
 mod feed;
 mod follow;
 mod hub;
 mod kafka_feed;
 mod options;
+mod order;
 mod page;
 mod pipeline;
 mod position;
 mod routes;
 mod row;
+mod select;
 mod server;
 mod stored;
 mod stream;
+mod table;
+mod totals;
 mod view;
+mod window;
 
+pub use cell::{Cells, Schema, Value};
 pub use error::{FeedError, WebError};
 pub use feed::{Batch, Beginning, Feed};
 pub use kafka_feed::KafkaFeed;
 pub use options::{AggregationView, WebOptions};
+pub use order::Order;
 pub use position::Position;
 pub use row::{Change, Record, RecordError};
+pub use select::{Asked, Select, SelectError};
 pub use server::Web;
 pub use view::View;
+pub use window::Shown;

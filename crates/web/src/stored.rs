@@ -19,14 +19,16 @@ pub(crate) fn scan_days(
     };
     let progress = store.progress(&table.name)?;
     for day in days {
-        store.scan(table, Some(*day), |row| match Change::from_stored(&row) {
-            Ok(change) => each(change),
-            Err(error) => warn!(
-                table = table.name,
-                key = row.key,
-                error = types::report(&error),
-                "a stored row cannot be shown"
-            ),
+        store.scan(table, Some(*day), |row| {
+            match Change::from_stored(table, &row) {
+                Ok(change) => each(change),
+                Err(error) => warn!(
+                    table = table.name,
+                    key = row.key,
+                    error = types::report(&error),
+                    "a stored row cannot be shown"
+                ),
+            }
         })?;
     }
     Ok(progress)
