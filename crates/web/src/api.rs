@@ -1,7 +1,11 @@
 //! What the API answers. `page/src/api.ts` says the same in TypeScript; `page/src/api.sample.json`
 //! holds one sample of each, and tests on both sides read it.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+use serde::ser::SerializeSeq as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// `GET /api/v1/aggregations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +185,146 @@ pub struct Heartbeat {
     pub reason: Option<String>,
     /// The business day now.
     pub today: String,
+    /// From the gateway to what is shown, over the last ten seconds; `null` without transactions.
+    pub latency: Option<Latency>,
+}
+
+/// `GET /api/v1/{aggregation}/curve`: what a day came to, minute by minute, on all replicas alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Which day.
+    pub day: String,
+    /// When it begins, microseconds since 1970.
+    pub starts_at: i64,
+    /// When the next one begins: 23 to 25 hours later, or more over days that are none.
+    pub ends_at: i64,
+    /// What the sums are of: [`Aggregation::sums`].
+    pub columns: Vec<String>,
+    /// By currency.
+    pub groups: Vec<CurveGroup>,
+}
+
+/// The curve of a currency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurveGroup {
+    /// The currency; `null` for rows without one.
+    pub name: Option<String>,
+    /// Oldest first; at most one a minute. A minute without one came to the same as the one before.
+    pub points: Vec<CurvePoint>,
+}
+
+/// `[ms, sum, …]`: the minute's beginning in milliseconds since 1970, and the sums at its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CurvePoint(pub i64, pub Vec<Option<String>>);
+
+impl Serialize for CurvePoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut point = serializer.serialize_seq(Some(self.1.len() + 1))?;
+        point.serialize_element(&self.0)?;
+        self.1
+            .iter()
+            .try_for_each(|sum| point.serialize_element(sum))?;
+        point.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for CurvePoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Part {
+            At(i64),
+            Sum(Option<String>),
+        }
+        let mut parts = Vec::<Part>::deserialize(deserializer)?.into_iter();
+        let Some(Part::At(at)) = parts.next() else {
+            return Err(D::Error::custom("a point begins with its time"));
+        };
+        let sums = parts.map(|part| match part {
+            Part::Sum(sum) => Ok(sum),
+            Part::At(_) => Err(D::Error::custom("a sum is a text or null")),
+        });
+        Ok(Self(at, sums.collect::<Result<_, _>>()?))
+    }
+}
+
+/// `[ms, number]`: the minute's beginning in milliseconds since 1970, and the number at its end.
+pub type SeriesPoint = (i64, String);
+
+/// `GET /api/v1/{aggregation}/movers`: rows that changed most, largest change first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Movers {
+    /// Over how many minutes.
+    pub minutes: u32,
+    /// Which column: the first decimal one of [`Aggregation::sums`].
+    pub column: String,
+    /// When this server's memory of rows begins, milliseconds since 1970: changes are those since then at most.
+    pub since: Option<i64>,
+    /// The rows.
+    pub rows: Vec<Mover>,
+}
+
+/// A row that changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mover {
+    /// As in [`Row`].
+    pub key: Vec<Option<String>>,
+    /// Its number now.
+    pub now: Option<String>,
+    /// Its number then; `null`: there was no such row.
+    pub before: Option<String>,
+    /// The difference.
+    pub change: String,
+}
+
+/// `GET /api/v1/{aggregation}/sparks`: courses of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sparks {
+    /// Which column.
+    pub column: String,
+    /// As in [`Movers`].
+    pub since: Option<i64>,
+    /// In the order they were asked for; rows that are not there are left out.
+    pub sparks: Vec<Spark>,
+}
+
+/// The course of a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spark {
+    /// As in [`Row`].
+    pub key: Vec<Option<String>>,
+    /// Oldest first, at most 64.
+    pub points: Vec<SeriesPoint>,
+}
+
+/// `GET /api/v1/{aggregation}/key`: all about a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyDetail {
+    /// As in [`Row`].
+    pub key: Vec<Option<String>>,
+    /// The row; `null`: there is none.
+    pub row: Option<Row>,
+    /// The business day before.
+    pub previous_day: String,
+    /// The same row then.
+    pub previous: Option<Row>,
+    /// Which column the points are of.
+    pub column: String,
+    /// As in [`Movers`].
+    pub since: Option<i64>,
+    /// Its course, oldest first, at most 64.
+    pub points: Vec<SeriesPoint>,
+    /// Rows of other aggregations with the same values in all key columns that both have.
+    pub others: Vec<OtherRows>,
+}
+
+/// Rows of another aggregation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OtherRows {
+    /// Which aggregation.
+    pub aggregation: String,
+    /// At most 50, in the order of their keys.
+    pub rows: Vec<Row>,
 }
 
 /// Event `reset`: this position cannot be served; take a new snapshot. The stream ends.
@@ -236,6 +380,8 @@ pub struct Pipeline {
     pub clients: u64,
     /// Browsers cut because they accepted nothing.
     pub clients_cut: u64,
+    /// From the gateway to what is shown, over the last ten seconds; `null` without transactions.
+    pub latency: Option<Latency>,
 }
 
 /// Figures of a hop.
@@ -257,6 +403,60 @@ pub struct HopFigures {
     pub quarantined: u64,
     /// Records known already.
     pub duplicates: u64,
+    /// Records added to an earlier day, of the days whose counts are kept; other hops than the aggregator say 0.
+    pub late: u64,
+    /// How long what waits will take at the pace of the last ten seconds; `null`: nothing moves.
+    pub lag_seconds: Option<f64>,
+    /// Where the lag has gone within the last ten seconds.
+    pub lag_trend: Trend,
+    /// How the hop keeps up.
+    pub pressure: Pressure,
+}
+
+/// Where a number goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trend {
+    /// Up.
+    Rising,
+    /// Down.
+    Falling,
+    /// Neither.
+    Steady,
+}
+
+/// How a hop keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pressure {
+    /// What comes is done at once.
+    Ok,
+    /// Something waits a second or more, or more and more.
+    Busy,
+    /// Something waits ten seconds or more, or nothing moves.
+    Behind,
+}
+
+/// `GET /api/v1/pipeline/{hop}`: all that is known of a hop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HopDetail {
+    /// Which: a hop of [`Pipeline`], or `log`, `store` or `postgres` beside them.
+    pub hop: String,
+    /// By name.
+    pub figures: Vec<Figure>,
+}
+
+/// A figure, as it is in the metrics too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Its name there, without `daybook_`.
+    pub name: String,
+    /// Of what.
+    pub labels: BTreeMap<String, String>,
+    /// The number.
+    pub value: i64,
+    /// What it means.
+    pub help: String,
 }
 
 /// Milliseconds since the gateway received a transaction.
@@ -324,10 +524,15 @@ mod tests {
         same::<Heartbeat>(&samples, "heartbeat");
         same::<Reset>(&samples, "reset");
         same::<DayChange>(&samples, "day");
+        same::<Curve>(&samples, "curve");
+        same::<Movers>(&samples, "movers");
+        same::<Sparks>(&samples, "sparks");
+        same::<KeyDetail>(&samples, "key");
+        same::<HopDetail>(&samples, "hop");
         same::<CountsOfDays>(&samples, "counts");
         same::<Pipeline>(&samples, "pipeline");
         same::<Ready>(&samples, "ready");
         same::<Problem>(&samples, "problem");
-        assert_eq!(samples.as_object().map(serde_json::Map::len), Some(12));
+        assert_eq!(samples.as_object().map(serde_json::Map::len), Some(17));
     }
 }

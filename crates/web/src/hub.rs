@@ -21,9 +21,11 @@ use telemetry::{Hop, Meter};
 use tokio::sync::watch;
 use types::{BusinessDay, Micros};
 
-use crate::api::{Heartbeat, State};
+use crate::api::{Heartbeat, Latency, State};
 use crate::cell::Schema;
+use crate::curve::Curves;
 use crate::feed::{Batch, Beginning};
+use crate::history::History;
 use crate::options::{AggregationView, WebOptions};
 use crate::order::Orders;
 use crate::position::{Position, write_position};
@@ -32,10 +34,12 @@ use crate::view::View;
 use crate::window::push_rows;
 
 mod channel;
+mod past;
 mod today;
 
 use channel::Channels;
 pub(crate) use channel::{Channel, Standing};
+use past::Notes;
 pub(crate) use today::Span;
 use today::oldest_in_view;
 
@@ -62,6 +66,10 @@ pub(crate) struct Hub {
     frames: Mutex<Vec<Arc<SharedFrame>>>,
     orders: Orders,
     channels: Channels,
+    history: Mutex<History>,
+    curves: Mutex<Curves>,
+    /// End to end, over the last seconds.
+    latency: Mutex<Option<Latency>>,
     snapshots: Mutex<HashMap<BusinessDay, (Instant, Bytes)>>,
     unshown: Mutex<Vec<Unshown>>,
     streams: AtomicUsize,
@@ -151,7 +159,6 @@ impl Hub {
             view: RwLock::new(View::new(Schema::of(&spec), today, oldest)),
             days_in_view,
             went_back: AtomicBool::new(false),
-            spec,
             changed: watch::Sender::new(0),
             health: Mutex::new(Health {
                 goal: None,
@@ -162,6 +169,9 @@ impl Hub {
             ready: watch::Sender::new(false),
             frames: Mutex::default(),
             orders: Orders::default(),
+            history: Mutex::default(),
+            curves: Mutex::new(Curves::new(&spec.table.name, &spec.sums)),
+            latency: Mutex::default(),
             channels: Channels::default(),
             snapshots: Mutex::default(),
             unshown: Mutex::default(),
@@ -171,6 +181,7 @@ impl Hub {
             clock: options.clock,
             hop,
             clients,
+            spec,
         }
     }
 
@@ -220,12 +231,15 @@ impl Hub {
         let mut view = self.view_mut();
         let other = view.begin(&beginning.epoch, beginning.offsets.len());
         view.set_today(now.0, now.1);
+        let mut notes = Notes::of(&view);
         for change in stored {
-            view.apply(change);
+            notes.apply(&mut view, change);
         }
         // Only now: what lies below the progress is in the rows that were scanned after it.
         view.reach(beginning.offsets.iter().copied().enumerate());
         drop(view);
+        self.begin_history(other);
+        self.note(notes);
         let mut health = locked(&self.health);
         health.goal = Some((beginning.offsets.clone(), beginning.ends.clone()));
         health.trouble = None;
@@ -245,9 +259,10 @@ impl Hub {
         let mut applied = 0;
         let mut unshown: Vec<Unshown> = Vec::new();
         let mut view = self.view_mut();
+        let mut notes = Notes::of(&view);
         for change in batch.changes.drain(..) {
             let received_at = change.received_at;
-            if !view.apply(change) {
+            if !notes.apply(&mut view, change) {
                 continue;
             }
             applied += 1;
@@ -265,6 +280,7 @@ impl Hub {
         view.reach(batch.reached.drain(..));
         let moved = before != view.position();
         drop(view);
+        self.note(notes);
         if read > 0 {
             self.hop.add_in(read);
             self.hop.add_out(applied);
@@ -384,7 +400,13 @@ impl Hub {
             stale_since,
             reason,
             today: self.view().today().to_string(),
+            latency: locked(&self.latency).clone(),
         }
+    }
+
+    /// How long transactions take from the gateway to what is shown.
+    pub(crate) fn set_latency(&self, latency: Option<Latency>) {
+        *locked(&self.latency) = latency;
     }
 
     /// Why a position cannot be served, if so.

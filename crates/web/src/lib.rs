@@ -22,16 +22,20 @@
 //! - **A position is all a client has to remember.** Any replica can tell what it lacks from it.
 //! - **Clients cost what they read.** Nothing is queued for a client: what it lacks is computed when
 //!   its socket takes more, and a socket that takes nothing is cut.
-//! - Nothing here writes to the log or to the store.
+//! - Nothing here writes to the store, and to the log nothing but the curves of days, which no figure depends on.
 
 pub mod api;
 mod cell;
 mod connection;
+mod curve;
+mod curve_log;
 mod ends;
 mod error;
 mod export;
 mod feed;
+mod figures;
 mod follow;
+mod history;
 mod hub;
 mod kafka_feed;
 mod options;
@@ -42,6 +46,7 @@ mod position;
 mod routes;
 mod row;
 mod select;
+mod series;
 mod server;
 mod stored;
 mod stream;

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
 use store::CellKind;
 use tokio_util::sync::CancellationToken;
 use types::BusinessDay;
@@ -30,6 +29,7 @@ use crate::table::{StoredDays, Table};
 
 mod failure;
 mod guard;
+mod history;
 mod pipeline;
 mod rows;
 
@@ -43,7 +43,9 @@ pub(crate) struct App {
     pub(crate) sampler: Sampler,
     loopback: bool,
     stop: CancellationToken,
-    counts: Mutex<HashMap<String, (Instant, Bytes)>>,
+    counts: Mutex<HashMap<String, pipeline::Counted>>,
+    /// The counts are being read.
+    counting: AtomicBool,
     stored: StoredDays,
 }
 
@@ -62,6 +64,7 @@ impl App {
             sampler,
             stop,
             counts: Mutex::default(),
+            counting: AtomicBool::new(false),
             stored: StoredDays::default(),
         }
     }
@@ -79,6 +82,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/api/v1/aggregations", get(aggregations))
         .merge(pipeline::routes())
+        .merge(history::routes())
         .merge(rows::routes())
         .fallback(fallback)
         .method_not_allowed_fallback(|| async { Failure::Method })

@@ -34,6 +34,20 @@ pub(crate) fn scan_days(
     Ok(progress)
 }
 
+/// A row by its key.
+pub(crate) fn find(
+    store: &StoreTarget,
+    table: &TableSpec,
+    day: BusinessDay,
+    key: &str,
+) -> Result<Option<Change>, StoreError> {
+    let Some(store) = store.open_read_only()? else {
+        return Ok(None);
+    };
+    let row = store.find(table, day, key)?;
+    Ok(row.and_then(|row| Change::from_stored(table, &row).ok()))
+}
+
 /// The counts of every day, oldest first.
 pub(crate) fn counts(
     store: &StoreTarget,

@@ -240,6 +240,11 @@ impl View {
         self.totals.get(&day)
     }
 
+    /// Days with sums.
+    pub(crate) fn days(&self) -> impl Iterator<Item = BusinessDay> {
+        self.totals.keys().copied()
+    }
+
     /// A number that rises whenever a row of the day is replaced.
     pub fn changes(&self, day: BusinessDay) -> u64 {
         self.changes.get(&day).copied().unwrap_or_default()
