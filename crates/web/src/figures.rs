@@ -119,7 +119,7 @@ fn figure(name: String, labels: BTreeMap<String, String>, value: i64) -> Figure 
     Figure {
         name,
         labels,
-        value,
+        value: value as f64,
         help,
     }
 }

@@ -38,6 +38,7 @@ mod follow;
 mod history;
 mod hub;
 mod kafka_feed;
+mod openapi;
 mod options;
 mod order;
 mod page;

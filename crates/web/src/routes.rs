@@ -22,16 +22,16 @@ use types::BusinessDay;
 use crate::api;
 use crate::hub::Hub;
 use crate::options::WebOptions;
-use crate::page;
 use crate::pipeline::Sampler;
 use crate::select::{self, Pairs};
 use crate::table::{StoredDays, Table};
+use crate::{openapi, page};
 
 mod failure;
 mod guard;
-mod history;
-mod pipeline;
-mod rows;
+pub(crate) mod history;
+pub(crate) mod pipeline;
+pub(crate) mod rows;
 
 pub(crate) use failure::{Failure, json, json_bytes};
 
@@ -80,6 +80,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .route("/openapi.json", get(openapi::serve))
         .route("/api/v1/aggregations", get(aggregations))
         .merge(pipeline::routes())
         .merge(history::routes())
@@ -104,7 +105,12 @@ async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     })
 }
 
-async fn readyz(State(app): State<Arc<App>>) -> Response {
+/// Whether every aggregation is live.
+#[utoipa::path(get, path = "/readyz", tag = "state", responses(
+    (status = 200, description = "It is.", body = api::Ready),
+    (status = 503, description = "It is not, and why.", body = api::Ready),
+))]
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let mut reasons = Vec::new();
     let mut percent = 100;
     for hub in &app.hubs {
@@ -137,7 +143,11 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-async fn aggregations(State(app): State<Arc<App>>) -> Response {
+/// What there is to show.
+#[utoipa::path(get, path = "/api/v1/aggregations", tag = "state", responses(
+    (status = 200, description = "All aggregations.", body = api::Aggregations),
+))]
+pub(crate) async fn aggregations(State(app): State<Arc<App>>) -> Response {
     let aggregations = app.hubs.iter().map(|hub| api::Aggregation {
         name: hub.name().to_owned(),
         columns: hub.spec.table.columns.iter().map(column).collect(),

@@ -110,7 +110,9 @@ async fn movers_courses_and_curves_are_those_since_the_server_began() {
     );
     let sparks: api::Sparks = get(&server, &path).await;
     let points = sparks.sparks.iter().map(|spark| spark.points.clone());
-    let at = |minutes: i64, sum: &str| ((began + minutes * minute) / 1_000, sum.to_owned());
+    let at = |minutes: i64, sum: &str| {
+        api::SeriesPoint((began + minutes * minute) / 1_000, sum.to_owned())
+    };
     assert_eq!(
         points.collect::<Vec<_>>(),
         [
@@ -204,7 +206,7 @@ async fn a_row_is_shown_with_those_of_other_aggregations_and_by_its_hops() {
     let clients = clients.expect("a figure");
     assert_eq!(
         (clients.value, &*clients.labels["aggregation"]),
-        (1, "daily_totals")
+        (1.0, "daily_totals")
     );
     assert_eq!(server.get("/api/v1/pipeline/nothing").await.0, 404);
     server.stop().await;

@@ -37,7 +37,19 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/{aggregation}/key", get(key))
 }
 
-async fn curve(
+/// What a day came to, minute by minute.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/curve", tag = "history",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+    ),
+    responses(
+        (status = 200, description = "The curve, the same on all replicas.", body = api::Curve),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn curve(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -46,7 +58,21 @@ async fn curve(
     Ok(json(&hub.curve(day)))
 }
 
-async fn movers(
+/// Rows that changed most.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/movers", tag = "history",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("minutes" = Option<u32>, Query, description = "Over 1, 5 or 15 minutes; 1 if not given"),
+        ("count" = Option<u32>, Query, description = "Rows, 10 if not given, 100 at most"),
+    ),
+    responses(
+        (status = 200, description = "Largest change first.", body = api::Movers),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn movers(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -107,7 +133,12 @@ fn number_text(view: &View, day: BusinessDay, key: &str, units: i128) -> Option<
 }
 
 fn points(view: &View, day: BusinessDay, key: &str, series: &Series) -> Vec<api::SeriesPoint> {
-    let text = |(minute, units)| Some((millis_of(minute), number_text(view, day, key, units)?));
+    let text = |(minute, units)| {
+        Some(api::SeriesPoint(
+            millis_of(minute),
+            number_text(view, day, key, units)?,
+        ))
+    };
     series.points().filter_map(text).collect()
 }
 
@@ -116,7 +147,20 @@ fn points_of(hub: &Hub, day: BusinessDay, key: &str) -> Option<Vec<api::SeriesPo
     Some(points(&hub.view(), day, key, &series))
 }
 
-async fn sparks(
+/// How rows went, in few points.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/sparks", tag = "history",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("key" = Vec<String>, Query, description = "Keys of rows: JSON arrays; up to 100 times"),
+    ),
+    responses(
+        (status = 200, description = "As far as this server remembers.", body = api::Sparks),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn sparks(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -136,7 +180,20 @@ async fn sparks(
     }))
 }
 
-async fn key(
+/// All about one row.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/key", tag = "history",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("key" = String, Query, description = "Key of the row: a JSON array"),
+    ),
+    responses(
+        (status = 200, description = "The row, what it was, and its like.", body = api::KeyDetail),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn key(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,

@@ -27,7 +27,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/{aggregation}/counts", get(counts))
 }
 
-async fn pipeline(State(app): Shared) -> Response {
+/// The hops of the way.
+#[utoipa::path(get, path = "/api/v1/pipeline", tag = "pipeline", responses(
+    (status = 200, description = "In path order.", body = api::Pipeline),
+))]
+pub(crate) async fn pipeline(State(app): Shared) -> Response {
     let mut pipeline = app.sampler.latest();
     // The counts are the store's, and this answer waits for no store: what was known last is said.
     let known = |hub: &Arc<Hub>| app.known_counts(hub.name());
@@ -52,7 +56,15 @@ async fn count_again(app: Arc<App>) {
     app.counting.store(false, Relaxed);
 }
 
-async fn hop(State(app): Shared, Path(name): Path<String>) -> Result<Response, Failure> {
+/// All figures of a hop.
+#[utoipa::path(get, path = "/api/v1/pipeline/{hop}", tag = "pipeline",
+    params(("hop" = String, Path, description = "A hop, or log, store or postgres")),
+    responses(
+        (status = 200, description = "As in the metrics.", body = api::HopDetail),
+        (status = 404, description = "There is no such hop.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn hop(State(app): Shared, Path(name): Path<String>) -> Result<Response, Failure> {
     let detail = figures::of_hop(app.sampler.telemetry(), &name);
     let missing = || Failure::NotFound(format!("there is no hop {name:?}"));
     detail.map(|detail| json(&detail)).ok_or_else(missing)
@@ -79,7 +91,21 @@ impl App {
     }
 }
 
-async fn counts(State(app): Shared, Path(name): Path<String>) -> Result<Response, Failure> {
+/// What became of the records of each day.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/counts", tag = "pipeline",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+    ),
+    responses(
+        (status = 200, description = "Oldest day first.", body = api::CountsOfDays),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn counts(
+    State(app): Shared,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
     app.hub(&name)?;
     Ok(json_bytes(counts_of(&app, &name).await?.body))
 }

@@ -13,6 +13,7 @@ use axum::routing::get;
 use types::BusinessDay;
 
 use super::{App, Failure, Parameters, Shared, json_bytes, must_serve, served, table};
+use crate::api;
 use crate::export::{self, Format};
 use crate::hub::Hub;
 use crate::order::Looked;
@@ -35,7 +36,19 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/{aggregation}/export.ndjson", get(export_ndjson))
 }
 
-async fn snapshot(
+/// All rows of a day.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/snapshot", tag = "rows",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+    ),
+    responses(
+        (status = 200, description = "The rows, and where a stream goes on from there.", body = api::Snapshot),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn snapshot(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -56,7 +69,25 @@ async fn snapshot(
     }
 }
 
-async fn window(
+/// A stretch of the day's rows in order, and what the selected rows add up to.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/window", tag = "rows",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("q" = Option<String>, Query, description = "Words that must all be found in the row's texts, in any case"),
+        ("where" = Option<Vec<String>>, Query, description = "column:value, exactly; up to 8 times"),
+        ("sort" = Option<String>, Query, description = "A column; -column: descending. If not given: the first decimal sum, descending"),
+        ("from" = Option<u64>, Query, description = "Place of the first row, from 0"),
+        ("count" = Option<u64>, Query, description = "Rows, 50 if not given, 500 at most"),
+        ("pin" = Option<Vec<String>>, Query, description = "Keys of rows that are given wherever they stand: JSON arrays; up to 50 times"),
+    ),
+    responses(
+        (status = 200, description = "The window.", body = api::Window),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn window(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -82,7 +113,27 @@ async fn window_text(hub: &Arc<Hub>, rows: &Table, day: BusinessDay, asked: &Ask
     })
 }
 
-async fn follow(
+/// What changes, as Server-Sent Events.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/stream", tag = "rows",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("q" = Option<String>, Query, description = "Words that must all be found in the row's texts, in any case"),
+        ("where" = Option<Vec<String>>, Query, description = "column:value, exactly; up to 8 times"),
+        ("sort" = Option<String>, Query, description = "A column; -column: descending. If not given: the first decimal sum, descending"),
+        ("count" = Option<u64>, Query, description = "Rows, 50 if not given, 500 at most"),
+        ("pin" = Option<Vec<String>>, Query, description = "Keys of rows that are given wherever they stand: JSON arrays; up to 50 times"),
+        ("hz" = Option<u32>, Query, description = "Frames a second at most: 10 if not given, 1 to 100"),
+        ("rows" = Option<String>, Query, description = "window, or all: the whole table, without q, where, sort, count and pin"),
+        ("from" = Option<String>, Query, description = "Place of the first row, from 0. With rows=all: the position to go on from; the header Last-Event-ID says it too"),
+    ),
+    responses(
+        (status = 200, description = "Events `window` (Window), without a name (Frame), `summary` (Summary), `heartbeat` (Heartbeat, at least every 5 s), `day` (DayChange) and `reset` (Reset); see docs/specs/page.md.", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn follow(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -148,7 +199,22 @@ fn position(pairs: &Pairs, headers: &HeaderMap) -> Result<Option<Position>, Fail
     position.map(Some).ok_or_else(wrong)
 }
 
-async fn export_csv(
+/// The selected rows as CSV (RFC 4180).
+#[utoipa::path(get, path = "/api/v1/{aggregation}/export.csv", tag = "rows",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("q" = Option<String>, Query, description = "Words that must all be found in the row's texts, in any case"),
+        ("where" = Option<Vec<String>>, Query, description = "column:value, exactly; up to 8 times"),
+        ("sort" = Option<String>, Query, description = "A column; -column: descending. If not given: by key"),
+    ),
+    responses(
+        (status = 200, description = "A header line and a line a row, as they were at one moment.", body = String, content_type = "text/csv"),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn export_csv(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
@@ -156,7 +222,22 @@ async fn export_csv(
     export(&app, &name, &pairs, Format::Csv).await
 }
 
-async fn export_ndjson(
+/// The selected rows, a JSON object a line.
+#[utoipa::path(get, path = "/api/v1/{aggregation}/export.ndjson", tag = "rows",
+    params(("aggregation" = String, Path, description = "Name of the aggregation"),
+        ("day" = Option<String>, Query, description = "A business day, 2026-11-23; today if not given"),
+        ("q" = Option<String>, Query, description = "Words that must all be found in the row's texts, in any case"),
+        ("where" = Option<Vec<String>>, Query, description = "column:value, exactly; up to 8 times"),
+        ("sort" = Option<String>, Query, description = "A column; -column: descending. If not given: by key"),
+    ),
+    responses(
+        (status = 200, description = "A line a row, as they were at one moment.", body = String, content_type = "application/x-ndjson"),
+        (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn export_ndjson(
     State(app): Shared,
     Path(name): Path<String>,
     Query(pairs): Parameters,
