@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry::Telemetry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +24,10 @@ use crate::{follow, page};
 
 /// How often the clock is looked at for a new day.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(250);
+/// Bytes that the system holds for a client (Linux: twice as many, its own records included).
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// Connections that wait to be accepted: all browsers come back at once when a server has gone.
+const BACKLOG: u32 = 4096;
 /// Wait after a failure to accept, such as too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -92,7 +96,7 @@ impl Web {
             address: options.listen,
             source,
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
+        let listener = listen_on(options.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let hop = telemetry.hop("web");
         let clients_cut = telemetry.meter("web_clients_cut_total", "");
@@ -186,6 +190,20 @@ impl Web {
         info!("the web server has stopped");
         Ok(())
     }
+}
+
+/// As [`TcpListener::bind`], with a send buffer that the accepted sockets inherit: the system's own grows to
+/// megabytes for every client that reads slowly, and only when it is full is it seen that one does not read.
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn accept(
