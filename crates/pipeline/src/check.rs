@@ -451,7 +451,9 @@ fn table_of(name: &str, plan: &AggregationPlan) -> TableSpec {
         let kind = match plan.kind(output.source) {
             ValueKind::Int => CellKind::Int,
             ValueKind::Decimal => CellKind::Decimal,
-            ValueKind::Text | ValueKind::Date | ValueKind::Timestamp => CellKind::Text,
+            ValueKind::Text => CellKind::Text,
+            ValueKind::Date => CellKind::Date,
+            ValueKind::Timestamp => CellKind::Timestamp,
         };
         (output.name.clone(), kind)
     });

@@ -274,7 +274,7 @@ fn column((name, kind): &(String, CellKind)) -> api::Column {
     api::Column {
         name: name.clone(),
         kind: match kind {
-            CellKind::Text => api::ColumnKind::Text,
+            CellKind::Text | CellKind::Date | CellKind::Timestamp => api::ColumnKind::Text,
             CellKind::Decimal => api::ColumnKind::Decimal,
             CellKind::Int => api::ColumnKind::Int,
         },
