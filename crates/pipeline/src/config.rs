@@ -36,6 +36,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[aggregator]`: what all aggregations of this process have in common.
     pub aggregator: AggregatorConfig,
+    /// `[sink]`: what writes into the store.
+    pub sink: SinkConfig,
     /// `[spark]`: a cluster that adds up; without it there is none.
     pub spark: Option<Box<SparkConfig>>,
     /// `[store]`: where results are kept for first loads and queries.
@@ -60,6 +62,7 @@ impl Default for Config {
             connector: ConnectorConfig::default(),
             log: LogConfig::default(),
             aggregator: AggregatorConfig::default(),
+            sink: SinkConfig::default(),
             spark: None,
             store: StoreConfig::default(),
             web: WebConfig::default(),
@@ -351,6 +354,16 @@ pub struct AggregatorConfig {
     /// Most bytes of state (rows and identities) in memory, of each aggregation of this process; what is more moves to files in
     /// `spill` in the data directory. At least 67,108,864. 1,073,741,824.
     pub state_memory_max: usize,
+}
+
+/// `[sink]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkConfig {
+    /// Tells this process apart from others that write the same results: they share the partitions of the results topics. A process
+    /// that comes again under its name goes on at once; one without a name when its predecessor's 6 s of silence are over. Empty: one
+    /// name where the embedded log is in the same process, and a new one each time elsewhere.
+    pub instance: String,
 }
 
 impl Default for AggregatorConfig {

@@ -260,17 +260,16 @@ pub async fn start(
     // The stages, so that nobody sends to one that is not there yet.
     let store = store_target(&plan.config.store, &options.data_dir).map_err(failed("store"))?;
     let sink = match has(Part::Sink) {
-        true => Some(start_sink(&plan, &store, &cluster, &telemetry, &back)?),
+        true => Some(start_sink(
+            &plan, &store, &cluster, own_log, &telemetry, &back,
+        )?),
         false => None,
     };
     let mut aggregators = Vec::new();
     if has(Part::Aggregate) {
         for planned in &plan.aggregations {
             let mut counting = planned.options.clone();
-            counting.instance = match plan.config.aggregator.instance.as_str() {
-                "" => own_log.then(|| "0".to_owned()),
-                given => Some(given.to_owned()),
-            };
+            counting.instance = instance(&plan.config.aggregator.instance, own_log);
             let spark = plan.config.spark.as_ref();
             let spark = spark.map(|spark| Arc::new(spark.options(&options.data_dir)));
             counting.spark = spark;
@@ -668,10 +667,19 @@ fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptio
     options
 }
 
+/// Name of a process in a group. With the log in this process there is no second one.
+fn instance(given: &str, own_log: bool) -> Option<String> {
+    match given {
+        "" => own_log.then(|| "0".to_owned()),
+        given => Some(given.to_owned()),
+    }
+}
+
 fn start_sink(
     plan: &Plan,
     store: &StoreTarget,
     cluster: &Cluster,
+    own_log: bool,
     telemetry: &Telemetry,
     stop: &CancellationToken,
 ) -> Result<Sink, StartError> {
@@ -687,6 +695,7 @@ fn start_sink(
             Some((aggregation, control.generation))
         },
         store: store.clone(),
+        instance: instance(&plan.config.sink.instance, own_log),
     };
     Sink::start(options, cluster.clone(), telemetry, stop.clone()).map_err(failed("sink"))
 }
