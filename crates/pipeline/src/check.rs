@@ -7,7 +7,7 @@ use aggregate::{
 };
 use connector::READERS_MAX;
 use mapping::Mapping;
-use sql::{AggregationPlan, FoldKind, OutputSource, RUN_RECORDS_MAX, ValueKind};
+use sql::{AggregationPlan, RUN_RECORDS_MAX, ValueKind};
 use store::{CellKind, TableSpec};
 
 use crate::config::{
@@ -383,7 +383,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         Ok(engine) if mistakes.is_empty() => Ok(PlannedAggregation {
             table: table_of(name, engine.plan()),
             keys: engine.plan().keys().to_vec(),
-            sums: sums_of(engine.plan()),
+            sums: inspect::sums_of(engine.plan()),
             options,
         }),
         Ok(_) => Err(mistakes),
@@ -427,22 +427,6 @@ impl Mistake {
     fn from_text(error: &dyn std::error::Error) -> Self {
         Self(error.to_string())
     }
-}
-
-/// Columns of the results that may be added up over rows of one currency: sums and counts, and no averages or largest values.
-pub fn sums_of(plan: &AggregationPlan) -> Vec<String> {
-    let additive = |source| match source {
-        OutputSource::Value(index) => matches!(
-            plan.folds().get(index),
-            Some(FoldKind::Count | FoldKind::Sum | FoldKind::SumInt)
-        ),
-        OutputSource::Key(_) | OutputSource::Computed(_) => false,
-    };
-    let outputs = plan
-        .outputs()
-        .iter()
-        .filter(|output| additive(output.source));
-    outputs.map(|output| output.name.clone()).collect()
 }
 
 /// Columns of the results, as the store keeps them.

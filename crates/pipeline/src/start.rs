@@ -11,10 +11,12 @@ use connect_api::Variables;
 use connector::ibm::ConfigFile;
 use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
+use inspect::{Inspector, Sources};
 use kafka_broker::Broker;
 use kafka_client::Cluster;
 use mq_server::Server;
 use queue_manager::QueueManager;
+use sender::Target;
 use sink::{Sink, SinkOptions};
 use store::StoreTarget;
 use telemetry::Telemetry;
@@ -700,6 +702,27 @@ fn start_sink(
     Sink::start(options, cluster.clone(), telemetry, stop.clone()).map_err(failed("sink"))
 }
 
+/// Who answers the page's questions about single records; `None` without a gateway's address that can be used.
+fn backstage(
+    plan: &Plan,
+    store: &StoreTarget,
+    cluster: &Cluster,
+    gateway: &str,
+) -> Option<Arc<dyn web::Backstage>> {
+    let queue = queue::reachable(&plan.config.queue).map(|mut options| {
+        options.application = "daybook web".to_owned();
+        Arc::new(options)
+    });
+    Some(Arc::new(Inspector::new(Sources {
+        cluster: cluster.clone(),
+        aggregations: plan.aggregations().cloned().collect(),
+        tables: plan.tables().cloned().collect(),
+        store: store.clone(),
+        queue: queue.ok(),
+        gateway: Target::parse(gateway).ok()?,
+    })))
+}
+
 async fn start_web(
     plan: &Plan,
     store: &StoreTarget,
@@ -720,6 +743,7 @@ async fn start_web(
     web.aggregations = views.collect();
     web.demo = options.demo;
     web.gateway_url = format!("http://{gateway}");
+    web.backstage = backstage(plan, store, cluster, &web.gateway_url);
     Web::bind(web, Arc::clone(telemetry))
         .await
         .map_err(failed("web"))

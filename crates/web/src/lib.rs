@@ -25,6 +25,7 @@
 //! - Nothing here writes to the log or to the store.
 
 pub mod api;
+mod backstage;
 mod connection;
 mod csv;
 mod ends;
@@ -44,6 +45,10 @@ mod stored;
 mod stream;
 mod view;
 
+pub use backstage::{
+    Backstage, BackstageError, Deed, Done, Quarantine, QuarantineAsked, QuarantineRecord,
+    Quarantined, RefusedBy, Transaction, Transactions,
+};
 pub use error::{FeedError, WebError};
 pub use feed::{Batch, Beginning, Feed};
 pub use kafka_feed::KafkaFeed;

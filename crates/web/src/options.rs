@@ -1,12 +1,14 @@
 //! What the web server is told at start, and every limit of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_client::Cluster;
 use store::{StoreTarget, TableSpec};
 use types::{BusinessCalendar, Micros};
 
+use crate::backstage::Backstage;
 use crate::error::WebError;
 
 /// Settings of the web server. [`WebOptions::new`] gives limits that suit a laptop.
@@ -44,6 +46,8 @@ pub struct WebOptions {
     pub shutdown_time_max: Duration,
     /// The clock by which "today" is decided, in microseconds since 1970.
     pub clock: fn() -> Micros,
+    /// Who answers questions about single transactions and about what was refused; without it the page has none of that.
+    pub backstage: Option<Arc<dyn Backstage>>,
 }
 
 impl WebOptions {
@@ -65,6 +69,7 @@ impl WebOptions {
             snapshot_age_max: Duration::from_secs(1),
             shutdown_time_max: Duration::from_secs(2),
             clock: telemetry::now_micros,
+            backstage: None,
         }
     }
 
