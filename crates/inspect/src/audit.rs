@@ -3,9 +3,7 @@
 use kafka_client::{ClientError, Cluster};
 use rdkafka::message::Message as _;
 use serde_json::{Value, json};
-
-/// Topic of what operators did. Its key is the record that it was done to.
-pub const TOPIC_AUDIT: &str = "__daybook_audit";
+use types::names::TOPIC_AUDIT;
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]

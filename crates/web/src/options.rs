@@ -42,6 +42,8 @@ pub struct WebOptions {
     pub client_buffer_bytes: usize,
     /// Longest age of a snapshot that is handed out again. Protects against reconnect storms.
     pub snapshot_age_max: Duration,
+    /// Longest time that rows of a day out of view, once read, are kept for who pages through them.
+    pub stored_age_max: Duration,
     /// Longest wait for open requests at shutdown.
     pub shutdown_time_max: Duration,
     /// The clock by which "today" is decided, in microseconds since 1970.
@@ -67,6 +69,7 @@ impl WebOptions {
             connections_max: 20_000,
             client_buffer_bytes: 64 << 10,
             snapshot_age_max: Duration::from_secs(1),
+            stored_age_max: Duration::from_secs(5),
             shutdown_time_max: Duration::from_secs(2),
             clock: telemetry::now_micros,
             backstage: None,

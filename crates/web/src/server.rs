@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::connection::{self, Limits};
+use crate::curve_log::{self, CurveLog, Points};
 use crate::error::WebError;
 use crate::feed::Feed;
 use crate::hub::Hub;
@@ -33,6 +34,7 @@ pub struct Web {
     listener: TcpListener,
     address: SocketAddr,
     feeds: Vec<FeedSlot>,
+    curve_log: Option<(Points, CurveLog)>,
     limits: Limits,
     ready: watch::Sender<bool>,
     stop: CancellationToken,
@@ -61,10 +63,14 @@ impl Web {
         };
         let feeds = options.aggregations.iter().map(|view| feed(&view.table));
         let feeds = feeds.collect();
-        Self::bind_with(options, telemetry, feeds).await
+        let cluster = options.cluster.clone();
+        let mut web = Self::bind_with(options, telemetry, feeds).await?;
+        web.curve_log = Some(curve_log::channel(cluster));
+        Ok(web)
     }
 
-    /// As [`Web::bind`], with feeds of the caller's: one an aggregation, in their order.
+    /// As [`Web::bind`], with feeds of the caller's: one an aggregation, in their order; the log is not used for
+    /// anything else, so that the days' curves begin now.
     ///
     /// # Errors
     ///
@@ -109,6 +115,7 @@ impl Web {
             listener,
             address,
             feeds: feeds.into_iter().map(FeedSlot).collect(),
+            curve_log: None,
             limits,
             ready: watch::Sender::new(false),
             stop,
@@ -137,6 +144,7 @@ impl Web {
             listener,
             address,
             feeds,
+            curve_log,
             limits,
             ready,
             stop,
@@ -153,9 +161,20 @@ impl Web {
                 source,
             })?;
         }
+        let mut points = None;
+        if let Some((sender, log)) = curve_log {
+            points = Some(sender);
+            let (hubs, stop) = (app.hubs.clone(), stop.clone());
+            let thread = std::thread::Builder::new().name("web curve".to_owned());
+            let spawned = thread.spawn(move || log.run(&hubs, &stop));
+            spawned.map_err(|source| WebError::Thread {
+                aggregation: types::names::TOPIC_CURVE.to_owned(),
+                source,
+            })?;
+        }
         info!(%address, page = page::BUILT, "the web server serves");
         let tasks = TaskTracker::new();
-        tasks.spawn(tick(Arc::clone(&app), stop.clone()));
+        tasks.spawn(tick(Arc::clone(&app), points, stop.clone()));
         tasks.spawn(tell_ready(Arc::clone(&app), ready, stop.clone()));
         accept(&app, listener, limits, &tasks, &shutdown, &stop).await;
         stop.cancel();
@@ -206,14 +225,20 @@ async fn accept(
 }
 
 /// Looks at the clock and samples the figures.
-async fn tick(app: Arc<App>, stop: CancellationToken) {
+async fn tick(app: Arc<App>, points: Option<Points>, stop: CancellationToken) {
     let mut clock = tokio::time::interval(CLOCK_INTERVAL);
     let mut sample = tokio::time::interval(SAMPLE_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = clock.tick() => app.hubs.iter().for_each(|hub| hub.tick()),
-            _ = sample.tick() => app.sampler.sample(),
+            _ = sample.tick() => {
+                app.sampler.sample();
+                for point in app.hubs.iter().flat_map(|hub| hub.close_minute()) {
+                    // A full channel is a log that takes nothing: the next point says as much.
+                    points.as_ref().map(|points| points.try_send(point));
+                }
+            }
         }
     }
 }
