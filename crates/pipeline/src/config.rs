@@ -4,6 +4,7 @@ mod log;
 mod postgres;
 mod spark;
 mod store;
+mod web;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use spark::SparkConfig;
 pub use store::{StoreConfig, StoreConsistency, StoreReplication};
 use types::names::{self, port};
+pub use web::{WebConfig, WebConfigError, WebProxy, WebUser};
 
 use crate::input::InputConfig;
 
@@ -376,22 +378,6 @@ impl Default for AggregatorConfig {
     }
 }
 
-/// `[web]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebConfig {
-    /// Address of page and API. 127.0.0.1:8080. There is no authentication yet: loopback only.
-    pub address: SocketAddr,
-}
-
-impl Default for WebConfig {
-    fn default() -> Self {
-        Self {
-            address: loopback(port::WEB),
-        }
-    }
-}
-
 /// `[admin]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -654,6 +640,7 @@ impl Config {
             absolute(&mut tls.certificate);
             absolute(&mut tls.key);
         }
+        config.web.session_key_file.iter_mut().for_each(absolute);
         let users = &mut config.postgres.users;
         users
             .iter_mut()

@@ -740,6 +740,8 @@ async fn start_web(
         sums: planned.sums.clone(),
     });
     let mut web = WebOptions::new(plan.config.web.address, store.clone(), cluster.clone());
+    web.names.clone_from(&plan.config.web.names);
+    web.access = plan.config.web.access().map_err(failed("web"))?;
     web.aggregations = views.collect();
     web.demo = options.demo;
     web.gateway_url = format!("http://{gateway}");

@@ -19,6 +19,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use types::Micros;
+use utoipa::ToSchema;
 
 use crate::error::WebError;
 
@@ -36,7 +37,7 @@ pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
 const COOKIE: &str = "daybook";
 
 /// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look.
@@ -124,7 +125,11 @@ impl Access {
         let key = match &options.session_key {
             Some(key) if key.len() < SESSION_KEY_BYTES_MIN => {
                 let rule = "32 bytes or more";
-                return Err(refused("web.session_key_file", format!("{} bytes", key.len()), rule));
+                return Err(refused(
+                    "web.session_key_file",
+                    format!("{} bytes", key.len()),
+                    rule,
+                ));
             }
             Some(key) => key.clone(),
             None => {
@@ -151,7 +156,12 @@ impl Access {
     }
 
     /// Who asks, if he may. `peer` is the address at the socket's other end.
-    pub(crate) fn identify(&self, peer: IpAddr, headers: &HeaderMap, now: Micros) -> Option<Identity> {
+    pub(crate) fn identify(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now: Micros,
+    ) -> Option<Identity> {
         if !self.is_required() {
             return Some(Identity {
                 name: None,
@@ -261,7 +271,9 @@ impl Access {
         }
         let user = self.options.users.iter().find(|user| user.name == name);
         // So that the time does not tell who there is.
-        let hash = user.or(self.options.users.first()).map(|user| &user.password_hash);
+        let hash = user
+            .or(self.options.users.first())
+            .map(|user| &user.password_hash);
         let hash = hash.and_then(|hash| PasswordHash::new(hash).ok());
         let is_right = hash.is_some_and(|hash| {
             let verified = Argon2::default().verify_password(password.as_bytes(), &hash);
@@ -315,7 +327,9 @@ mod tests {
         let salt = SaltString::encode_b64(b"0123456789abcdef").expect("a salt");
         let params = argon2::Params::new(8, 1, 1, None).expect("small");
         let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let hash = argon2.hash_password(name.as_bytes(), &salt).expect("hashes");
+        let hash = argon2
+            .hash_password(name.as_bytes(), &salt)
+            .expect("hashes");
         LocalUser {
             name: name.to_owned(),
             password_hash: hash.to_string(),
@@ -364,23 +378,52 @@ mod tests {
     fn a_session_is_what_was_signed_until_it_ends() {
         let access = access();
         let cookie = access.cookie("bob", 1_000_000, false).expect("a cookie");
-        let cookie = cookie.to_str().expect("text").split(';').next().expect("a pair").to_owned();
-        assert_eq!(who(&access, HERE, &[("cookie", &cookie)], 2_000_000), "bob Viewer");
+        let cookie = cookie
+            .to_str()
+            .expect("text")
+            .split(';')
+            .next()
+            .expect("a pair")
+            .to_owned();
+        assert_eq!(
+            who(&access, HERE, &[("cookie", &cookie)], 2_000_000),
+            "bob Viewer"
+        );
         let among = format!("a=b; {cookie}; c=d");
-        assert_eq!(who(&access, HERE, &[("cookie", &among)], 60_999_999), "bob Viewer");
-        assert_eq!(who(&access, HERE, &[("cookie", &cookie)], 61_000_000), "nobody");
+        assert_eq!(
+            who(&access, HERE, &[("cookie", &among)], 60_999_999),
+            "bob Viewer"
+        );
+        assert_eq!(
+            who(&access, HERE, &[("cookie", &cookie)], 61_000_000),
+            "nobody"
+        );
         // Each character of it counts.
         for at in COOKIE.len() + 1..cookie.len() {
             let mut forged = cookie.clone().into_bytes();
             forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
             let forged = String::from_utf8(forged).expect("text");
-            assert_eq!(who(&access, HERE, &[("cookie", &forged)], 2_000_000), "nobody", "{forged}");
+            assert_eq!(
+                who(&access, HERE, &[("cookie", &forged)], 2_000_000),
+                "nobody",
+                "{forged}"
+            );
         }
         assert_eq!(who(&access, HERE, &[("cookie", "daybook=")], 0), "nobody");
         let gone = access.cookie("kim", 0, true).expect("a cookie");
         assert!(gone.to_str().expect("text").ends_with("; Secure"));
-        let gone = gone.to_str().expect("text").split(';').next().expect("a pair").to_owned();
-        assert_eq!(who(&access, HERE, &[("cookie", &gone)], 1), "nobody", "no longer configured");
+        let gone = gone
+            .to_str()
+            .expect("text")
+            .split(';')
+            .next()
+            .expect("a pair")
+            .to_owned();
+        assert_eq!(
+            who(&access, HERE, &[("cookie", &gone)], 1),
+            "nobody",
+            "no longer configured"
+        );
     }
 
     #[test]
@@ -389,7 +432,10 @@ mod tests {
         assert_eq!(who(&access, THERE, &[("x-user", "eve")], 0), "eve Operator");
         assert_eq!(who(&access, THERE, &[("x-user", "kim")], 0), "kim Viewer");
         assert_eq!(who(&access, HERE, &[("x-user", "eve")], 0), "nobody");
-        assert_eq!(who(&access, THERE, &[("x-user", "kim"), ("x-user", "eve")], 0), "nobody");
+        assert_eq!(
+            who(&access, THERE, &[("x-user", "kim"), ("x-user", "eve")], 0),
+            "nobody"
+        );
         assert_eq!(who(&access, THERE, &[("x-user", " ")], 0), "nobody");
         assert_eq!(who(&access, THERE, &[], 0), "nobody");
     }
@@ -416,7 +462,10 @@ mod tests {
             change(&mut options);
             Access::new(options, true).expect_err("refused").to_string()
         };
-        assert!(refused(|options| options.users[0].password_hash = "secret".to_owned()).contains("argon2"));
+        assert!(
+            refused(|options| options.users[0].password_hash = "secret".to_owned())
+                .contains("argon2")
+        );
         assert!(refused(|options| options.users[1].name = "ann".to_owned()).contains("once"));
         assert!(refused(|options| options.session_key = Some(vec![0; 31])).contains("32 bytes"));
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use types::BusinessDay;
+use utoipa::ToSchema;
 
 /// Answers the page's questions about single records. Implementations bound their work.
 #[async_trait]
@@ -79,7 +80,7 @@ pub enum BackstageError {
 }
 
 /// `GET /api/v1/{aggregation}/transactions`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Transactions {
     /// Newest first.
     pub transactions: Vec<Transaction>,
@@ -92,7 +93,7 @@ pub struct Transactions {
 }
 
 /// A transaction as the log has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Transaction {
     /// Its id.
     pub id: String,
@@ -122,7 +123,7 @@ pub struct QuarantineAsked {
 }
 
 /// `GET /api/v1/quarantine`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Quarantine {
     /// Newest first.
     pub records: Vec<QuarantineRecord>,
@@ -135,7 +136,7 @@ pub struct Quarantine {
 }
 
 /// Who refused a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedBy {
     /// It could not be translated.
@@ -145,7 +146,7 @@ pub enum RefusedBy {
 }
 
 /// A refused record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuarantineRecord {
     /// Names it here.
     pub id: String,
@@ -168,7 +169,7 @@ pub struct QuarantineRecord {
 }
 
 /// `GET /api/v1/quarantine/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Quarantined {
     /// The record.
     pub record: QuarantineRecord,
@@ -179,7 +180,7 @@ pub struct Quarantined {
 }
 
 /// What an operator did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deed {
     /// When, microseconds since 1970.
     pub at: i64,
@@ -190,7 +191,7 @@ pub struct Deed {
 }
 
 /// `POST /api/v1/quarantine/{id}/replay` and `/discard`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
     /// Whether it was done.
     pub ok: bool,

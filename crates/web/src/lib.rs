@@ -22,8 +22,10 @@
 //! - **A position is all a client has to remember.** Any replica can tell what it lacks from it.
 //! - **Clients cost what they read.** Nothing is queued for a client: what it lacks is computed when
 //!   its socket takes more, and a socket that takes nothing is cut.
+//! - **Who may ask is settled before anything is answered** (`access`, `routes::guard`).
 //! - Nothing here writes to the store, and to the log nothing but the curves of days, which no figure depends on.
 
+mod access;
 pub mod api;
 mod backstage;
 mod cell;
@@ -57,6 +59,7 @@ mod totals;
 mod view;
 mod window;
 
+pub use access::{AccessOptions, LocalUser, Role, SESSION_KEY_BYTES_MIN, TrustedProxy};
 pub use backstage::{
     Backstage, BackstageError, Deed, Done, Quarantine, QuarantineAsked, QuarantineRecord,
     Quarantined, RefusedBy, Transaction, Transactions,

@@ -8,6 +8,7 @@ use kafka_client::Cluster;
 use store::{StoreTarget, TableSpec};
 use types::{BusinessCalendar, Micros};
 
+use crate::access::AccessOptions;
 use crate::backstage::Backstage;
 use crate::error::WebError;
 
@@ -48,6 +49,8 @@ pub struct WebOptions {
     pub shutdown_time_max: Duration,
     /// The clock by which "today" is decided, in microseconds since 1970.
     pub clock: fn() -> Micros,
+    /// Who may ask.
+    pub access: AccessOptions,
     /// Who answers questions about single transactions and about what was refused; without it the page has none of that.
     pub backstage: Option<Arc<dyn Backstage>>,
 }
@@ -73,6 +76,7 @@ impl WebOptions {
             shutdown_time_max: Duration::from_secs(2),
             clock: telemetry::now_micros,
             backstage: None,
+            access: AccessOptions::default(),
         }
     }
 

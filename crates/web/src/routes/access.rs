@@ -55,10 +55,7 @@ pub struct Login {
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses(
     (status = 200, description = "Also before signing in.", body = Me),
 ))]
-pub(crate) async fn me(
-    State(app): State<Arc<App>>,
-    who: Option<Extension<Identity>>,
-) -> Response {
+pub(crate) async fn me(State(app): State<Arc<App>>, who: Option<Extension<Identity>>) -> Response {
     let (name, role) = match who {
         Some(Extension(identity)) => (identity.name, Some(identity.role)),
         None => (None, None),
@@ -87,7 +84,9 @@ pub(crate) async fn login(
     let peer: IpAddr = peer.ip().to_canonical();
     if !app.access.may_try(peer) {
         warn!(target: "audit", who = login.name, %peer, "too many attempts to sign in");
-        return Err(Failure::TooMany("too many attempts to sign in; wait a little".to_owned()));
+        return Err(Failure::TooMany(
+            "too many attempts to sign in; wait a little".to_owned(),
+        ));
     }
     // Counted before it is looked at, so that many at once are many.
     app.access.failed(peer);
@@ -101,8 +100,12 @@ pub(crate) async fn login(
         return Err(Failure::Unauthorized("name or password is wrong"));
     }
     info!(target: "audit", who = login.name, %peer, "signed in");
-    let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-    let cookie = app.access.cookie(&login.name, (app.options.clock)(), secure);
+    let secure = headers
+        .get("x-forwarded-proto")
+        .is_some_and(|proto| proto == "https");
+    let cookie = app
+        .access
+        .cookie(&login.name, (app.options.clock)(), secure);
     let Some(cookie) = cookie else {
         return Err(Failure::Unauthorized("no session can be made"));
     };
@@ -116,5 +119,9 @@ pub(crate) async fn login(
 pub(crate) async fn logout(who: Option<Extension<Identity>>) -> Response {
     let name = who.and_then(|Extension(identity)| identity.name);
     info!(target: "audit", who = name, "signed out");
-    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, Access::no_cookie())]).into_response()
+    (
+        StatusCode::NO_CONTENT,
+        [(header::SET_COOKIE, Access::no_cookie())],
+    )
+        .into_response()
 }

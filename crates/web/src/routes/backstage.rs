@@ -50,9 +50,9 @@ fn backstage(app: &App) -> Result<&dyn Backstage, Failure> {
 /// Operators only.
 fn operator(who: Option<Extension<Identity>>) -> Result<String, Failure> {
     match who {
-        Some(Extension(identity)) if identity.role == Role::Operator => {
-            Ok(identity.name.unwrap_or_else(|| "anybody on this machine".to_owned()))
-        }
+        Some(Extension(identity)) if identity.role == Role::Operator => Ok(identity
+            .name
+            .unwrap_or_else(|| "anybody on this machine".to_owned())),
         who => {
             let name = who.and_then(|Extension(identity)| identity.name);
             warn!(target: "audit", who = name, "refused: no operator");
@@ -90,7 +90,9 @@ pub(crate) async fn transactions(
     };
     let key = one(&pairs, "key").ok_or_else(|| Failure::BadQuery("key is missing".to_owned()))?;
     let before = one(&pairs, "before");
-    let found = backstage(&app)?.transactions(&name, day, key, before).await?;
+    let found = backstage(&app)?
+        .transactions(&name, day, key, before)
+        .await?;
     Ok(json(&found))
 }
 
@@ -135,7 +137,11 @@ pub(crate) async fn quarantine(
     if words.len() > WORDS_BYTES_MAX {
         return Err(Failure::BadQuery("q has more than 1,024 bytes".to_owned()));
     }
-    let text = |name| one(&pairs, name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |name| {
+        one(&pairs, name)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     let asked = QuarantineAsked {
         words: words.split_whitespace().map(str::to_owned).collect(),
         source: text("source"),
