@@ -156,7 +156,7 @@ export class Live {
       void this.load();
       return;
     }
-    const source = this.world.source(url.stream(this.aggregation, this.day, this.position));
+    const source = this.world.source(url.all(this.aggregation, this.day, this.position));
     this.source = source;
     const on = <T>(type: string, take: (data: T) => void) => {
       source.addEventListener(type, (event) => {
