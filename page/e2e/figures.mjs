@@ -5,9 +5,7 @@ const HOPS = [
   { name: 'gateway', share: 1, p50: 0.9, p99: 4.1, quarantined: 31 },
   { name: 'queue', share: 1, p50: 1.8, p99: 7.4 },
   { name: 'connector', share: 1, p50: 6.2, p99: 19.5, duplicates: 204 },
-  { name: 'broker', share: 1, p50: 7.9, p99: 24.6 },
   { name: 'aggregator', share: 0.31, p50: 24.4, p99: 71.8, duplicates: 1_873, late: 46, quarantined: 12 },
-  { name: 'results', share: 0.31, p50: 31.2, p99: 88.1 },
   { name: 'sink', share: 0.3, p50: 63.9, p99: 184 },
   { name: 'web', share: 0.31, p50: 38.6, p99: 97.3 },
 ];
@@ -21,7 +19,7 @@ export function pipeline(world, trouble) {
     const out = Math.round((1_284_553 + world.changes) * share);
     return {
       name, rate: 238 * share * (1 + 0.06 * Math.sin(world.now / 7_000 + index)), records_in: out + 37, records_out: out, lag,
-      latency: name === 'broker' ? null : { p50_ms: behind ? 2_940 : p50, p99_ms: behind ? 14_200 : p99, max_ms: 3 * p99 },
+      latency: { p50_ms: behind ? 2_940 : p50, p99_ms: behind ? 14_200 : p99, max_ms: 3 * p99 },
       quarantined, duplicates, late,
       lag_seconds: index === 0 ? null : behind ? 84.2 : busy ? 3.1 : lag > 0 ? lag / 238 : 0,
       lag_trend: behind ? 'rising' : busy ? 'falling' : 'steady', pressure: behind ? 'behind' : busy ? 'busy' : 'ok',
@@ -74,16 +72,23 @@ export function transactions(world, row, before) {
 }
 
 export function trace(world, id, source) {
-  const at = world.now - 60_000;
-  const hop = (name, ms, detail) => ({ hop: name, at: (at + ms) * 1000, ...detail });
-  return [
-    hop('gateway', 0, { source, id, verdict: 'accepted' }),
-    hop('queue', 1, { queue: 'DAYBOOK.TRANSACTIONS', message_id: 'AMQ-5f02c7' }),
-    hop('connector', 6, { topic: 'transactions', partition: 1, offset: 427_912 }),
-    hop('aggregator', 24, { verdict: 'counted', aggregation: 'daily_totals', business_day: world.day }),
-    hop('results', 31, { topic: '__daybook_results', partition: 1, offset: 91_201 }),
-    hop('store', 64, { table: 'daily_totals', version: '1.318' }),
-  ];
+  const at = (ms) => new Date(world.now - 60_000 + ms).toISOString();
+  const row = world.tables.get('daily_totals')[7];
+  const total = (cents) => ({ day: world.day, account: row.name, currency: row.currency, total: decimal(cents), transactions: row.count });
+  return [{
+    transaction: { id, source, account: row.name, currency: row.currency, amount: '1250.00', booked_at: at(-400), received_at: at(0) },
+    log: { topic: 'transactions', partition: 1, offset: 427_912, appended_at: at(6) },
+    aggregations: [
+      {
+        aggregation: 'daily_totals', became: 'counted',
+        rows: [{
+          key: row.id, before: total(row.cents - 125_000), after: total(row.cents),
+          published: { partition: 1, offset: 91_201, at: at(31), version: [1, 318] }, store_version: '[1,318]',
+        }],
+      },
+      { aggregation: 'daily_channels', became: 'counted', rows: [] },
+    ],
+  }];
 }
 
 const REASONS = [

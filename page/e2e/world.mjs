@@ -28,6 +28,9 @@ export const decimal = (cents) => {
   return `${cents < 0 ? '-' : ''}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 };
 
+/** Yen have no hundredths. */
+const whole = (currency, cents) => (currency === 'JPY' ? Math.round(cents / 100) * 100 : cents);
+
 export const dayBefore = (day, days = 1) =>
   new Date(Date.parse(`${day}T12:00:00Z`) - days * 86_400_000).toISOString().slice(0, 10);
 
@@ -83,7 +86,8 @@ export class World {
     this.curves = new Map(AGGREGATIONS.map(({ name }) => [name, this.firstCurve(name)]));
   }
 
-  row(name, currency, cents, count) {
+  row(name, currency, amount, count) {
+    const cents = whole(currency, amount);
     const key = [this.day, name, currency];
     return { id: JSON.stringify(key), key, name, currency, cents, count, generation: 1, sequence: count, at: this.changes, points: null };
   }
@@ -132,7 +136,7 @@ export class World {
 
   change(row, cents) {
     this.changes += 1;
-    row.cents += cents;
+    row.cents += whole(row.currency, cents);
     row.count += 1;
     row.sequence += 1;
     row.at = this.changes;

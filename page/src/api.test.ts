@@ -3,7 +3,7 @@ import samples from './api.sample.json';
 import { url } from './api';
 import type {
   Aggregations, CountsOfDays, Curve, DayChange, Frame, Heartbeat, HopDetail, KeyDetail, Me, Movers, Outcome, Pipeline, Problem,
-  Quarantine, QuarantineDetail, Ready, Reset, Snapshot, Sparks, Summary, Transactions, Window,
+  Quarantine, QuarantineDetail, Ready, Reset, Snapshot, Sparks, Summary, Trace, Transactions, Window,
 } from './api';
 
 const latency = { p50_ms: 0, p99_ms: 0, max_ms: 0 };
@@ -54,6 +54,16 @@ const shapes = {
     transactions: [{ id: '', source: '', received_at: 0, partition: 0, offset: 0, fields: { amount: '' } }],
     looked_at: 0, back_to: 0, before: '',
   } satisfies Transactions,
+  trace: [{
+    transaction: { id: '', amount: '' }, log: { topic: '', partition: 0, offset: 0, appended_at: '' },
+    aggregations: [{
+      aggregation: '', became: '',
+      rows: [{
+        key: '', before: { total: '' }, after: { total: '' }, published: { partition: 0, offset: 0, at: '', version: [0, 0] },
+        store_version: '',
+      }],
+    }],
+  }] satisfies Trace[],
   quarantine: { records: [record], sources: [''], reasons: [''], before: '' } satisfies Quarantine,
   quarantined: { record, input: '', audit: [{ at: 0, who: '', what: '' }] } satisfies QuarantineDetail,
   outcome: { ok: true, detail: '' } satisfies Outcome,

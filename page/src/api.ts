@@ -227,6 +227,23 @@ export interface Transactions {
   before: string | null;
 }
 
+/** A transaction's way, as `daybook trace --json` tells it. */
+export interface Trace {
+  transaction: Record<string, unknown>;
+  log: { topic: string; partition: number; offset: number; appended_at: string };
+  aggregations: {
+    aggregation: string;
+    became: string;
+    rows: {
+      key: string;
+      before: Record<string, unknown> | null;
+      after: Record<string, unknown>;
+      published: { partition: number; offset: number; at: string; version: unknown } | null;
+      store_version: string | null;
+    }[];
+  }[];
+}
+
 export interface QuarantineRecord {
   id: string;
   from: 'gateway' | 'aggregation';
