@@ -50,6 +50,8 @@ export function hop(world, name) {
   return { hop: name, figures };
 }
 
+/** When the transactions that were told of were received. */
+const received = new Map();
 const SOURCES = ['json', 'mt940', 'pain.001'];
 
 export function transactions(world, row, before) {
@@ -68,11 +70,12 @@ export function transactions(world, row, before) {
       fields: { account: row.name, currency: row.currency, amount: decimal(cents), booked_at: new Date(at - 800).toISOString() },
     });
   }
+  for (const one of list) received.set(one.id, one.received_at / 1000);
   return { transactions: list, looked_at: 5_000, back_to: at, before: before ? null : String(at) };
 }
 
 export function trace(world, id, source) {
-  const at = (ms) => new Date(world.now - 60_000 + ms).toISOString();
+  const at = (ms) => new Date((received.get(id) ?? world.now) + ms).toISOString();
   const row = world.tables.get('daily_totals')[7];
   const total = (cents) => ({ day: world.day, account: row.name, currency: row.currency, total: decimal(cents), transactions: row.count });
   return [{

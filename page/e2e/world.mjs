@@ -100,7 +100,7 @@ export class World {
       const points = [];
       const done = shape((this.now - starts) / 86_400_000);
       for (let at = starts; at <= this.now; at += 2 * MINUTE) {
-        const part = (shape((at - starts) / 86_400_000) / done) * (0.985 + 0.03 * Math.sin(at / 3_100_000));
+        const part = (shape((at - starts) / 86_400_000) / done) * (1 - 0.02 * (1 + Math.sin(at / 3_100_000)) * ((this.now - at) / (this.now - starts)));
         points.push([at, Math.round(cents * Math.min(1, part)), Math.round(count * Math.min(1, part))]);
       }
       curves.set(currency, points);
@@ -156,11 +156,18 @@ export class World {
         const cents = Math.round(Math.exp(3 + 6 * this.random()) * (this.random() < 0.12 ? -100 : 100));
         this.change(row, cents);
       }
-      for (const [currency, group] of this.groups(rows)) {
-        const points = this.curves.get(name).get(currency) ?? [];
-        this.curves.get(name).set(currency, points);
-        const last = points.at(-1);
-        if (!last || this.now - last[0] >= MINUTE) points.push([this.now, group.cents, group.count]);
+    }
+    this.curveOn();
+  }
+
+  /** A point of every curve, once a minute. */
+  curveOn() {
+    if (this.now - (this.curveAt ?? 0) < MINUTE) return;
+    this.curveAt = this.now;
+    for (const [name, rows] of this.tables) {
+      const curves = this.curves.get(name);
+      for (const [currency, { cents, count }] of this.groups(rows)) {
+        curves.set(currency, [...(curves.get(currency) ?? []), [this.now, cents, count]]);
       }
     }
   }

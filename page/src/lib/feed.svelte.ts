@@ -84,7 +84,7 @@ class Feed {
   }
 
   togglePause(): void {
-    session.paused = !session.paused;
+    session.pause(!session.paused);
     if (session.paused) this.rows.pause();
     else this.rows.resume(performance.now());
     this.paint();

@@ -24,6 +24,7 @@ class Session {
   clock = $state(Date.now());
   help = $state(false);
   paused = $state(false);
+  private pausedAt = $state<number | null>(null);
   /** The server's clock is this much ahead. */
   private skew = $state(0);
 
@@ -44,7 +45,8 @@ class Session {
   }
 
   get serverNow(): number {
-    return Date.now() + this.skew;
+    // Paused, nothing moves that is measured against it.
+    return this.pausedAt ?? Date.now() + this.skew;
   }
 
   beat(serverTime: number, latency: Latency | null): void {
@@ -80,6 +82,11 @@ class Session {
     if (!looksAtOld) return;
     this.go({ day: change.previous });
     this.rolled = change;
+  }
+
+  pause(paused: boolean): void {
+    this.pausedAt = paused ? this.serverNow : null;
+    this.paused = paused;
   }
 
   togglePin(key: string): void {
