@@ -245,6 +245,23 @@ test('the keyboard reaches everything', async () => {
   await until('closed', async () => (await view.page.getByRole('dialog').count()) === 0);
 });
 
+test('who comes back from a key is where they were', async () => {
+  await start({ keys: 1_200 });
+  await state('live');
+  await until('rows', async () => (await names()).length > 10);
+  const grid = view.page.getByRole('grid');
+  await grid.evaluate((grid) => (grid.scrollTop = 34 * 500));
+  const there = view.page.locator('[aria-rowindex="508"][data-key]');
+  await there.getByRole('link').hover();
+  const top = await grid.evaluate((grid) => grid.scrollTop);
+  await there.getByRole('link').click();
+  await view.page.getByRole('heading', { name: 'Last transactions' }).waitFor();
+  await view.page.goBack();
+  await there.waitFor();
+  assert.equal(await grid.evaluate((grid) => grid.scrollTop), top);
+  assert.ok(Math.abs(top - 34 * 500) < 100);
+});
+
 test('a reader of the screen hears the sums, and not at every change', async () => {
   await start({ still: false });
   await state('live');
