@@ -262,6 +262,15 @@ test('who comes back from a key is where they were', async () => {
   assert.ok(Math.abs(top - 34 * 500) < 100);
 });
 
+test('a choice within a view does not build the view anew', async () => {
+  await start({}, '?view=pipeline');
+  await view.page.getByRole('rowheader', { name: 'sink' }).waitFor();
+  await view.page.locator('.picture').evaluate((picture) => (picture.dataset.mine = 'yes'));
+  await view.page.getByRole('rowheader', { name: 'sink' }).getByRole('link').click();
+  await view.page.getByText('Time of the last write to Cassandra').waitFor();
+  assert.equal(await view.page.locator('.picture').getAttribute('data-mine'), 'yes');
+});
+
 test('a reader of the screen hears the sums, and not at every change', async () => {
   await start({ still: false });
   await state('live');

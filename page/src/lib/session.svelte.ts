@@ -1,7 +1,7 @@
 /** What the whole page shares: the view, who asks, how what is shown stands. */
 import { type Aggregation, type Aggregations, type CountsOfDays, type DayChange, type DayCounts, type Latency, type Me, url } from '../api';
 import { get, onDenied } from './http';
-import { readView, writeView, type Theme, type View } from './view';
+import { PINS_MAX, onDay, readView, writeView, type Theme, type View } from './view';
 
 const BOOT_RETRY = 1_000;
 /** Milliseconds by which the clocks may seem to differ without doing so. */
@@ -65,8 +65,12 @@ class Session {
   go(change: Partial<View>, step = false): void {
     const address = this.address(change);
     this.view = { ...this.view, ...change };
-    if (step) history.pushState(null, '', address);
-    else history.replaceState(null, '', address);
+    try {
+      if (step) history.pushState(null, '', address);
+      else history.replaceState(null, '', address);
+    } catch {
+      // Some browsers take a hundred in half a minute; the next one that they take says it all.
+    }
   }
 
   showDay(day: string): void {
@@ -89,9 +93,15 @@ class Session {
     this.paused = paused;
   }
 
+  /** Pins are those of any day. */
+  isPinned(key: string): boolean {
+    return this.view.pins.some((pin) => onDay(pin, this.day) === key);
+  }
+
   togglePin(key: string): void {
     const { pins } = this.view;
-    this.go({ pins: pins.includes(key) ? pins.filter((one) => one !== key) : [...pins, key] });
+    const others = pins.filter((pin) => onDay(pin, this.day) !== key);
+    this.go({ pins: others.length < pins.length ? others : [...pins, key].slice(-PINS_MAX) });
   }
 
   nextTheme(): void {
