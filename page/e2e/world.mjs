@@ -141,7 +141,9 @@ export class World {
     row.sequence += 1;
     row.at = this.changes;
     if (!row.points) return;
-    row.points.push([this.now, row.cents]);
+    // A busy row has a point every few seconds.
+    if (row.points.at(-1)[0] > this.now - 5_000) row.points.at(-1)[1] = row.cents;
+    else row.points.push([this.now, row.cents]);
     if (row.points.length > POINTS_MAX) row.points.shift();
   }
 
