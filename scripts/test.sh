@@ -76,6 +76,8 @@ docs() {
 }
 
 browser() {
+  # Against made-up answers: the life of a page, how quick it is, and every view in both schemes and two widths.
+  (cd page && node --test --test-reporter=tap e2e/life.spec.mjs && node --test --test-reporter=tap e2e/speed.spec.mjs && node --test --test-reporter=tap e2e/views.spec.mjs) || return 1
   # A runner that finds no test has not passed.
   (cd page && DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" node --test --test-reporter=tap e2e/page.spec.mjs) \
     | tee "$log/browser" && ! grep -q "^# tests 0" "$log/browser"
