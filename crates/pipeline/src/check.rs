@@ -249,12 +249,11 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
 const SESSION_HOURS_MAX: u32 = 720;
 
 fn check_web(web: &WebConfig, refuse: &mut impl FnMut(String)) {
-    if !web.address.ip().is_loopback() && web.proxy.is_none() {
+    let is_protected = web.tls.is_some() && !web.users.is_empty();
+    if !web.address.ip().is_loopback() && web.proxy.is_none() && !is_protected {
         refuse(format!(
-            "`web.address` is {}: other than loopback addresses need `[web.proxy]`, a reverse proxy that speaks TLS and says who \
-             asks (or 127.0.0.1:{}, with `[[web.user]]` where people shall sign in)",
-            web.address,
-            web.address.port()
+            "`web.address` is {}: other than loopback addresses need `[web.tls]` and `[[web.user]]`, or `[web.proxy]`",
+            web.address
         ));
     }
     if web

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use spark::SparkConfig;
 pub use store::{StoreConfig, StoreConsistency, StoreReplication};
 use types::names::{self, port};
-pub use web::{WebConfig, WebConfigError, WebProxy, WebUser};
+pub use web::{WebConfig, WebConfigError, WebProxy, WebTls, WebUser};
 
 use crate::input::InputConfig;
 
@@ -641,6 +641,10 @@ impl Config {
             absolute(&mut tls.key);
         }
         config.web.session_key_file.iter_mut().for_each(absolute);
+        if let Some(tls) = &mut config.web.tls {
+            absolute(&mut tls.certificate);
+            absolute(&mut tls.key);
+        }
         let users = &mut config.postgres.users;
         users
             .iter_mut()

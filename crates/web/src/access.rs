@@ -7,6 +7,7 @@
 //! - A session is a text that the server signs and does not keep, so every replica with the same key takes it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ pub enum Role {
 }
 
 /// Somebody with a password.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LocalUser {
     /// Name.
     pub name: String,
@@ -55,6 +56,16 @@ pub struct LocalUser {
     pub password_hash: String,
     /// What he may do.
     pub role: Role,
+}
+
+/// Without the hash.
+impl fmt::Debug for LocalUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalUser")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A reverse proxy that knows who asks.
@@ -69,7 +80,7 @@ pub struct TrustedProxy {
 }
 
 /// Who may ask. Empty: everybody, on loopback only.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct AccessOptions {
     /// Those who sign in with a password.
     pub users: Vec<LocalUser>,
@@ -81,6 +92,16 @@ pub struct AccessOptions {
     pub session_time_max: Option<Duration>,
 }
 
+/// Without the key.
+impl fmt::Debug for AccessOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessOptions")
+            .field("users", &self.users)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Somebody who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -90,11 +111,17 @@ pub(crate) struct Identity {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Access {
     options: AccessOptions,
     key: Vec<u8>,
     attempts: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+}
+
+/// Without the key.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.options.fmt(f)
+    }
 }
 
 const SESSION_TIME_MAX: Duration = Duration::from_secs(12 * 3600);

@@ -11,6 +11,7 @@ use types::{BusinessCalendar, Micros};
 use crate::access::AccessOptions;
 use crate::backstage::Backstage;
 use crate::error::WebError;
+use crate::tls::TlsFiles;
 
 /// Settings of the web server. [`WebOptions::new`] gives limits that suit a laptop.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct WebOptions {
     pub shutdown_time_max: Duration,
     /// The clock by which "today" is decided, in microseconds since 1970.
     pub clock: fn() -> Micros,
+    /// Certificate and key: with them TLS is spoken, and nothing else.
+    pub tls: Option<TlsFiles>,
     /// Who may ask.
     pub access: AccessOptions,
     /// Who answers questions about single transactions and about what was refused; without it the page has none of that.
@@ -77,6 +80,7 @@ impl WebOptions {
             clock: telemetry::now_micros,
             backstage: None,
             access: AccessOptions::default(),
+            tls: None,
         }
     }
 

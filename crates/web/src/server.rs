@@ -23,6 +23,7 @@ use crate::kafka_feed::KafkaFeed;
 use crate::options::WebOptions;
 use crate::pipeline::{SAMPLE_INTERVAL, Sampler};
 use crate::routes::{self, App};
+use crate::tls::Tls;
 use crate::{follow, page};
 
 /// How often the clock is looked at for a new day.
@@ -105,10 +106,12 @@ impl Web {
             Arc::new(Hub::new(view.clone(), &options, Arc::clone(&hop), clients))
         });
         let hubs: Vec<_> = hubs.collect();
+        let tls = options.tls.as_ref().map(Tls::load).transpose()?;
         let limits = Limits {
             stall_max: options.client_stall_max,
             buffer_bytes: options.client_buffer_bytes,
             clients_cut: Arc::clone(&clients_cut),
+            tls,
         };
         let sampler = Sampler::new(telemetry, hubs.clone(), clients_cut);
         let stop = CancellationToken::new();

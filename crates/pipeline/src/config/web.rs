@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use types::names::port;
-use web::{AccessOptions, LocalUser, Role, TrustedProxy};
+use web::{AccessOptions, LocalUser, Role, TlsFiles, TrustedProxy};
 
 use super::loopback;
 
@@ -14,7 +14,8 @@ use super::loopback;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebConfig {
-    /// Address of page and API. 127.0.0.1:8080. Others than loopback need `[web.proxy]`, which also speaks TLS.
+    /// Address of page and API. 127.0.0.1:8080. Others than loopback need `[web.tls]` with `[[web.user]]`, or
+    /// `[web.proxy]`.
     pub address: SocketAddr,
     /// Names by which browsers may ask for a loopback address, beside `localhost` and addresses. None.
     pub names: Vec<String>,
@@ -23,6 +24,8 @@ pub struct WebConfig {
     pub users: Vec<WebUser>,
     /// `[web.proxy]`.
     pub proxy: Option<WebProxy>,
+    /// `[web.tls]`.
+    pub tls: Option<WebTls>,
     /// File with 32 random bytes or more, which sessions are signed with: several web servers need the same. Without it sessions end with
     /// the process. None.
     pub session_key_file: Option<PathBuf>,
@@ -37,6 +40,7 @@ impl Default for WebConfig {
             names: Vec::new(),
             users: Vec::new(),
             proxy: None,
+            tls: None,
             session_key_file: None,
             session_hours: 12,
         }
@@ -68,6 +72,16 @@ impl std::fmt::Debug for WebUser {
             .field("role", &self.role)
             .finish_non_exhaustive()
     }
+}
+
+/// `[web.tls]`: PEM files, relative to the configuration file. With it TLS is spoken, and nothing else.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebTls {
+    /// Certificate, and those between it and the root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// `[web.proxy]`: a reverse proxy that signs people in, for instance with OpenID Connect.
@@ -106,6 +120,14 @@ pub enum WebConfigError {
 }
 
 impl WebConfig {
+    /// Certificate and key.
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        self.tls.as_ref().map(|tls| TlsFiles {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+        })
+    }
+
     /// Who may ask.
     ///
     /// # Errors

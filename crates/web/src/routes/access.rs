@@ -100,9 +100,8 @@ pub(crate) async fn login(
         return Err(Failure::Unauthorized("name or password is wrong"));
     }
     info!(target: "audit", who = login.name, %peer, "signed in");
-    let secure = headers
-        .get("x-forwarded-proto")
-        .is_some_and(|proto| proto == "https");
+    let forwarded = headers.get("x-forwarded-proto");
+    let secure = app.options.tls.is_some() || forwarded.is_some_and(|proto| proto == "https");
     let cookie = app
         .access
         .cookie(&login.name, (app.options.clock)(), secure);
