@@ -15,9 +15,9 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch, open, until as untilOf } from './browser.mjs';
 
-const { DAYBOOK_BIN, DAYBOOK_PAGE_DEV, DAYBOOK_SCREENSHOT, CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { DAYBOOK_BIN, DAYBOOK_PAGE_DEV, DAYBOOK_SCREENSHOT } = process.env;
 const OFFSET = 20_000 + (process.pid % 5_000);
 const WEB = `http://127.0.0.1:${8080 + OFFSET}`;
 const GATEWAY = `http://127.0.0.1:${8081 + OFFSET}`;
@@ -31,7 +31,7 @@ const truth = new Map();
 let server;
 let browser;
 let page;
-const complaints = [];
+let complaints = [];
 
 function start() {
   const [bin, args] = DAYBOOK_BIN
@@ -46,18 +46,7 @@ async function stop(signal) {
   await ended;
 }
 
-async function until(what, check) {
-  const end = Date.now() + PATIENCE;
-  for (;;) {
-    try {
-      if (await check()) return;
-    } catch {
-      // Not there yet.
-    }
-    if (Date.now() > end) throw new Error(`${what} took longer than ${PATIENCE} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+const until = (what, check) => untilOf(what, check, PATIENCE);
 
 const ready = () => until('getting ready', async () => (await fetch(`${WEB}/readyz`)).ok);
 
@@ -100,18 +89,8 @@ before(async () => {
   assert.ok(DAYBOOK_BIN || DAYBOOK_PAGE_DEV, 'set DAYBOOK_BIN to the binary');
   writeFileSync(booked, '');
   start();
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args });
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-US' });
-  page = await context.newPage();
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('dialog', (dialog) => complaints.push(`dialog: ${dialog.message()}`));
-  page.on('console', (message) => {
-    const text = message.text();
-    // A server that was killed does not answer.
-    if (message.type() === 'error' && !/net::ERR_|status of 503/.test(text)) complaints.push(text);
-  });
+  browser = await launch();
+  ({ page, complaints } = await open(browser));
   await ready();
 });
 
@@ -155,14 +134,14 @@ test('a killed server is told, what is shown stays, and a restarted one goes on 
   await showsTruth();
   assert.equal(await page.evaluate(() => window.loadedOnce), true, 'the page was reloaded');
   const euros = [...truth].filter(([key]) => key.endsWith('EUR')).reduce((sum, [, cents]) => sum + cents, 0);
-  await page.getByRole('listitem').filter({ hasText: 'EUR' }).getByText(shown(euros), { exact: true }).waitFor(SOON);
+  await page.getByRole('region', { name: 'Sums' }).getByRole('listitem').filter({ hasText: 'EUR' }).getByText(shown(euros), { exact: true }).waitFor(SOON);
 });
 
 test('the order follows a click, the search finds, a late page shows the same', async () => {
   await page.getByRole('columnheader', { name: 'account' }).getByRole('button').click();
   await page.mouse.move(0, 0);
   const names = () => page.locator('[role=row][data-key]').evaluateAll((rows) =>
-    rows.sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.firstElementChild.textContent.trim()));
+    rows.sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.querySelectorAll('[role=gridcell]')[1].textContent.trim()));
   await until('sorting', async () => {
     const found = await names();
     return found.length === 4 && found.join() === [...found].sort().join();
@@ -173,6 +152,18 @@ test('the order follows a click, the search finds, a late page shows the same', 
   await state('live');
   await until('searching again', async () => (await names()).join() === 'bob');
   await page.getByRole('searchbox').fill('');
+  await showsTruth();
+});
+
+test('a key has a view of its own, and so has the pipeline', async () => {
+  await row('ann').getByRole('link').click();
+  await page.getByRole('heading', { name: 'ann' }).waitFor(SOON);
+  await page.getByText(shown(truth.get('ann EUR')), { exact: true }).first().waitFor(SOON);
+  await page.getByRole('link', { name: 'Pipeline' }).click();
+  for (const hop of ['gateway', 'aggregator', 'web']) await page.getByRole('rowheader', { name: hop }).waitFor(SOON);
+  await page.getByRole('link', { name: 'Quarantine' }).click();
+  await page.getByText('Nothing is set aside').waitFor(SOON);
+  await page.getByRole('link', { name: 'Totals' }).click();
   await showsTruth();
 });
 

@@ -61,6 +61,41 @@ export interface Heartbeat {
   stale_since: number | null;
   reason: string | null;
   today: string;
+  /** From the source to what is shown, over the last 10 s. */
+  latency: Latency | null;
+}
+
+/** Exact sums of the rows that match, by the column `currency` if there is one; largest first. */
+export interface Group {
+  name: string | null;
+  rows: number;
+  /** In the order of `Aggregation.sums`. */
+  sums: (string | null)[];
+}
+
+/** The rows in sight, sorted and filtered by the server, and what they are a part of. */
+export interface Window {
+  aggregation: string;
+  day: string;
+  live: boolean;
+  position: string;
+  taken_at: number;
+  /** Rows of the day. */
+  size: number;
+  /** Rows that match the search and the filters. */
+  matching: number;
+  from: number;
+  rows: Row[];
+  pinned: Row[];
+  groups: Group[];
+}
+
+export interface Summary {
+  day: string;
+  size: number;
+  matching: number;
+  groups: Group[];
+  sent_at: number;
 }
 
 export interface Reset {
@@ -101,6 +136,10 @@ export interface Hop {
   latency: Latency | null;
   quarantined: number;
   duplicates: number;
+  late: number;
+  lag_seconds: number | null;
+  lag_trend: 'rising' | 'falling' | 'steady';
+  pressure: 'ok' | 'busy' | 'behind';
 }
 
 export interface Pipeline {
@@ -108,6 +147,149 @@ export interface Pipeline {
   hops: Hop[];
   clients: number;
   clients_cut: number;
+  /** End to end. */
+  latency: Latency | null;
+}
+
+export interface Figure {
+  name: string;
+  labels: Record<string, string>;
+  value: number;
+  help: string;
+}
+
+export interface HopDetail {
+  hop: string;
+  figures: Figure[];
+}
+
+/** A time in milliseconds since 1970, then a sum for each column. */
+export type CurvePoint = [number, ...(string | null)[]];
+
+/** The day's total by the minute. */
+export interface Curve {
+  day: string;
+  starts_at: number;
+  ends_at: number;
+  columns: string[];
+  groups: { name: string | null; points: CurvePoint[] }[];
+}
+
+export interface Mover {
+  key: (string | null)[];
+  now: string | null;
+  before: string | null;
+  change: string;
+}
+
+export interface Movers {
+  minutes: number;
+  column: string;
+  /** When the history begins, milliseconds since 1970. */
+  since: number | null;
+  rows: Mover[];
+}
+
+export type Point = [number, string];
+
+export interface Sparks {
+  column: string;
+  since: number | null;
+  sparks: { key: (string | null)[]; points: Point[] }[];
+}
+
+export interface KeyDetail {
+  key: (string | null)[];
+  row: Row | null;
+  previous_day: string;
+  previous: Row | null;
+  column: string;
+  since: number | null;
+  points: Point[];
+  others: { aggregation: string; rows: Row[] }[];
+}
+
+export interface Transaction {
+  id: string;
+  source: string;
+  received_at: number;
+  partition: number;
+  offset: number;
+  fields: Record<string, string>;
+}
+
+export interface Transactions {
+  transactions: Transaction[];
+  /** Records read to find them. */
+  looked_at: number;
+  back_to: number | null;
+  /** Where to look further back; `null`: all was seen. */
+  before: string | null;
+}
+
+/** A transaction's way, as `daybook trace --json` tells it. */
+export interface Trace {
+  transaction: Record<string, unknown>;
+  log: { topic: string; partition: number; offset: number; appended_at: string };
+  aggregations: {
+    aggregation: string;
+    became: string;
+    rows: {
+      key: string;
+      before: Record<string, unknown> | null;
+      after: Record<string, unknown>;
+      published: { partition: number; offset: number; at: string; version: unknown } | null;
+      store_version: string | null;
+    }[];
+  }[];
+}
+
+export interface QuarantineRecord {
+  id: string;
+  from: 'gateway' | 'aggregation';
+  source: string;
+  reason: string;
+  detail: string;
+  at: number;
+  bytes: number;
+  excerpt: string;
+  replayed: boolean;
+}
+
+export interface Quarantine {
+  records: QuarantineRecord[];
+  sources: string[];
+  reasons: string[];
+  before: string | null;
+}
+
+export interface AuditEntry {
+  at: number;
+  who: string;
+  what: string;
+}
+
+export interface QuarantineDetail {
+  record: QuarantineRecord;
+  input: string;
+  audit: AuditEntry[];
+}
+
+/** What came of replaying or discarding. */
+export interface Outcome {
+  ok: boolean;
+  detail: string;
+}
+
+export interface Me {
+  name: string | null;
+  role: 'viewer' | 'operator' | null;
+  /** Whether this server wants to know who asks. */
+  required: boolean;
+  /** Whether it takes a name and a password. */
+  local: boolean;
+  /** Address where signing in elsewhere begins. */
+  oidc: string | null;
 }
 
 export interface Ready {
@@ -123,16 +305,62 @@ export interface Problem {
   detail: string;
 }
 
-const base = (aggregation: string) => `/api/v1/${encodeURIComponent(aggregation)}`;
+/** What a window or an export is asked for. */
+export interface Query {
+  day: string;
+  q?: string;
+  /** Column, with `-` in front for descending. */
+  sort?: string;
+  /** `column:value`, exact. */
+  where?: readonly string[];
+  from?: number;
+  count?: number;
+  /** Keys as compact JSON. */
+  pin?: readonly string[];
+}
+
+type Parameter = string | number | readonly string[] | null | undefined;
+
+/** An address with its parameters; those without a value are left out. */
+function address(path: string, parameters: Record<string, Parameter> = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === null || value === undefined || value === '') continue;
+    for (const one of typeof value === 'object' ? value : [String(value)]) query.append(name, one);
+  }
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+const of = (aggregation: string, what: string) => `/api/v1/${encodeURIComponent(aggregation)}/${what}`;
+const parameters = (query: Query): Record<string, Parameter> => ({ ...query });
 
 /** Addresses of the API. */
 export const url = {
   aggregations: '/api/v1/aggregations',
   pipeline: '/api/v1/pipeline',
   ready: '/readyz',
-  snapshot: (aggregation: string, day: string) => `${base(aggregation)}/snapshot?day=${day}`,
-  stream: (aggregation: string, day: string, from: string) =>
-    `${base(aggregation)}/stream?day=${day}&from=${encodeURIComponent(from)}`,
-  csv: (aggregation: string, day: string) => `${base(aggregation)}/export.csv?day=${day}`,
-  counts: (aggregation: string) => `${base(aggregation)}/counts`,
+  me: '/api/v1/me',
+  login: '/api/v1/login',
+  logout: '/api/v1/logout',
+  window: (aggregation: string, query: Query) => address(of(aggregation, 'window'), parameters(query)),
+  stream: (aggregation: string, query: Query) => address(of(aggregation, 'stream'), parameters(query)),
+  csv: (aggregation: string, query: Query) => address(of(aggregation, 'export.csv'), parameters(query)),
+  ndjson: (aggregation: string, query: Query) => address(of(aggregation, 'export.ndjson'), parameters(query)),
+  snapshot: (aggregation: string, day: string) => address(of(aggregation, 'snapshot'), { day }),
+  /** The whole table from a position on. */
+  all: (aggregation: string, day: string, from: string) => address(of(aggregation, 'stream'), { rows: 'all', day, from }),
+  counts: (aggregation: string) => of(aggregation, 'counts'),
+  curve: (aggregation: string, day: string) => address(of(aggregation, 'curve'), { day }),
+  movers: (aggregation: string, day: string, minutes: number, count: number) =>
+    address(of(aggregation, 'movers'), { day, minutes, count }),
+  sparks: (aggregation: string, day: string, key: readonly string[]) => address(of(aggregation, 'sparks'), { day, key }),
+  key: (aggregation: string, day: string, key: string) => address(of(aggregation, 'key'), { day, key }),
+  transactions: (aggregation: string, day: string, key: string, before?: string | null) =>
+    address(of(aggregation, 'transactions'), { day, key, before }),
+  trace: (id: string, source: string) => address('/api/v1/trace', { id, source }),
+  hop: (hop: string) => `/api/v1/pipeline/${encodeURIComponent(hop)}`,
+  quarantine: (filter: { q?: string; source?: string; reason?: string; before?: string | null }) =>
+    address('/api/v1/quarantine', filter),
+  quarantined: (id: string) => `/api/v1/quarantine/${encodeURIComponent(id)}`,
 };

@@ -60,6 +60,7 @@ fn topics(plan: &Plan, partitions: &BTreeMap<String, i32>) -> Vec<TopicSpec> {
         topic(names::TOPIC_QUARANTINE, 1, "delete"),
         topic(TOPIC_COUNTS, 1, "compact"),
         topic(names::TOPIC_CONTROL, 1, "compact"),
+        topic(names::TOPIC_AUDIT, 1, "delete"),
         topic(names::TOPIC_CURVE, 1, "compact,delete"),
     ];
     for options in plan.aggregations() {

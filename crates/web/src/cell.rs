@@ -82,7 +82,7 @@ impl Value {
     /// From the text of a cell.
     pub fn of(kind: CellKind, text: &str) -> Self {
         let number = match kind {
-            CellKind::Text => None,
+            CellKind::Text | CellKind::Date | CellKind::Timestamp => None,
             CellKind::Int => text.parse().ok(),
             CellKind::Decimal => units(text),
         };

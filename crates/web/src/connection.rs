@@ -20,8 +20,13 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::tls::Tls;
+
 /// Longest wait for a request's head; also for the next request on a connection that is kept.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait for a handshake.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) stall_max: Duration,
     pub(crate) buffer_bytes: usize,
     pub(crate) clients_cut: Arc<Meter>,
+    /// Spoken before anything else.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Since when a socket has been full, in milliseconds after `origin`, plus one; 0: it is not.
@@ -129,11 +136,32 @@ pub(crate) async fn serve(
         socket,
         stall: Arc::clone(&stall),
     };
+    let Some(Tls(tls)) = &limits.tls else {
+        return drive(watched, router, &stall, &limits, shutdown).await;
+    };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(watched)) => shaken,
+        () = shutdown.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => drive(stream, router, &stall, &limits, shutdown).await,
+        Ok(Err(error)) => debug!(error = types::report(&error), "a handshake failed"),
+        Err(_) => debug!("a handshake took too long"),
+    }
+}
+
+async fn drive(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    stall: &Stall,
+    limits: &Limits,
+    shutdown: CancellationToken,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(limits.buffer_bytes)
-        .serve_connection(TokioIo::new(watched), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let mut watch = tokio::time::interval((limits.stall_max / 4).max(Duration::from_millis(10)));
     let mut stopping = false;

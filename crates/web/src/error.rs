@@ -30,6 +30,9 @@ pub enum WebError {
         #[source]
         source: std::io::Error,
     },
+    /// Certificate or key cannot be used.
+    #[error("the web server cannot speak TLS (`web.tls`)")]
+    Tls(#[from] crate::tls::TlsError),
     /// An option has a value that cannot be used. Retrying does not help.
     #[error("web option {option} is {value}, but must be {rule}")]
     Option {

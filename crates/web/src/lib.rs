@@ -22,9 +22,12 @@
 //! - **A position is all a client has to remember.** Any replica can tell what it lacks from it.
 //! - **Clients cost what they read.** Nothing is queued for a client: what it lacks is computed when
 //!   its socket takes more, and a socket that takes nothing is cut.
+//! - **Who may ask is settled before anything is answered** (`access`, `routes::guard`).
 //! - Nothing here writes to the store, and to the log nothing but the curves of days, which no figure depends on.
 
+mod access;
 pub mod api;
+mod backstage;
 mod cell;
 mod connection;
 mod curve;
@@ -52,10 +55,16 @@ mod server;
 mod stored;
 mod stream;
 mod table;
+mod tls;
 mod totals;
 mod view;
 mod window;
 
+pub use access::{AccessOptions, LocalUser, Role, SESSION_KEY_BYTES_MIN, TrustedProxy};
+pub use backstage::{
+    Backstage, BackstageError, Deed, Done, Quarantine, QuarantineAsked, QuarantineRecord,
+    Quarantined, RefusedBy, Transaction, Transactions,
+};
 pub use cell::{Cells, Schema, Value};
 pub use error::{FeedError, WebError};
 pub use feed::{Batch, Beginning, Feed};
@@ -66,5 +75,6 @@ pub use position::Position;
 pub use row::{Change, Record, RecordError};
 pub use select::{Asked, Select, SelectError};
 pub use server::Web;
+pub use tls::{TlsError, TlsFiles};
 pub use view::View;
 pub use window::Shown;

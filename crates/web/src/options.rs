@@ -1,13 +1,17 @@
 //! What the web server is told at start, and every limit of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_client::Cluster;
 use store::{StoreTarget, TableSpec};
 use types::{BusinessCalendar, Micros};
 
+use crate::access::AccessOptions;
+use crate::backstage::Backstage;
 use crate::error::WebError;
+use crate::tls::TlsFiles;
 
 /// Settings of the web server. [`WebOptions::new`] gives limits that suit a laptop.
 #[derive(Debug, Clone)]
@@ -46,6 +50,12 @@ pub struct WebOptions {
     pub shutdown_time_max: Duration,
     /// The clock by which "today" is decided, in microseconds since 1970.
     pub clock: fn() -> Micros,
+    /// Certificate and key: with them TLS is spoken, and nothing else.
+    pub tls: Option<TlsFiles>,
+    /// Who may ask.
+    pub access: AccessOptions,
+    /// Who answers questions about single transactions and about what was refused; without it the page has none of that.
+    pub backstage: Option<Arc<dyn Backstage>>,
 }
 
 impl WebOptions {
@@ -68,6 +78,9 @@ impl WebOptions {
             stored_age_max: Duration::from_secs(5),
             shutdown_time_max: Duration::from_secs(2),
             clock: telemetry::now_micros,
+            backstage: None,
+            access: AccessOptions::default(),
+            tls: None,
         }
     }
 

@@ -63,8 +63,10 @@ impl Order {
         }
         let rows = match select.sort {
             Sort::Column { place, descending } => match schema.kind(place) {
-                CellKind::Text => Rows::Texts(texts(&taken, place), descending),
-                _ => Rows::Numbers(numbers(&taken, place, descending)),
+                CellKind::Int | CellKind::Decimal => {
+                    Rows::Numbers(numbers(&taken, place, descending))
+                }
+                kind => Rows::Texts(texts(&taken, place, kind), descending),
             },
             Sort::Key => Rows::Keys(taken.iter().map(|(key, _)| Arc::clone(key)).collect()),
         };
@@ -91,9 +93,13 @@ fn numbers(taken: &Taken<'_>, place: usize, descending: bool) -> Vec<((bool, i12
     taken.iter().map(number).collect()
 }
 
-fn texts(taken: &Taken<'_>, place: usize) -> Vec<ByText> {
+fn texts(taken: &Taken<'_>, place: usize, kind: CellKind) -> Vec<ByText> {
     let text = |(key, row): &(&Arc<str>, &Row)| {
-        let text = row.cells.text(place).map(str::to_lowercase);
+        let text = row.cells.text(place).map(|text| match kind {
+            // With its Z a whole second would be behind its fractions.
+            CellKind::Timestamp => text.trim_end_matches('Z').to_owned(),
+            _ => text.to_lowercase(),
+        });
         (text.map(String::into_boxed_str), Arc::clone(key))
     };
     taken.iter().map(text).collect()

@@ -1,6 +1,6 @@
 //! The API: what each address answers.
 //!
-//! `rows` are the rows and their stream, `history` what they were, `pipeline` the hops; `guard` is what every
+//! `rows` are the rows and their stream, `history` what they were, `pipeline` the hops, `backstage` single records, `access` signing in; `guard` is what every
 //! request passes, `failure` what becomes of those that cannot be answered.
 
 use std::collections::HashMap;
@@ -19,6 +19,7 @@ use store::CellKind;
 use tokio_util::sync::CancellationToken;
 use types::BusinessDay;
 
+use crate::access::Access;
 use crate::api;
 use crate::hub::Hub;
 use crate::options::WebOptions;
@@ -27,6 +28,8 @@ use crate::select::{self, Pairs};
 use crate::table::{StoredDays, Table};
 use crate::{openapi, page};
 
+pub(crate) mod access;
+pub(crate) mod backstage;
 mod failure;
 mod guard;
 pub(crate) mod history;
@@ -41,6 +44,7 @@ pub(crate) struct App {
     pub(crate) options: WebOptions,
     pub(crate) hubs: Vec<Arc<Hub>>,
     pub(crate) sampler: Sampler,
+    access: Arc<Access>,
     loopback: bool,
     stop: CancellationToken,
     counts: Mutex<HashMap<String, pipeline::Counted>>,
@@ -55,6 +59,7 @@ impl App {
         address: SocketAddr,
         hubs: Vec<Arc<Hub>>,
         sampler: Sampler,
+        access: Access,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -62,6 +67,7 @@ impl App {
             options,
             hubs,
             sampler,
+            access: Arc::new(access),
             stop,
             counts: Mutex::default(),
             counting: AtomicBool::new(false),
@@ -82,6 +88,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(openapi::serve))
         .route("/api/v1/aggregations", get(aggregations))
+        .merge(access::routes())
+        .merge(backstage::routes())
         .merge(pipeline::routes())
         .merge(history::routes())
         .merge(rows::routes())
@@ -168,7 +176,7 @@ fn column((name, kind): &(String, CellKind)) -> api::Column {
     api::Column {
         name: name.clone(),
         kind: match kind {
-            CellKind::Text => api::ColumnKind::Text,
+            CellKind::Text | CellKind::Date | CellKind::Timestamp => api::ColumnKind::Text,
             CellKind::Decimal => api::ColumnKind::Decimal,
             CellKind::Int => api::ColumnKind::Int,
         },

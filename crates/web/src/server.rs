@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
+use axum::extract::ConnectInfo;
 use telemetry::Telemetry;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
@@ -11,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::connection::{self, Limits};
 use crate::curve_log::{self, CurveLog, Points};
 use crate::error::WebError;
@@ -20,6 +23,7 @@ use crate::kafka_feed::KafkaFeed;
 use crate::options::WebOptions;
 use crate::pipeline::{SAMPLE_INTERVAL, Sampler};
 use crate::routes::{self, App};
+use crate::tls::Tls;
 use crate::{follow, page};
 
 /// How often the clock is looked at for a new day.
@@ -106,14 +110,17 @@ impl Web {
             Arc::new(Hub::new(view.clone(), &options, Arc::clone(&hop), clients))
         });
         let hubs: Vec<_> = hubs.collect();
+        let tls = options.tls.as_ref().map(Tls::load).transpose()?;
         let limits = Limits {
             stall_max: options.client_stall_max,
             buffer_bytes: options.client_buffer_bytes,
             clients_cut: Arc::clone(&clients_cut),
+            tls,
         };
         let sampler = Sampler::new(telemetry, hubs.clone(), clients_cut);
         let stop = CancellationToken::new();
-        let app = App::new(options, address, hubs, sampler, stop.clone());
+        let access = Access::new(options.access.clone(), address.ip().is_loopback())?;
+        let app = App::new(options, address, hubs, sampler, access, stop.clone());
         Ok(Self {
             app: Arc::new(app),
             listener,
@@ -226,15 +233,16 @@ async fn accept(
                 (listener.accept().await, place)
             } => accepted,
         };
-        let (socket, place) = match accepted {
-            (Ok((socket, _)), place) => (socket, place),
+        let (socket, peer, place) = match accepted {
+            (Ok((socket, peer)), place) => (socket, peer, place),
             (Err(error), _) => {
                 warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
-        let serve = connection::serve(socket, router.clone(), limits.clone(), stop.clone());
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let serve = connection::serve(socket, router, limits.clone(), stop.clone());
         tasks.spawn(async move {
             let _place = place;
             serve.await;

@@ -16,6 +16,9 @@ pub(crate) enum Failure {
     BadQuery(String),
     Method,
     Forbidden(&'static str),
+    Unauthorized(&'static str),
+    TooMany(String),
+    Elsewhere(String),
     NotReady { detail: String },
     Store(String),
 }
@@ -28,9 +31,16 @@ impl IntoResponse for Failure {
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "Method not allowed",
-                "everything here is read with GET".to_owned(),
+                "this is not done here: nearly everything is read with GET".to_owned(),
             ),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "Forbidden", detail.to_owned()),
+            Self::Unauthorized(detail) => (StatusCode::UNAUTHORIZED, "Sign in", detail.to_owned()),
+            Self::TooMany(detail) => (StatusCode::TOO_MANY_REQUESTS, "Too many", detail),
+            Self::Elsewhere(detail) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Another part does not answer",
+                detail,
+            ),
             Self::NotReady { detail } => (StatusCode::SERVICE_UNAVAILABLE, "Not ready", detail),
             Self::Store(detail) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -49,7 +59,12 @@ impl IntoResponse for Failure {
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ]
+        .contains(&status)
+        {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

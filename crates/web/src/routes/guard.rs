@@ -1,9 +1,9 @@
 //! Who may ask, and what every answer carries.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
@@ -27,12 +27,30 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Refuses requests that somebody else's page could have made, and dresses every answer.
-pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// What is answered before anybody has said who he is: the page's own files, which hold no figures, and what it signs in with.
+fn is_open(path: &str) -> bool {
+    !path.starts_with("/api/") || ["/api/v1/me", "/api/v1/login", "/api/v1/logout"].contains(&path)
+}
+
+/// Refuses requests that somebody else's page could have made, and of those who may not ask; and dresses every answer.
+pub(super) async fn guard(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let refused = foreign(&app, request.headers());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let now = (app.options.clock)();
+    let who = app.access.identify(peer, request.headers(), now);
+    let may_ask = who.is_some() || is_open(request.uri().path());
+    if let Some(who) = who {
+        request.extensions_mut().insert(who);
+    }
     let mut response = match refused {
         Some(detail) => Failure::Forbidden(detail).into_response(),
-        None => next.run(request).await,
+        None if may_ask => next.run(request).await,
+        None => Failure::Unauthorized("nobody has signed in").into_response(),
     };
     for (name, value) in SECURITY_HEADERS {
         let value = HeaderValue::from_static(value);

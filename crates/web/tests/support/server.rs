@@ -86,19 +86,24 @@ impl Server {
     /// Status line, headers in lower case, body.
     pub(crate) async fn get_with(&self, path: &str, headers: &str) -> (u16, String, String) {
         let headers = format!("{headers}Connection: close\r\n");
-        let mut socket = self.request(path, &headers).await;
-        let mut answer = Vec::new();
-        let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
-        read.expect("in time").expect("reads");
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head[9..12].parse().expect("a status");
-        let head = head.to_lowercase();
-        let body = match head.contains("transfer-encoding: chunked") {
-            true => unchunked(body),
-            false => body.to_owned(),
-        };
-        (status, head, body)
+        answer(self.request(path, &headers).await).await
+    }
+
+    /// As [`Server::get_with`].
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String) {
+        let mut socket = TcpStream::connect(self.address).await.expect("connects");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        socket.write_all(request.as_bytes()).await.expect("sends");
+        answer(BufReader::new(socket)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
@@ -131,6 +136,21 @@ impl Server {
         assert!(head.contains("200"), "{head}");
         events
     }
+}
+
+async fn answer(mut socket: BufReader<TcpStream>) -> (u16, String, String) {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
+    read.expect("in time").expect("reads");
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head[9..12].parse().expect("a status");
+    let head = head.to_lowercase();
+    let body = match head.contains("transfer-encoding: chunked") {
+        true => unchunked(body),
+        false => body.to_owned(),
+    };
+    (status, head, body)
 }
 
 /// The content of a chunked body.
