@@ -21,6 +21,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs in with name and password. */
+        post: operations["login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs out. */
+        post: operations["logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is asking, and what he may do. */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/pipeline": {
         parameters: {
             query?: never;
@@ -47,6 +98,91 @@ export interface paths {
         };
         /** All figures of a hop. */
         get: operations["hop"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was refused and waits. */
+        get: operations["quarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quarantine/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One refused record, whole, and what operators did to it. */
+        get: operations["quarantined"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quarantine/{id}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes it out of the quarantine for good. */
+        post: operations["discard"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quarantine/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends it through the gateway again. */
+        post: operations["replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The way of a transaction: what `daybook trace --json` says. */
+        get: operations["trace"];
         put?: never;
         post?: never;
         delete?: never;
@@ -208,6 +344,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/{aggregation}/transactions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest transactions of a row. */
+        get: operations["transactions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/{aggregation}/window": {
         parameters: {
             query?: never;
@@ -357,6 +510,25 @@ export interface components {
             day: string;
             /** @description The day until now. */
             previous: string;
+        };
+        /** @description What an operator did. */
+        Deed: {
+            /**
+             * Format: int64
+             * @description When, microseconds since 1970.
+             */
+            at: number;
+            /** @description What. */
+            what: string;
+            /** @description Who. */
+            who: string;
+        };
+        /** @description `POST /api/v1/quarantine/{id}/replay` and `/discard`. */
+        Done: {
+            /** @description What came of it, in a sentence. */
+            detail: string;
+            /** @description Whether it was done. */
+            ok: boolean;
         };
         /** @description A figure, as it is in the metrics too. */
         Figure: {
@@ -522,6 +694,25 @@ export interface components {
              */
             p99_ms: number;
         };
+        /** @description `POST /api/v1/login`. */
+        Login: {
+            /** @description Name. */
+            name: string;
+            /** @description Password. */
+            password: string;
+        };
+        /** @description `GET /api/v1/me`. */
+        Me: {
+            /** @description Whether with name and password. */
+            local: boolean;
+            /** @description Who it is; `null` when nobody has said so, or need not. */
+            name?: string | null;
+            /** @description Address that begins signing in elsewhere. */
+            oidc?: string | null;
+            /** @description Whether one must sign in here. */
+            required: boolean;
+            role?: components["schemas"]["Role"] | null;
+        };
         /** @description A row that changed. */
         Mover: {
             /** @description Its number then; `null`: there was no such row. */
@@ -597,6 +788,53 @@ export interface components {
             /** @description Kind of problem. */
             type: string;
         };
+        /** @description `GET /api/v1/quarantine`. */
+        Quarantine: {
+            /** @description Where to look on; `null` when there are no more. */
+            before?: string | null;
+            /** @description Reasons that there are. */
+            reasons: string[];
+            /** @description Newest first. */
+            records: components["schemas"]["QuarantineRecord"][];
+            /** @description Sources that have any. */
+            sources: string[];
+        };
+        /** @description A refused record. */
+        QuarantineRecord: {
+            /**
+             * Format: int64
+             * @description When, microseconds since 1970.
+             */
+            at: number;
+            /**
+             * Format: int64
+             * @description Its size as it was sent.
+             */
+            bytes: number;
+            /** @description The same in a sentence. */
+            detail: string;
+            /** @description Its beginning. */
+            excerpt: string;
+            /** @description Who refused it. */
+            from: components["schemas"]["RefusedBy"];
+            /** @description Names it here. */
+            id: string;
+            /** @description The rule that it breaks. */
+            reason: string;
+            /** @description Whether an operator has replayed it before. */
+            replayed: boolean;
+            /** @description The source it came from; empty when it does not say. */
+            source: string;
+        };
+        /** @description `GET /api/v1/quarantine/{id}`. */
+        Quarantined: {
+            /** @description What operators did to it, oldest first. */
+            audit: components["schemas"]["Deed"][];
+            /** @description What was sent, as text; bytes that are none are shown as U+FFFD. */
+            input: string;
+            /** @description The record. */
+            record: components["schemas"]["QuarantineRecord"];
+        };
         /** @description `GET /readyz`. */
         Ready: {
             /** @description One sentence. */
@@ -609,11 +847,21 @@ export interface components {
             /** @description Whether every aggregation is live. */
             ready: boolean;
         };
+        /**
+         * @description Who refused a record.
+         * @enum {string}
+         */
+        RefusedBy: "gateway" | "aggregation";
         /** @description Event `reset`: this position cannot be served; take a new snapshot. The stream ends. */
         Reset: {
             /** @description Why. */
             reason: string;
         };
+        /**
+         * @description What somebody may do.
+         * @enum {string}
+         */
+        Role: "viewer" | "operator";
         /** @description A row. */
         Row: {
             c?: (string | number | null)[];
@@ -695,6 +943,49 @@ export interface components {
              */
             size: number;
         };
+        /** @description A transaction as the log has it. */
+        Transaction: {
+            /** @description All its fields. */
+            fields: {
+                [key: string]: string;
+            };
+            /** @description Its id. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its offset.
+             */
+            offset: number;
+            /**
+             * Format: int32
+             * @description Its partition.
+             */
+            partition: number;
+            /**
+             * Format: int64
+             * @description When the gateway received it, microseconds since 1970.
+             */
+            received_at: number;
+            /** @description Its source. */
+            source: string;
+        };
+        /** @description `GET /api/v1/{aggregation}/transactions`. */
+        Transactions: {
+            /**
+             * Format: int64
+             * @description When the oldest of them was appended to the log, milliseconds since 1970.
+             */
+            back_to?: number | null;
+            /** @description Where to look on; `null` when everything was seen. */
+            before?: string | null;
+            /**
+             * Format: int64
+             * @description Records that were read.
+             */
+            looked_at: number;
+            /** @description Newest first. */
+            transactions: components["schemas"]["Transaction"][];
+        };
         /**
          * @description Where a number goes.
          * @enum {string}
@@ -766,6 +1057,84 @@ export interface operations {
             };
         };
     };
+    login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description A session has begun: the answer has its cookie. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is nobody of this name and password. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts from this address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser forgets the session. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Also before signing in. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+        };
+    };
     pipeline: {
         parameters: {
             query?: never;
@@ -809,6 +1178,210 @@ export interface operations {
             };
             /** @description There is no such hop. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quarantine: {
+        parameters: {
+            query?: {
+                /** @description Words that it has */
+                q?: string;
+                /** @description From this source */
+                source?: string;
+                /** @description Refused for this reason */
+                reason?: string;
+                /** @description Where to look on: `before` of the last answer */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Newest first, 100 at a time. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quarantine"];
+                };
+            };
+            /** @description The log or the queue manager does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quarantined: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As it is listed */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description With what was sent. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quarantined"];
+                };
+            };
+            /** @description It is not there any more. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    discard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As it is listed */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Only operators may. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not there any more. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As it is listed */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of it. Done twice it is a duplicate. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Only operators may. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not there any more. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trace: {
+        parameters: {
+            query: {
+                /** @description Its id */
+                id: string;
+                /** @description Its source; every one if not given */
+                source?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One for each record that carries it. The log is counted again for it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown[];
+                };
+            };
+            /** @description A parameter is missing, or the log is too long for a page. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The log is being looked through for others. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The log does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1318,6 +1891,72 @@ export interface operations {
                 };
             };
             /** @description Not ready yet, or the store cannot be read. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    transactions: {
+        parameters: {
+            query: {
+                /** @description A business day, 2026-11-23; today if not given */
+                day?: string;
+                /** @description The row's key, a JSON array */
+                key: string;
+                /** @description Where to look on: `before` of the last answer */
+                before?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name of the aggregation */
+                aggregation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Newest first. The log is looked through backwards, 50 found or half a million records at a time. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Transactions"];
+                };
+            };
+            /** @description A parameter is not understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such aggregation. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The log is being looked through for others. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The log does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -123,7 +123,8 @@ fn user(name: &str, role: Role) -> LocalUser {
 }
 
 async fn server(told: &Arc<Told>, users: Vec<LocalUser>) -> Server {
-    let server = Server::start_with(&World::new(1), |options| {
+    let world = World::new(1);
+    let server = Server::start_with(&world, |options| {
         options.backstage = Some(Arc::clone(told) as Arc<dyn Backstage>);
         options.access = AccessOptions {
             users,

@@ -29,7 +29,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 /// `GET /api/v1/me`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Me {
+pub(crate) struct Me {
     /// Who it is; `null` when nobody has said so, or need not.
     pub name: Option<String>,
     /// What he may do; `null`: nothing before he has signed in.
@@ -44,7 +44,7 @@ pub struct Me {
 
 /// `POST /api/v1/login`.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct Login {
+pub(crate) struct Login {
     /// Name.
     pub name: String,
     /// Password.
