@@ -207,7 +207,7 @@ export class World {
     const factor = day === dayBefore(this.day) ? 1.31 : 1.12;
     return this.tables.get(name).slice(0, 2_000).map((row) => {
       const key = [day, row.name, row.currency];
-      return { ...row, key, id: JSON.stringify(key), cents: Math.round(row.cents * factor), points: [] };
+      return { ...row, key, id: JSON.stringify(key), cents: whole(row.currency, Math.round(row.cents * factor)), points: [] };
     });
   }
 
