@@ -37,6 +37,7 @@ soak: build
 	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test delivery_model -- --nocapture
 	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test delivery -- --nocapture
 	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test aggregators -- --nocapture
+	DAYBOOK_BIN=$(DAYBOOK) SECONDS=300 RATE=2000 node scripts/converge.mjs
 	scripts/kafka-three.sh delivery
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=12 scripts/cassandra-three.sh
 	DAYBOOK_BIN=$(DAYBOOK) scripts/spark.sh full
@@ -49,6 +50,7 @@ bench: build
 	bench/kafka.sh $(DAYBOOK)
 	bench/cassandra.sh
 	bench/web.sh $(DAYBOOK)
+	cd page && node --test e2e/speed.spec.mjs
 
 fuzz:
 	scripts/fuzz.sh

@@ -2,7 +2,8 @@
 # Results in a real Apache Cassandra that is in trouble, under traffic: stopped (SIGSTOP) and let go on, killed with -9 and started again,
 # throttled (SIGSTOP and SIGCONT ten times in a second or so, a tenth of the time running; any user may do that to processes of his own).
 # Meanwhile scripts/watch_cassandra.py looks again and again that progress is never ahead of rows; afterwards every total is proved,
-# and counted by cqlsh. The sink is a process of its own, whose memory is told.
+# and counted by cqlsh. Two sinks, processes of their own, share the work; then one of them is killed with -9, and comes again. The memory of
+# the other one is told.
 #
 #   DAYBOOK_BIN=daybook scripts/cassandra-trouble.sh
 #
@@ -24,6 +25,7 @@ growth_max=400
 dir=$(mktemp -d)
 daybook=
 sink=
+second=
 server=
 watcher=
 sender=
@@ -32,7 +34,7 @@ stop() {
   rm -f "$dir/traffic"
   # What these two run at the moment.
   for parent in $sender $sampler; do pkill -KILL -P "$parent" || true; done
-  for pid in $sampler $watcher $sender $sink $daybook $server; do
+  for pid in $sampler $watcher $sender $sink $second $daybook $server; do
     kill -CONT "$pid" 2>/dev/null || true
     kill -KILL "$pid" 2>/dev/null || true
   done
@@ -60,12 +62,24 @@ lag() {
 resident() { # MiB
   awk '$1 == "VmRSS:" { print int($2 / 1024) }' "/proc/$sink/status"
 }
-start_sink() {
-  # Its own address for /metrics.
-  "$bin" sink --config "$dir/sink.toml" --data-dir "$dir/sink" --port-offset "$offset" >"$dir/sink.out" 2>&1 &
-  sink=$!
-  for _ in $(seq 900); do grep -q '^Daybook is ready' "$dir/sink.out" && return; kill -0 "$sink"; sleep 0.1; done
+start_sink() { # name: of its configuration in $dir, and of the variable for its id
+  "$bin" sink --config "$dir/$1.toml" --data-dir "$dir/$1" --port-offset "$offset" >"$dir/$1.out" 2>&1 &
+  printf -v "$1" %s $!
+  for _ in $(seq 900); do grep -q '^Daybook is ready' "$dir/$1.out" && return; kill -0 "${!1}"; sleep 0.1; done
   fail "the sink did not start"
+}
+written() { # port of /metrics: records that this sink has written
+  curl -s "http://127.0.0.1:$(($1 + offset))/metrics" | sed -n 's/^daybook_records_out_total{hop="sink"} //p'
+}
+both_write() {
+  local before after
+  before="$(written 9191) $(written 9192)"
+  for _ in $(seq 300); do
+    sleep 0.1
+    after="$(written 9191) $(written 9192)"
+    [ "${before% *}" != "${after% *}" ] && [ "${before#* }" != "${after#* }" ] && return
+  done
+  fail "not both sinks write: $before, then $after"
 }
 # Until the sink is behind by less than a second's records; prints how many seconds that took.
 catches_up() {
@@ -87,14 +101,13 @@ cassandra_start 1g
   echo "[log]"
   echo "partitions = 4"
 } >"$dir/trouble.toml"
-{
-  cat "$dir/trouble.toml"
-  echo "[admin]"
-  echo 'address = "127.0.0.1:9191"'
-} >"$dir/sink.toml"
+# Their own addresses for /metrics; the one that comes again goes on at once.
+printf '%s\n' "$(cat "$dir/trouble.toml")" '[admin]' 'address = "127.0.0.1:9191"' >"$dir/sink.toml"
+printf '%s\n' "$(cat "$dir/trouble.toml")" '[admin]' 'address = "127.0.0.1:9192"' '[sink]' 'instance = "second"' >"$dir/second.toml"
 daybook_start trouble --only front,log,aggregate
 daybook_says trouble '^Daybook is ready' 90
-start_sink
+start_sink sink
+start_sink second
 watch watch "$broker" "127.0.0.1:$port" daily_totals "$dir/quiet" >"$dir/watch.log" 2>&1 &
 watcher=$!
 touch "$dir/traffic"
@@ -116,6 +129,7 @@ echo calm >"$dir/kind"
 ) 2>/dev/null &
 sampler=$!
 sleep $((seconds / 6 + 2))
+both_write
 
 echo stopped >"$dir/kind"
 kill -STOP "$server"
@@ -138,6 +152,17 @@ for _ in $(seq "$seconds"); do
   sleep 0.1
 done
 after_throttle=$(catches_up)
+
+echo shared >"$dir/kind"
+for pause in $((seconds / 12 + 1)) 8; do
+  kill -KILL "$second"
+  wait "$second" 2>/dev/null || true
+  # The second time it is away for longer than its silence is borne, and the other one has all partitions.
+  sleep "$pause"
+  start_sink second
+  both_write
+done
+after_sink=$(catches_up)
 
 rm "$dir/traffic"
 wait "$sender" || fail "the traffic did not go through"
@@ -163,9 +188,12 @@ queried=$("$bin" query "${common[@]}" --format csv "SELECT sum(transactions) FRO
 grep -q 'no node of Cassandra answers\|Cassandra at .* cannot' "$dir/sink.out" || fail "the sink does not say what it lacks"
 
 # That the watcher would have seen it: rows of which Cassandra has heard nothing.
-kill -TERM "$sink"
-wait "$sink" || fail "the sink did not end well"
+for pid in $second $sink; do
+  kill -TERM "$pid"
+  wait "$pid" || fail "a sink did not end well"
+done
 sink=
+second=
 "$bin" send "${common[@]}" --quiet --source json --generate 500 --seed 1000001 >>"$dir/send.log" 2>&1
 for _ in $(seq 100); do (watch claim "$broker" "127.0.0.1:$port" daily_totals) >"$dir/claim.log" 2>&1 && break; sleep 0.1; done
 grep -q 'rows are behind' "$dir/claim.log" || fail "the watcher sees nothing"
@@ -179,6 +207,6 @@ for kind in stopped killed; do
   [ "$(largest 3 "$kind")" -gt "$rate" ] || fail "a lag of $(largest 3 "$kind") while Cassandra is $kind"
 done
 echo "Apache Cassandra $version in trouble at $reached transactions/s: stopped $seconds s, killed -9, a tenth of its time for $seconds s;" \
-  "caught up after $after_stop, $after_kill and $after_throttle s; lag at most $(largest 3 stopped), $(largest 3 killed) and" \
+  "one of two sinks killed -9 twice; caught up after $after_stop, $after_kill, $after_throttle and $after_sink s; lag at most $(largest 3 stopped), $(largest 3 killed) and" \
   "$(largest 3 throttled) (calm $(largest 3 calm)); sink $(largest 2 stopped), $(largest 2 killed) and $(largest 2 throttled) MiB" \
   "(calm $calm); $sent transactions proved, cqlsh counts the same; progress never ahead of rows: $looks"

@@ -27,7 +27,7 @@ const LAYERS: &[&[&str]] = &[
         "sender",
         "query",
     ],
-    &["connect-api"],
+    &["connect-api", "inspect"],
     &["pipeline"],
     &["daybook"],
 ];

@@ -7,12 +7,12 @@ use aggregate::{
 };
 use connector::READERS_MAX;
 use mapping::Mapping;
-use sql::{AggregationPlan, FoldKind, OutputSource, RUN_RECORDS_MAX, ValueKind};
+use sql::{AggregationPlan, RUN_RECORDS_MAX, ValueKind};
 use store::{CellKind, TableSpec};
 
 use crate::config::{
     AggregationConfig, Authentication, Config, ConnectorConfig, EngineConfig, KeepDays, LateConfig,
-    QueueConfig,
+    QueueConfig, WebConfig,
 };
 use crate::store_target;
 
@@ -229,9 +229,9 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
         ));
     }
     check_queue_security(&config.queue, &mut refuse);
+    check_web(&config.web, &mut refuse);
     let addresses = [
         ("gateway", config.gateway.address),
-        ("web", config.web.address),
         ("admin", config.admin.address),
     ];
     for (section, address) in addresses {
@@ -242,6 +242,46 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
                 address.port()
             ));
         }
+    }
+}
+
+/// Hours that a session may last.
+const SESSION_HOURS_MAX: u32 = 720;
+
+fn check_web(web: &WebConfig, refuse: &mut impl FnMut(String)) {
+    if !web.address.ip().is_loopback() && web.proxy.is_none() {
+        refuse(format!(
+            "`web.address` is {}: other than loopback addresses need `[web.proxy]`, a reverse proxy that speaks TLS and says who \
+             asks (or 127.0.0.1:{}, with `[[web.user]]` where people shall sign in)",
+            web.address,
+            web.address.port()
+        ));
+    }
+    if web
+        .proxy
+        .as_ref()
+        .is_some_and(|proxy| proxy.addresses.is_empty())
+    {
+        refuse(
+            "`web.proxy.addresses` is empty: then its header is believed from nobody".to_owned(),
+        );
+    }
+    if !(1..=SESSION_HOURS_MAX).contains(&web.session_hours) {
+        refuse(format!(
+            "`web.session_hours` is {}, but must be 1 to {SESSION_HOURS_MAX}",
+            web.session_hours
+        ));
+    }
+    for user in &web.users {
+        if !mq_server::is_password_hash(&user.password_hash) {
+            refuse(format!(
+                "`web.user` {:?}: `password_hash` is no argon2 hash; `daybook queue password` makes one",
+                user.name
+            ));
+        }
+    }
+    if let Err(error) = web.access() {
+        refuse(types::report(&error));
     }
 }
 
@@ -383,7 +423,7 @@ async fn plan_aggregation(config: &AggregationConfig) -> Result<PlannedAggregati
         Ok(engine) if mistakes.is_empty() => Ok(PlannedAggregation {
             table: table_of(name, engine.plan()),
             keys: engine.plan().keys().to_vec(),
-            sums: sums_of(engine.plan()),
+            sums: inspect::sums_of(engine.plan()),
             options,
         }),
         Ok(_) => Err(mistakes),
@@ -429,29 +469,15 @@ impl Mistake {
     }
 }
 
-/// Columns of the results that may be added up over rows of one currency: sums and counts, and no averages or largest values.
-pub fn sums_of(plan: &AggregationPlan) -> Vec<String> {
-    let additive = |source| match source {
-        OutputSource::Value(index) => matches!(
-            plan.folds().get(index),
-            Some(FoldKind::Count | FoldKind::Sum | FoldKind::SumInt)
-        ),
-        OutputSource::Key(_) | OutputSource::Computed(_) => false,
-    };
-    let outputs = plan
-        .outputs()
-        .iter()
-        .filter(|output| additive(output.source));
-    outputs.map(|output| output.name.clone()).collect()
-}
-
 /// Columns of the results, as the store keeps them.
 fn table_of(name: &str, plan: &AggregationPlan) -> TableSpec {
     let columns = plan.outputs().iter().map(|output| {
         let kind = match plan.kind(output.source) {
             ValueKind::Int => CellKind::Int,
             ValueKind::Decimal => CellKind::Decimal,
-            ValueKind::Text | ValueKind::Date | ValueKind::Timestamp => CellKind::Text,
+            ValueKind::Text => CellKind::Text,
+            ValueKind::Date => CellKind::Date,
+            ValueKind::Timestamp => CellKind::Timestamp,
         };
         (output.name.clone(), kind)
     });

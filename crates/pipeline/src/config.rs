@@ -4,6 +4,7 @@ mod log;
 mod postgres;
 mod spark;
 mod store;
+mod web;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use spark::SparkConfig;
 pub use store::{StoreConfig, StoreConsistency, StoreReplication};
 use types::names::{self, port};
+pub use web::{WebConfig, WebConfigError, WebProxy, WebUser};
 
 use crate::input::InputConfig;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[aggregator]`: what all aggregations of this process have in common.
     pub aggregator: AggregatorConfig,
+    /// `[sink]`: what writes into the store.
+    pub sink: SinkConfig,
     /// `[spark]`: a cluster that adds up; without it there is none.
     pub spark: Option<Box<SparkConfig>>,
     /// `[store]`: where results are kept for first loads and queries.
@@ -60,6 +64,7 @@ impl Default for Config {
             connector: ConnectorConfig::default(),
             log: LogConfig::default(),
             aggregator: AggregatorConfig::default(),
+            sink: SinkConfig::default(),
             spark: None,
             store: StoreConfig::default(),
             web: WebConfig::default(),
@@ -353,28 +358,22 @@ pub struct AggregatorConfig {
     pub state_memory_max: usize,
 }
 
+/// `[sink]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkConfig {
+    /// Tells this process apart from others that write the same results: they share the partitions of the results topics. A process
+    /// that comes again under its name goes on at once; one without a name when its predecessor's 6 s of silence are over. Empty: one
+    /// name where the embedded log is in the same process, and a new one each time elsewhere.
+    pub instance: String,
+}
+
 impl Default for AggregatorConfig {
     fn default() -> Self {
         Self {
             instance: String::new(),
             standby: false,
             state_memory_max: 1 << 30,
-        }
-    }
-}
-
-/// `[web]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebConfig {
-    /// Address of page and API. 127.0.0.1:8080. There is no authentication yet: loopback only.
-    pub address: SocketAddr,
-}
-
-impl Default for WebConfig {
-    fn default() -> Self {
-        Self {
-            address: loopback(port::WEB),
         }
     }
 }
@@ -641,6 +640,7 @@ impl Config {
             absolute(&mut tls.certificate);
             absolute(&mut tls.key);
         }
+        config.web.session_key_file.iter_mut().for_each(absolute);
         let users = &mut config.postgres.users;
         users
             .iter_mut()

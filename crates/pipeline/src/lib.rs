@@ -30,7 +30,7 @@ mod start;
 mod store_target;
 mod topics;
 
-pub use check::{Mistake, Plan, sums_of};
+pub use check::{Mistake, Plan};
 pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
     EngineConfig, KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser,

@@ -11,10 +11,12 @@ use connect_api::Variables;
 use connector::ibm::ConfigFile;
 use connector::{BatchLimits, Connector, ConnectorOptions, MqSource, QueueSource, Source};
 use gateway::{Gateway, SystemClock};
+use inspect::{Inspector, Sources};
 use kafka_broker::Broker;
 use kafka_client::Cluster;
 use mq_server::Server;
 use queue_manager::QueueManager;
+use sender::Target;
 use sink::{Sink, SinkOptions};
 use store::StoreTarget;
 use telemetry::Telemetry;
@@ -260,17 +262,16 @@ pub async fn start(
     // The stages, so that nobody sends to one that is not there yet.
     let store = store_target(&plan.config.store, &options.data_dir).map_err(failed("store"))?;
     let sink = match has(Part::Sink) {
-        true => Some(start_sink(&plan, &store, &cluster, &telemetry, &back)?),
+        true => Some(start_sink(
+            &plan, &store, &cluster, own_log, &telemetry, &back,
+        )?),
         false => None,
     };
     let mut aggregators = Vec::new();
     if has(Part::Aggregate) {
         for planned in &plan.aggregations {
             let mut counting = planned.options.clone();
-            counting.instance = match plan.config.aggregator.instance.as_str() {
-                "" => own_log.then(|| "0".to_owned()),
-                given => Some(given.to_owned()),
-            };
+            counting.instance = instance(&plan.config.aggregator.instance, own_log);
             let spark = plan.config.spark.as_ref();
             let spark = spark.map(|spark| Arc::new(spark.options(&options.data_dir)));
             counting.spark = spark;
@@ -668,10 +669,19 @@ fn connector_options(config: &ConnectorConfig, parts: &[Part]) -> ConnectorOptio
     options
 }
 
+/// Name of a process in a group. With the log in this process there is no second one.
+fn instance(given: &str, own_log: bool) -> Option<String> {
+    match given {
+        "" => own_log.then(|| "0".to_owned()),
+        given => Some(given.to_owned()),
+    }
+}
+
 fn start_sink(
     plan: &Plan,
     store: &StoreTarget,
     cluster: &Cluster,
+    own_log: bool,
     telemetry: &Telemetry,
     stop: &CancellationToken,
 ) -> Result<Sink, StartError> {
@@ -687,8 +697,30 @@ fn start_sink(
             Some((aggregation, control.generation))
         },
         store: store.clone(),
+        instance: instance(&plan.config.sink.instance, own_log),
     };
     Sink::start(options, cluster.clone(), telemetry, stop.clone()).map_err(failed("sink"))
+}
+
+/// Who answers the page's questions about single records; `None` without a gateway's address that can be used.
+fn backstage(
+    plan: &Plan,
+    store: &StoreTarget,
+    cluster: &Cluster,
+    gateway: &str,
+) -> Option<Arc<dyn web::Backstage>> {
+    let queue = queue::reachable(&plan.config.queue).map(|mut options| {
+        options.application = "daybook web".to_owned();
+        Arc::new(options)
+    });
+    Some(Arc::new(Inspector::new(Sources {
+        cluster: cluster.clone(),
+        aggregations: plan.aggregations().cloned().collect(),
+        tables: plan.tables().cloned().collect(),
+        store: store.clone(),
+        queue: queue.ok(),
+        gateway: Target::parse(gateway).ok()?,
+    })))
 }
 
 async fn start_web(
@@ -708,9 +740,12 @@ async fn start_web(
         sums: planned.sums.clone(),
     });
     let mut web = WebOptions::new(plan.config.web.address, store.clone(), cluster.clone());
+    web.names.clone_from(&plan.config.web.names);
+    web.access = plan.config.web.access().map_err(failed("web"))?;
     web.aggregations = views.collect();
     web.demo = options.demo;
     web.gateway_url = format!("http://{gateway}");
+    web.backstage = backstage(plan, store, cluster, &web.gateway_url);
     Web::bind(web, Arc::clone(telemetry))
         .await
         .map_err(failed("web"))

@@ -10,6 +10,9 @@ use crate::check::Plan;
 use crate::config::Place;
 use crate::start::{StartError, failed};
 
+/// Days that the days' curves are kept.
+const CURVE_KEPT_DAYS: i64 = 9;
+
 /// Makes the topics that are missing: what is counted first, for the state of an aggregation has as many partitions.
 pub(crate) async fn ensure(plan: &Plan, cluster: &Cluster) -> Result<(), StartError> {
     let partitions = plan.config.log.partitions;
@@ -57,6 +60,8 @@ fn topics(plan: &Plan, partitions: &BTreeMap<String, i32>) -> Vec<TopicSpec> {
         topic(names::TOPIC_QUARANTINE, 1, "delete"),
         topic(TOPIC_COUNTS, 1, "compact"),
         topic(names::TOPIC_CONTROL, 1, "compact"),
+        topic(names::TOPIC_AUDIT, 1, "delete"),
+        topic(names::TOPIC_CURVE, 1, "compact,delete"),
     ];
     for options in plan.aggregations() {
         let of_results = plan.config.log.partitions;
@@ -77,7 +82,12 @@ fn kept(plan: &Plan, mut topics: Vec<TopicSpec>) -> Vec<TopicSpec> {
     // The log is the source of truth here and forgets nothing by itself: who wants it to alters the topics' settings.
     let in_sync = plan.config.log.in_sync_replicas_min;
     for topic in &mut topics {
-        topic.config.push(("retention.ms", "-1".to_owned()));
+        let retention = match topic.name == names::TOPIC_CURVE {
+            // The page compares with the same day last week; nothing is counted from this.
+            true => CURVE_KEPT_DAYS * 86_400_000,
+            false => -1,
+        };
+        topic.config.push(("retention.ms", retention.to_string()));
         if plan.config.log.place == Place::External {
             topic
                 .config

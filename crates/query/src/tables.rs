@@ -181,7 +181,8 @@ impl Totals {
                 continue;
             }
             let kind = match kind {
-                CellKind::Text => ColumnType::Text,
+                // As results have them.
+                CellKind::Text | CellKind::Date | CellKind::Timestamp => ColumnType::Text,
                 CellKind::Decimal => ColumnType::Decimal,
                 CellKind::Int => ColumnType::Int,
             };

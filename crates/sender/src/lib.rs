@@ -41,7 +41,7 @@ mod target;
 pub use cut::Cut;
 pub use deliver::SendError;
 pub use generate::{GenerateOptions, generate};
-pub use get::{GetError, get};
+pub use get::{GetError, get, post};
 pub use report::{Problem, Reporter, SendReport, Silent};
 pub use send::{BATCH_RECORDS_MAX, SendOptions, send};
 pub use target::{BadTarget, Target};

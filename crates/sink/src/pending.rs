@@ -2,13 +2,16 @@
 //!
 //! # Invariants
 //!
-//! - **Progress never passes what is held back** ([`Swap`]): a sink that begins again reads it again, with the markers.
+//! - **Progress never passes what is held back** ([`Hold`]): a sink that begins again reads it again, with the markers.
+//! - **Only of partitions that are this sink's**: of one that is taken away nothing stays.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use tracing::warn;
-use types::{HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Swap, Version};
+use types::{HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Version};
+
+use crate::hold::Hold;
 
 /// The newest state of a row, as it was read.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub(crate) struct Newest {
 type Rows = HashMap<Box<[u8]>, Newest>;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) newest: Rows,
     /// Next offsets, when `newest` is written.
@@ -32,25 +35,30 @@ pub(crate) struct Pending {
     /// Oldest of the records.
     pub(crate) received: Option<i64>,
     pub(crate) records: u64,
-    swap: Swap,
+    hold: Hold,
     held: Rows,
     held_progress: HashMap<i32, i64>,
     since: Option<Instant>,
 }
 
 impl Pending {
-    /// Of a topic with so many partitions; `stored` is the newest generation in the store.
-    pub(crate) fn new(partitions: usize, stored: Option<u32>) -> Self {
-        Self {
-            newest: Rows::new(),
-            progress: HashMap::new(),
-            written: BTreeMap::new(),
-            received: None,
-            records: 0,
-            swap: Swap::new(partitions, stored),
-            held: Rows::new(),
-            held_progress: HashMap::new(),
-            since: None,
+    /// A partition is this sink's: its progress in the store, and the newest generation there.
+    pub(crate) fn give(&mut self, partition: i32, written: Option<i64>, shown: Option<u32>) {
+        self.hold.give(partition, shown);
+        if let Some(written) = written {
+            self.written.insert(partition, written);
+        }
+    }
+
+    /// It is another's from now on, who reads again what was not written.
+    pub(crate) fn take(&mut self, partition: i32) {
+        self.newest.retain(|_, row| row.partition != partition);
+        self.held.retain(|_, row| row.partition != partition);
+        self.progress.remove(&partition);
+        self.held_progress.remove(&partition);
+        self.written.remove(&partition);
+        if self.hold.take(partition) {
+            self.show();
         }
     }
 
@@ -69,7 +77,7 @@ impl Pending {
     /// A record was read, whatever it is. After it was added.
     pub(crate) fn reach(&mut self, partition: i32, offset: i64) {
         self.records += 1;
-        match self.swap.is_open() {
+        match self.hold.is_open() {
             true => {
                 self.since.get_or_insert_with(Instant::now);
                 self.held_progress.insert(partition, offset + 1);
@@ -86,7 +94,7 @@ impl Pending {
         offset: i64,
         value: &[u8],
     ) {
-        let rows = match self.swap.holds(version.generation) {
+        let rows = match self.hold.holds(partition, version.generation) {
             true => &mut self.held,
             false => &mut self.newest,
         };
@@ -111,7 +119,7 @@ impl Pending {
 
     /// A writer has published all rows of a generation that are its.
     pub(crate) fn mark(&mut self, partition: i32, marker: Marker) {
-        if self.swap.completes(partition, marker) {
+        if self.hold.marks(partition, marker) {
             self.show();
         }
     }
@@ -124,8 +132,8 @@ impl Pending {
         if !too_long && self.held.len() <= HELD_ROWS_MAX {
             return;
         }
-        let (seen, all) = self.swap.seen();
-        if let Some(generation) = self.swap.release() {
+        let (seen, all) = self.hold.seen();
+        if let Some(generation) = self.hold.release() {
             warn!(
                 table,
                 generation, seen, all, "writes a new generation that is not complete"
@@ -158,9 +166,16 @@ mod tests {
         }
     }
 
+    /// Of one partition.
+    fn pending(shown: Option<u32>) -> Pending {
+        let mut pending = Pending::default();
+        pending.give(0, None, shown);
+        pending
+    }
+
     #[test]
     fn of_each_row_the_newest_version_is_kept_in_whatever_order_it_came() {
-        let mut pending = Pending::new(1, None);
+        let mut pending = pending(None);
         pending.put(b"a", version(1, 2), 0, 10, b"two");
         pending.put(b"a", version(1, 1), 0, 11, b"one");
         pending.put(b"b", version(1, 1), 0, 12, b"other");
@@ -178,7 +193,7 @@ mod tests {
             writer,
             writers: 2,
         };
-        let mut pending = Pending::new(1, Some(1));
+        let mut pending = pending(Some(1));
         pending.put(b"a", version(1, 5), 0, 10, b"old");
         pending.reach(0, 10);
         pending.put(b"a", version(2, 4), 0, 11, b"new");
@@ -207,15 +222,47 @@ mod tests {
             writer: 0,
             writers: 2,
         };
-        let mut pending = Pending::new(1, Some(1));
+        let mut pending = pending(Some(1));
         pending.mark(0, marker);
         pending.reach(0, 7);
         assert!(pending.progress.is_empty(), "it is read again");
     }
 
     #[test]
+    fn of_a_partition_that_is_taken_away_nothing_stays() {
+        let mut pending = pending(Some(1));
+        pending.give(1, Some(7), Some(1));
+        pending.put(b"a", version(1, 5), 0, 10, b"ours");
+        pending.reach(0, 10);
+        pending.put(b"b", version(1, 5), 1, 7, b"theirs");
+        pending.reach(1, 7);
+        pending.put(b"c", version(2, 1), 1, 8, b"theirs, held back");
+        pending.reach(1, 8);
+        pending.put(b"d", version(2, 1), 0, 11, b"ours, held back");
+        pending.reach(0, 11);
+        pending.take(1);
+        assert_eq!(
+            pending.newest.keys().map(|key| &**key).collect::<Vec<_>>(),
+            [b"a"]
+        );
+        assert_eq!(pending.progress, HashMap::from([(0, 11)]));
+        assert!(pending.written.is_empty());
+        pending.show_overdue("t");
+        assert_eq!(pending.newest.len(), 1, "still held back");
+        let marker = Marker {
+            generation: 2,
+            writer: 0,
+            writers: 1,
+        };
+        pending.mark(0, marker);
+        pending.reach(0, 12);
+        assert_eq!(pending.newest.len(), 2);
+        assert_eq!(pending.progress, HashMap::from([(0, 13)]));
+    }
+
+    #[test]
     fn at_the_limit_everything_is_written() {
-        let mut pending = Pending::new(1, Some(1));
+        let mut pending = pending(Some(1));
         for number in 0..HELD_ROWS_MAX {
             pending.put(&number.to_le_bytes(), version(2, 1), 0, 0, b"");
         }

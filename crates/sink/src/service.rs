@@ -1,29 +1,32 @@
 //! The sink's loop, on a thread of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kafka_client::{ClientError, Cluster, LogConsumer, Part, PartThread, Ready, number_header};
-use rdkafka::consumer::Consumer;
+use kafka_client::{ClientError, Cluster, Member, Membership, Move, Part, PartThread, Ready};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::Offset;
 use store::{DayCounts, Row, Store, StoreError, StoreTarget, TableSpec, Write};
 use telemetry::{Hop, Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
-use types::{BusinessDay, Counts, Marker, names};
+use tracing::info;
+use types::{BusinessDay, Counts, names};
 
-use crate::pending::Pending;
-use crate::record::{RecordError, parse_row, version_of};
+use crate::gathered::Gathered;
+use crate::record::{RecordError, parse_row};
 
 const POLL_TIME: Duration = Duration::from_millis(100);
 /// Most records taken from the log before the clock is looked at.
 const RECORDS_AT_ONCE: u64 = 1_000;
 /// Most rows gathered for one write. More means fewer writes under load, and more memory.
 const ROWS_MAX: usize = 100_000;
+/// After so many milliseconds of silence another sink is given a sink's partitions. The least that Kafka allows.
+const SESSION_MS: u32 = 6_000;
+/// The group that shares the partitions of all results topics.
+const GROUP: &str = "daybook-sink";
 /// Longest time between two writes while there is something to write.
 const WRITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -45,6 +48,8 @@ pub struct SinkOptions {
     pub parse_control: ParseControl,
     /// Where they are written.
     pub store: StoreTarget,
+    /// Name of this sink among several: one that comes again under its name goes on at once with its partitions.
+    pub instance: Option<String>,
 }
 
 /// The sink failed.
@@ -174,12 +179,8 @@ impl Runner {
     fn follow(&self, ready: &Ready) -> Result<(), SinkError> {
         let mut store = prepared(&self.options)?;
         self.refuse_newer(&store)?;
-        let consumer = self
-            .cluster
-            .consumer("daybook-sink", "daybook-sink", true)?;
-        let pending = self.assign(&store, &consumer)?;
-        ready.tell();
-        let mut gathered = Gathered::new(pending);
+        let consumer = self.join()?;
+        let mut gathered = Gathered::new(&self.options);
         let mut next_write = Instant::now();
         while !self.shutdown.is_cancelled() {
             let wait = match gathered.is_empty() {
@@ -189,7 +190,18 @@ impl Runner {
                     .saturating_duration_since(Instant::now())
                     .max(Duration::from_millis(1)),
             };
-            self.gather(&consumer, wait, &mut gathered)?;
+            let moves = self.gather(&consumer, wait, &mut gathered)?;
+            for change in moves {
+                match change {
+                    Move::Given(partitions) => {
+                        self.take_over(&store, &consumer, &partitions, &mut gathered)?;
+                        ready.tell();
+                    }
+                    Move::Taken(partitions) => {
+                        self.give_up(&mut store, &consumer, &partitions, &mut gathered)?;
+                    }
+                }
+            }
             for (table, pending) in self.options.tables.iter().zip(&mut gathered.tables) {
                 pending.show_overdue(&table.name);
             }
@@ -207,7 +219,7 @@ impl Runner {
 
     /// A store that is ahead of the log belongs to another one, or the log was restored from an older state.
     fn refuse_newer(&self, store: &Store) -> Result<(), SinkError> {
-        let reader = self.cluster.reader("daybook-sink")?;
+        let reader = self.cluster.reader(GROUP)?;
         let mut generations = HashMap::new();
         self.cluster
             .read_all(&reader, names::TOPIC_CONTROL, |message| {
@@ -226,48 +238,91 @@ impl Runner {
         Ok(())
     }
 
-    /// Begins to read where the store's progress ends.
-    fn assign(&self, store: &Store, consumer: &LogConsumer) -> Result<Vec<Pending>, SinkError> {
-        let failed = |source| self.cluster.error("assign partitions", source);
-        let mut assignment = TopicPartitionList::new();
-        let mut pending = Vec::new();
-        for table in &self.options.tables {
-            let progress = if self.from_progress {
-                store.progress(&table.name)?
-            } else {
-                Vec::new()
-            };
-            let partitions = self.cluster.partitions(consumer, &table.name)?;
-            let stored = store.generation(&table.name)?;
-            let mut of_table = Pending::new(usize::try_from(partitions).unwrap_or(0), stored);
-            of_table.written.extend(progress.iter().copied());
-            pending.push(of_table);
-            for partition in 0..partitions {
-                let known = progress.iter().find(|(known, _)| *known == partition);
-                let offset = known.map_or(Offset::Beginning, |(_, next)| Offset::Offset(*next));
-                assignment
-                    .add_partition_offset(&table.name, partition, offset)
-                    .map_err(failed)?;
-            }
-        }
-        let counts = &self.options.counts_topic;
-        for partition in 0..self.cluster.partitions(consumer, counts)? {
-            // Few and compacted: read whole at each start.
-            assignment
-                .add_partition_offset(counts, partition, Offset::Beginning)
-                .map_err(failed)?;
-        }
-        consumer.assign(&assignment).map_err(failed)?;
-        Ok(pending)
+    /// Joins the sinks' group. Several share the partitions of all topics, each its own part of them.
+    fn join(&self) -> Result<Member, ClientError> {
+        let membership = Membership {
+            group: GROUP,
+            instance: self.options.instance.as_deref(),
+            session_ms: SESSION_MS,
+        };
+        let tables = self.options.tables.iter().map(|table| table.name.as_str());
+        let topics: Vec<&str> = tables.chain([self.options.counts_topic.as_str()]).collect();
+        self.cluster.member(GROUP, &membership, &topics)
     }
 
-    /// Takes what is there; waits only for the first record.
-    fn gather(
+    /// Begins to read these where the store's progress ends.
+    fn take_over(
         &self,
-        consumer: &LogConsumer,
-        wait: Duration,
+        store: &Store,
+        consumer: &Member,
+        partitions: &[(String, i32)],
         gathered: &mut Gathered,
     ) -> Result<(), SinkError> {
+        let mut from = Vec::new();
+        for (table, pending) in self.options.tables.iter().zip(&mut gathered.tables) {
+            let mut own = partitions
+                .iter()
+                .filter(|(topic, _)| *topic == table.name)
+                .peekable();
+            if own.peek().is_none() {
+                continue;
+            }
+            // Read before anything of them is: what lies below is in the rows.
+            let progress: HashMap<i32, i64> = match self.from_progress {
+                true => store.progress(&table.name)?.into_iter().collect(),
+                false => HashMap::new(),
+            };
+            let shown: HashMap<i32, u32> = store.generations(&table.name)?.into_iter().collect();
+            let newest = store.generation(&table.name)?;
+            for (topic, partition) in own {
+                let next = progress.get(partition).copied();
+                pending.give(*partition, next, shown.get(partition).copied().or(newest));
+                let offset = next.map_or(Offset::Beginning, Offset::Offset);
+                from.push((topic.clone(), *partition, offset));
+            }
+        }
+        // Few and compacted: read whole each time.
+        let counts = partitions
+            .iter()
+            .filter(|(topic, _)| *topic == self.options.counts_topic);
+        from.extend(
+            counts.map(|(topic, partition)| (topic.clone(), *partition, Offset::Beginning)),
+        );
+        info!(partitions = from.len(), "the sink is given partitions");
+        self.cluster.take_over(consumer, &from)?;
+        Ok(())
+    }
+
+    /// Writes what it can, so that the next owner need not read it again, and leaves the partitions to it.
+    fn give_up(
+        &self,
+        store: &mut Store,
+        consumer: &Member,
+        partitions: &[(String, i32)],
+        gathered: &mut Gathered,
+    ) -> Result<(), SinkError> {
+        info!(
+            partitions = partitions.len(),
+            "partitions of the sink are taken away"
+        );
+        self.write(store, gathered)?;
+        let partitions: BTreeSet<(String, i32)> = partitions.iter().cloned().collect();
+        for (table, pending) in self.options.tables.iter().zip(&mut gathered.tables) {
+            let own = partitions.iter().filter(|(topic, _)| *topic == table.name);
+            own.for_each(|(_, partition)| pending.take(*partition));
+        }
+        let partitions: Vec<(String, i32)> = partitions.into_iter().collect();
+        self.cluster.give_up(consumer, &partitions)?;
+        Ok(())
+    }
+
+    /// Takes what is there; waits only for the first record. Says which partitions come and go.
+    fn gather(
+        &self,
+        consumer: &Member,
+        wait: Duration,
+        gathered: &mut Gathered,
+    ) -> Result<Vec<Move>, SinkError> {
         let mut records = 0;
         let mut added = Ok(());
         self.cluster
@@ -281,7 +336,8 @@ impl Runner {
                 }
             })?;
         self.hop.add_in(records);
-        added
+        added?;
+        Ok(self.cluster.moves(consumer))
     }
 
     fn write(&self, store: &mut Store, gathered: &mut Gathered) -> Result<(), SinkError> {
@@ -348,87 +404,6 @@ fn forgotten(
 /// lacks more than a second of what the topic has.
 fn pause(writing: Duration) -> Duration {
     (writing * 4).min(WRITE_PAUSE_MAX)
-}
-
-/// What was read and not written yet: of each row its newest state alone.
-#[derive(Debug)]
-struct Gathered {
-    /// In the order of the options.
-    tables: Vec<Pending>,
-    counts: HashMap<(String, BusinessDay, i32), DayCounts>,
-}
-
-impl Gathered {
-    fn new(tables: Vec<Pending>) -> Self {
-        Self {
-            tables,
-            counts: HashMap::new(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.tables.iter().all(Pending::is_empty)
-    }
-
-    fn rows(&self) -> usize {
-        self.tables.iter().map(|pending| pending.newest.len()).sum()
-    }
-
-    fn add(
-        &mut self,
-        options: &SinkOptions,
-        message: &BorrowedMessage<'_>,
-    ) -> Result<(), SinkError> {
-        let mut tables = options.tables.iter().zip(&mut self.tables);
-        let found = tables.find(|(table, _)| table.name == message.topic());
-        let Some((table, pending)) = found else {
-            self.add_counts(options, message);
-            return Ok(());
-        };
-        let (partition, offset) = (message.partition(), message.offset());
-        pending.received = pending
-            .received
-            .into_iter()
-            .chain(number_header(message, names::HEADER_RECEIVED_AT))
-            .min();
-        if let (Some(key), Some(value)) = (message.key(), message.payload()) {
-            match Marker::is_key(key) {
-                true => {
-                    let marker = Marker::parse(key, value);
-                    marker
-                        .into_iter()
-                        .for_each(|marker| pending.mark(partition, marker));
-                }
-                false => {
-                    let version = version_of(table, partition, offset, key, value)?;
-                    pending.put(key, version, partition, offset, value);
-                }
-            }
-        }
-        pending.reach(partition, offset);
-        Ok(())
-    }
-
-    fn add_counts(&mut self, options: &SinkOptions, message: &BorrowedMessage<'_>) {
-        let (Some(key), Some(value)) = (message.key(), message.payload()) else {
-            return;
-        };
-        match (options.parse_counts)(key, value) {
-            Some((aggregation, day, partition, counts)) => {
-                let counts = DayCounts {
-                    day,
-                    partition,
-                    counts,
-                    offset: message.offset(),
-                };
-                self.counts.insert((aggregation, day, partition), counts);
-            }
-            None => warn!(
-                offset = message.offset(),
-                "a record of the counts topic is not understood"
-            ),
-        }
-    }
 }
 
 fn is_out_of_range(error: &SinkError) -> bool {

@@ -11,6 +11,10 @@ pub enum CellKind {
     Decimal,
     /// A whole number.
     Int,
+    /// A date: text such as `2026-11-23`.
+    Date,
+    /// An instant with microseconds: text such as `2026-11-23T09:15:00.5Z`.
+    Timestamp,
 }
 
 /// An aggregation's table: the columns of its results.
@@ -27,7 +31,7 @@ pub struct TableSpec {
 pub enum Cell {
     /// SQL's null.
     Null,
-    /// Text, or a decimal as text.
+    /// Text; a decimal, a date or an instant as text.
     Text(String),
     /// A whole number.
     Int(i64),

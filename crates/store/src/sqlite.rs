@@ -265,6 +265,17 @@ impl SqliteStore {
         })
     }
 
+    pub(crate) fn generations(&self, aggregation: &str) -> Result<Vec<(i32, u32)>, StoreError> {
+        self.read("read the generations", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT partition, max(generation) FROM progress WHERE aggregation = ?1 \
+                 GROUP BY partition ORDER BY partition",
+            )?;
+            let rows = statement.query_map([aggregation], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
     pub(crate) fn progress(&self, aggregation: &str) -> Result<Vec<(i32, i64)>, StoreError> {
         self.read("read progress", |connection| {
             let mut statement = connection.prepare_cached(

@@ -178,6 +178,18 @@ impl Store {
         }
     }
 
+    /// As [`Store::generation`], of each partition of its results topic that has progress.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn generations(&self, aggregation: &str) -> Result<Vec<(i32, u32)>, StoreError> {
+        match &self.0 {
+            Connection::Sqlite(store) => store.generations(aggregation),
+            Connection::Cassandra(store) => store.generations(aggregation),
+        }
+    }
+
     /// Next offset of each partition: every results record below it is in the rows. Read it
     /// **before** [`Store::scan`].
     ///

@@ -166,6 +166,15 @@ impl Telemetry {
             .collect()
     }
 
+    /// All labelled meters now, by name and labels: `(name, labels as in Prometheus' format, value)`.
+    pub fn meters(&self) -> Vec<(String, String, i64)> {
+        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        let meters = meters.iter();
+        meters
+            .map(|((name, labels), meter)| (name.clone(), labels.clone(), meter.value()))
+            .collect()
+    }
+
     /// Prometheus text exposition format 0.0.4.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -282,6 +291,8 @@ mod tests {
                 "{line} is missing in\n{text}"
             );
         }
+        let expected = ("refused_total".to_owned(), "source=\"json\"".to_owned(), 1);
+        assert_eq!(telemetry.meters(), [expected]);
         assert!(Arc::ptr_eq(&hop, &telemetry.hop("gateway")));
     }
 }

@@ -28,6 +28,11 @@ pub const TOPIC_DELIVERED: &str = "__daybook_delivered";
 /// Messages that the connector took for ones that it had delivered, though nothing proves it.
 pub const TOPIC_DISCARDED: &str = "__daybook_discarded";
 
+/// What each day's rows came to, minute by minute, for the page; written by any web server.
+pub const TOPIC_CURVE: &str = "__daybook_curve";
+/// What operators did to refused records; its key is the record.
+pub const TOPIC_AUDIT: &str = "__daybook_audit";
+
 /// Changelog topic of an aggregation's state.
 pub fn topic_state(aggregation: &str) -> String {
     format!("__daybook_state_{aggregation}")

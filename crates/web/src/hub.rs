@@ -21,15 +21,25 @@ use telemetry::{Hop, Meter};
 use tokio::sync::watch;
 use types::{BusinessDay, Micros};
 
-use crate::api::{Heartbeat, State};
+use crate::api::{Heartbeat, Latency, State};
+use crate::cell::Schema;
+use crate::curve::Curves;
 use crate::feed::{Batch, Beginning};
+use crate::history::History;
 use crate::options::{AggregationView, WebOptions};
+use crate::order::Orders;
 use crate::position::{Position, write_position};
 use crate::row::Change;
 use crate::view::View;
+use crate::window::push_rows;
 
+mod channel;
+mod past;
 mod today;
 
+use channel::Channels;
+pub(crate) use channel::{Channel, Standing};
+use past::Notes;
 pub(crate) use today::Span;
 use today::oldest_in_view;
 
@@ -54,6 +64,12 @@ pub(crate) struct Hub {
     health: Mutex<Health>,
     ready: watch::Sender<bool>,
     frames: Mutex<Vec<Arc<SharedFrame>>>,
+    orders: Orders,
+    channels: Channels,
+    history: Mutex<History>,
+    curves: Mutex<Curves>,
+    /// End to end, over the last seconds.
+    latency: Mutex<Option<Latency>>,
     snapshots: Mutex<HashMap<BusinessDay, (Instant, Bytes)>>,
     unshown: Mutex<Vec<Unshown>>,
     streams: AtomicUsize,
@@ -140,10 +156,9 @@ impl Hub {
         let today = spec.calendar.day_of(now).unwrap_or(BusinessDay::EPOCH);
         let oldest = oldest_in_view(&spec, today, days_in_view);
         Self {
-            view: RwLock::new(View::new(today, oldest)),
+            view: RwLock::new(View::new(Schema::of(&spec), today, oldest)),
             days_in_view,
             went_back: AtomicBool::new(false),
-            spec,
             changed: watch::Sender::new(0),
             health: Mutex::new(Health {
                 goal: None,
@@ -153,6 +168,11 @@ impl Hub {
             }),
             ready: watch::Sender::new(false),
             frames: Mutex::default(),
+            orders: Orders::default(),
+            history: Mutex::default(),
+            curves: Mutex::new(Curves::new(&spec.table.name, &spec.sums)),
+            latency: Mutex::default(),
+            channels: Channels::default(),
             snapshots: Mutex::default(),
             unshown: Mutex::default(),
             streams: AtomicUsize::new(0),
@@ -161,6 +181,7 @@ impl Hub {
             clock: options.clock,
             hop,
             clients,
+            spec,
         }
     }
 
@@ -210,12 +231,15 @@ impl Hub {
         let mut view = self.view_mut();
         let other = view.begin(&beginning.epoch, beginning.offsets.len());
         view.set_today(now.0, now.1);
+        let mut notes = Notes::of(&view);
         for change in stored {
-            view.apply(change);
+            notes.apply(&mut view, change);
         }
         // Only now: what lies below the progress is in the rows that were scanned after it.
         view.reach(beginning.offsets.iter().copied().enumerate());
         drop(view);
+        self.begin_history(other);
+        self.note(notes);
         let mut health = locked(&self.health);
         health.goal = Some((beginning.offsets.clone(), beginning.ends.clone()));
         health.trouble = None;
@@ -235,9 +259,10 @@ impl Hub {
         let mut applied = 0;
         let mut unshown: Vec<Unshown> = Vec::new();
         let mut view = self.view_mut();
+        let mut notes = Notes::of(&view);
         for change in batch.changes.drain(..) {
             let received_at = change.received_at;
-            if !view.apply(change) {
+            if !notes.apply(&mut view, change) {
                 continue;
             }
             applied += 1;
@@ -255,6 +280,7 @@ impl Hub {
         view.reach(batch.reached.drain(..));
         let moved = before != view.position();
         drop(view);
+        self.note(notes);
         if read > 0 {
             self.hop.add_in(read);
             self.hop.add_out(applied);
@@ -374,7 +400,13 @@ impl Hub {
             stale_since,
             reason,
             today: self.view().today().to_string(),
+            latency: locked(&self.latency).clone(),
         }
+    }
+
+    /// How long transactions take from the gateway to what is shown.
+    pub(crate) fn set_latency(&self, latency: Option<Latency>) {
+        *locked(&self.latency) = latency;
     }
 
     /// Why a position cannot be served, if so.
@@ -413,16 +445,23 @@ impl Hub {
         frame
     }
 
+    /// What has been applied by now is being sent: the clock, by which that is measured. Called before the rows
+    /// are read: a change that comes between is only measured a little early.
+    fn shown_now(&self) -> Micros {
+        self.frames_encoded.fetch_add(1, Relaxed);
+        let now = (self.clock)();
+        let shown = std::mem::take(&mut *locked(&self.unshown));
+        self.observe(&shown, Some(now));
+        now
+    }
+
     /// All rows of the day as a frame, for a client that has none.
     pub(crate) fn whole_frame(&self, day: BusinessDay) -> SharedFrame {
         self.encode_frame(None, day, *self.changed.borrow())
     }
 
     fn encode_frame(&self, from: Option<&[i64]>, day: BusinessDay, seq: u64) -> SharedFrame {
-        self.frames_encoded.fetch_add(1, Relaxed);
-        let now = (self.clock)();
-        // Taken before the rows are: a change that comes between is only measured a little early.
-        let shown = std::mem::take(&mut *locked(&self.unshown));
+        let now = self.shown_now();
         let view = self.view();
         let to = from.map_or_else(|| view.position().to_vec(), |from| view.advanced(from));
         let mut position = String::new();
@@ -445,7 +484,6 @@ impl Hub {
         };
         drop(view);
         event.push_str("]}\n\n");
-        self.observe(&shown, Some(now));
         SharedFrame {
             from: from.unwrap_or_default().to_vec(),
             day,
@@ -480,8 +518,11 @@ impl Hub {
     }
 
     /// A snapshot of rows that were read from the store.
-    pub(crate) fn stored_snapshot(&self, day: BusinessDay, rows: &[Change]) -> Bytes {
-        let rows = rows.iter().filter(|row| !row.deleted).map(|row| &*row.json);
+    pub(crate) fn stored_snapshot<'a>(
+        &self,
+        day: BusinessDay,
+        rows: impl Iterator<Item = &'a str>,
+    ) -> Bytes {
         self.encode_snapshot(&self.view(), day, false, |body| {
             push_rows(body, rows);
         })
@@ -507,17 +548,4 @@ impl Hub {
         body.push_str("]}");
         body.into()
     }
-}
-
-/// Says whether there were any.
-fn push_rows<'a>(text: &mut String, rows: impl Iterator<Item = &'a str>) -> bool {
-    let mut any = false;
-    for row in rows {
-        if any {
-            text.push(',');
-        }
-        text.push_str(row);
-        any = true;
-    }
-    any
 }

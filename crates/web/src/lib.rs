@@ -22,33 +22,57 @@
 //! - **A position is all a client has to remember.** Any replica can tell what it lacks from it.
 //! - **Clients cost what they read.** Nothing is queued for a client: what it lacks is computed when
 //!   its socket takes more, and a socket that takes nothing is cut.
-//! - Nothing here writes to the log or to the store.
+//! - **Who may ask is settled before anything is answered** (`access`, `routes::guard`).
+//! - Nothing here writes to the store, and to the log nothing but the curves of days, which no figure depends on.
 
+mod access;
 pub mod api;
+mod backstage;
+mod cell;
 mod connection;
-mod csv;
+mod curve;
+mod curve_log;
 mod ends;
 mod error;
+mod export;
 mod feed;
+mod figures;
 mod follow;
+mod history;
 mod hub;
 mod kafka_feed;
+mod openapi;
 mod options;
+mod order;
 mod page;
 mod pipeline;
 mod position;
 mod routes;
 mod row;
+mod select;
+mod series;
 mod server;
 mod stored;
 mod stream;
+mod table;
+mod totals;
 mod view;
+mod window;
 
+pub use access::{AccessOptions, LocalUser, Role, SESSION_KEY_BYTES_MIN, TrustedProxy};
+pub use backstage::{
+    Backstage, BackstageError, Deed, Done, Quarantine, QuarantineAsked, QuarantineRecord,
+    Quarantined, RefusedBy, Transaction, Transactions,
+};
+pub use cell::{Cells, Schema, Value};
 pub use error::{FeedError, WebError};
 pub use feed::{Batch, Beginning, Feed};
 pub use kafka_feed::KafkaFeed;
 pub use options::{AggregationView, WebOptions};
+pub use order::Order;
 pub use position::Position;
 pub use row::{Change, Record, RecordError};
+pub use select::{Asked, Select, SelectError};
 pub use server::Web;
 pub use view::View;
+pub use window::Shown;

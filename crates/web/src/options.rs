@@ -1,12 +1,15 @@
 //! What the web server is told at start, and every limit of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_client::Cluster;
 use store::{StoreTarget, TableSpec};
 use types::{BusinessCalendar, Micros};
 
+use crate::access::AccessOptions;
+use crate::backstage::Backstage;
 use crate::error::WebError;
 
 /// Settings of the web server. [`WebOptions::new`] gives limits that suit a laptop.
@@ -40,10 +43,16 @@ pub struct WebOptions {
     pub client_buffer_bytes: usize,
     /// Longest age of a snapshot that is handed out again. Protects against reconnect storms.
     pub snapshot_age_max: Duration,
+    /// Longest time that rows of a day out of view, once read, are kept for who pages through them.
+    pub stored_age_max: Duration,
     /// Longest wait for open requests at shutdown.
     pub shutdown_time_max: Duration,
     /// The clock by which "today" is decided, in microseconds since 1970.
     pub clock: fn() -> Micros,
+    /// Who may ask.
+    pub access: AccessOptions,
+    /// Who answers questions about single transactions and about what was refused; without it the page has none of that.
+    pub backstage: Option<Arc<dyn Backstage>>,
 }
 
 impl WebOptions {
@@ -63,8 +72,11 @@ impl WebOptions {
             connections_max: 20_000,
             client_buffer_bytes: 64 << 10,
             snapshot_age_max: Duration::from_secs(1),
+            stored_age_max: Duration::from_secs(5),
             shutdown_time_max: Duration::from_secs(2),
             clock: telemetry::now_micros,
+            backstage: None,
+            access: AccessOptions::default(),
         }
     }
 

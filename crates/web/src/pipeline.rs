@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use telemetry::{HistogramSnapshot, HopSnapshot, Meter, Telemetry, now_micros};
 
-use crate::api::{HopFigures, Latency, Pipeline};
+use crate::api::{HopFigures, Latency, Pipeline, Pressure, Trend};
 use crate::hub::Hub;
 
 /// How often a sample is taken.
@@ -15,6 +15,14 @@ pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 const LATENCY_SAMPLES: usize = 10;
 /// Samples that rates are measured over: short, so that they follow.
 const RATE_SAMPLES: usize = 3;
+
+/// The lag has gone somewhere when it changed by more than this, and by more than a tenth.
+const LAG_NOISE: i64 = 50;
+/// What waits this long makes a hop busy, and this long behind, in seconds.
+const BUSY_SECONDS: f64 = 1.0;
+const BEHIND_SECONDS: f64 = 10.0;
+/// The hop whose latency is end to end.
+const LAST_HOP: &str = "web";
 
 type Sample = (Instant, Vec<(&'static str, HopSnapshot)>);
 
@@ -48,6 +56,10 @@ impl Sampler {
         state.1.clone()
     }
 
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     pub(crate) fn sample(&self) {
         let now: Sample = (Instant::now(), self.telemetry.snapshot());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,10 +68,17 @@ impl Sampler {
         let (short, long) = (back(RATE_SAMPLES), back(LATENCY_SAMPLES));
         let hops = now.1.iter();
         let hops = hops.map(|(name, hop)| figures(name, hop, now.0, short, long));
+        let hops: Vec<HopFigures> = hops.collect();
+        let last = hops.iter().find(|hop| hop.name == LAST_HOP);
+        let latency = last.and_then(|hop| hop.latency.clone());
+        for hub in &self.hubs {
+            hub.set_latency(latency.clone());
+        }
         let clients: usize = self.hubs.iter().map(|hub| hub.streams()).sum();
         let pipeline = Pipeline {
             taken_at: now_micros(),
-            hops: hops.collect(),
+            hops,
+            latency,
             clients: clients as u64,
             clients_cut: u64::try_from(self.clients_cut.value()).unwrap_or(0),
         };
@@ -83,14 +102,18 @@ fn figures(
         let mut found = hops.filter(|(known, _)| *known == name);
         found.next().map(|(_, hop)| (sample.0, hop.clone()))
     };
-    let rate = short.and_then(find).map_or(0.0, |(then, before)| {
-        let seconds = now.duration_since(then).as_secs_f64();
+    let rate_since = |(then, before): &(Instant, HopSnapshot)| {
+        let seconds = now.duration_since(*then).as_secs_f64();
         let records = hop.records_out.saturating_sub(before.records_out);
         // A rate is shown to one digit; a count below 2^53 is exact.
         let rate = records as f64 / seconds.max(0.001);
         (rate * 10.0).round() / 10.0
-    });
-    let before = long.and_then(find).map(|(_, hop)| hop.latency);
+    };
+    let rate = short.and_then(find).as_ref().map_or(0.0, rate_since);
+    let before = long.and_then(find);
+    let lag_seconds = lag_seconds(hop.lag, before.as_ref().map_or(0.0, rate_since));
+    let lag_trend = trend(before.as_ref().map_or(hop.lag, |(_, hop)| hop.lag), hop.lag);
+    let before = before.map(|(_, hop)| hop.latency);
     let latency = hop.latency.since(&before.unwrap_or_default());
     HopFigures {
         name: name.to_owned(),
@@ -101,6 +124,38 @@ fn figures(
         latency: latency_of(&latency),
         quarantined: hop.quarantined,
         duplicates: hop.duplicates,
+        // Known to the counts of the days only.
+        late: 0,
+        lag_seconds,
+        lag_trend,
+        pressure: pressure(hop.lag, lag_seconds, lag_trend),
+    }
+}
+
+fn lag_seconds(lag: i64, rate: f64) -> Option<f64> {
+    if lag <= 0 {
+        return Some(0.0);
+    }
+    (rate > 0.0).then(|| (lag as f64 / rate * 10.0).round() / 10.0)
+}
+
+fn trend(before: i64, now: i64) -> Trend {
+    let noise = LAG_NOISE.max(before.max(now) / 10);
+    match now - before {
+        change if change > noise => Trend::Rising,
+        change if change < -noise => Trend::Falling,
+        _ => Trend::Steady,
+    }
+}
+
+fn pressure(lag: i64, lag_seconds: Option<f64>, trend: Trend) -> Pressure {
+    match lag_seconds {
+        // A few that wait without any having gone are those that came this moment.
+        None if lag <= LAG_NOISE => Pressure::Ok,
+        None => Pressure::Behind,
+        Some(seconds) if seconds >= BEHIND_SECONDS => Pressure::Behind,
+        Some(seconds) if seconds >= BUSY_SECONDS || trend == Trend::Rising => Pressure::Busy,
+        Some(_) => Pressure::Ok,
     }
 }
 
@@ -120,6 +175,44 @@ fn latency_of(latency: &HistogramSnapshot) -> Option<Latency> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hop_is_behind_when_what_waits_takes_long_or_nothing_moves() {
+        for (before, lag, rate, expected) in [
+            (0, 0, 0.0, (Some(0.0), Trend::Steady, Pressure::Ok)),
+            (0, 50, 0.0, (None, Trend::Steady, Pressure::Ok)),
+            (0, 51, 0.0, (None, Trend::Rising, Pressure::Behind)),
+            (
+                900,
+                1_000,
+                1_001.0,
+                (Some(1.0), Trend::Steady, Pressure::Busy),
+            ),
+            (
+                1_000,
+                900,
+                1_000.0,
+                (Some(0.9), Trend::Steady, Pressure::Ok),
+            ),
+            (
+                1_000,
+                1_112,
+                10_000.0,
+                (Some(0.1), Trend::Rising, Pressure::Busy),
+            ),
+            (
+                20_000,
+                10_000,
+                1_000.0,
+                (Some(10.0), Trend::Falling, Pressure::Behind),
+            ),
+        ] {
+            let seconds = lag_seconds(lag, rate);
+            let trend = trend(before, lag);
+            let found = (seconds, trend, pressure(lag, seconds, trend));
+            assert_eq!(found, expected, "{before} {lag} {rate}");
+        }
+    }
 
     #[test]
     fn figures_are_those_of_the_last_samples() {

@@ -1,53 +1,42 @@
-//! The API: what each address answers, and what every answer carries.
+//! The API: what each address answers.
+//!
+//! `rows` are the rows and their stream, `history` what they were, `pipeline` the hops, `backstage` single records, `access` signing in; `guard` is what every
+//! request passes, `failure` what becomes of those that cannot be answered.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{self, HeaderName};
+use axum::extract::{Query, State};
+use axum::http::header;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use store::CellKind;
 use tokio_util::sync::CancellationToken;
 use types::BusinessDay;
 
+use crate::access::Access;
 use crate::api;
 use crate::hub::Hub;
 use crate::options::WebOptions;
 use crate::pipeline::Sampler;
-use crate::position::Position;
-use crate::row::Change;
-use crate::stream::{self, StreamRequest};
-use crate::{csv, page, stored};
+use crate::select::{self, Pairs};
+use crate::table::{StoredDays, Table};
+use crate::{openapi, page};
 
-/// Frames a second that a client may ask for, and gets if it does not.
-const HZ_MAX: u32 = 100;
-const HZ_DEFAULT: u32 = 10;
-/// Longest age of counts that are handed out again: every open page asks once a second.
-const COUNTS_AGE_MAX: Duration = Duration::from_millis(500);
+pub(crate) mod access;
+pub(crate) mod backstage;
+mod failure;
+mod guard;
+pub(crate) mod history;
+pub(crate) mod pipeline;
+pub(crate) mod rows;
 
-/// Headers of every answer. The policy lets the page load its own files and nothing else.
-const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-         img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-];
+pub(crate) use failure::{Failure, json, json_bytes};
 
 /// What requests share.
 #[derive(Debug)]
@@ -55,9 +44,13 @@ pub(crate) struct App {
     pub(crate) options: WebOptions,
     pub(crate) hubs: Vec<Arc<Hub>>,
     pub(crate) sampler: Sampler,
+    access: Arc<Access>,
     loopback: bool,
     stop: CancellationToken,
-    counts: Mutex<HashMap<String, (Instant, Bytes)>>,
+    counts: Mutex<HashMap<String, pipeline::Counted>>,
+    /// The counts are being read.
+    counting: AtomicBool,
+    stored: StoredDays,
 }
 
 impl App {
@@ -66,6 +59,7 @@ impl App {
         address: SocketAddr,
         hubs: Vec<Arc<Hub>>,
         sampler: Sampler,
+        access: Access,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -73,8 +67,11 @@ impl App {
             options,
             hubs,
             sampler,
+            access: Arc::new(access),
             stop,
             counts: Mutex::default(),
+            counting: AtomicBool::new(false),
+            stored: StoredDays::default(),
         }
     }
 
@@ -89,124 +86,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .route("/openapi.json", get(openapi::serve))
         .route("/api/v1/aggregations", get(aggregations))
-        .route("/api/v1/pipeline", get(pipeline))
-        .route("/api/v1/{aggregation}/snapshot", get(snapshot))
-        .route("/api/v1/{aggregation}/stream", get(follow))
-        .route("/api/v1/{aggregation}/export.csv", get(export))
-        .route("/api/v1/{aggregation}/counts", get(counts))
+        .merge(access::routes())
+        .merge(backstage::routes())
+        .merge(pipeline::routes())
+        .merge(history::routes())
+        .merge(rows::routes())
         .fallback(fallback)
         .method_not_allowed_fallback(|| async { Failure::Method })
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            guard::guard,
+        ))
         .with_state(app)
-}
-
-/// Why a request is not answered as asked.
-#[derive(Debug)]
-enum Failure {
-    NotFound(String),
-    BadQuery(String),
-    Method,
-    Forbidden(&'static str),
-    NotReady { detail: String },
-    Store(String),
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let (status, title, detail) = match self {
-            Self::NotFound(detail) => (StatusCode::NOT_FOUND, "Not found", detail),
-            Self::BadQuery(detail) => (StatusCode::BAD_REQUEST, "Bad request", detail),
-            Self::Method => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "Method not allowed",
-                "everything here is read with GET".to_owned(),
-            ),
-            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "Forbidden", detail.to_owned()),
-            Self::NotReady { detail } => (StatusCode::SERVICE_UNAVAILABLE, "Not ready", detail),
-            Self::Store(detail) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The store cannot be read",
-                detail,
-            ),
-        };
-        let problem = api::Problem {
-            kind: "about:blank".to_owned(),
-            title: title.to_owned(),
-            status: status.as_u16(),
-            detail,
-        };
-        let mut response = json(&problem);
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        let kind = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, kind);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
-    }
-}
-
-fn json(value: &impl Serialize) -> Response {
-    // These are plain structs with text keys: serialising them cannot fail.
-    json_bytes(serde_json::to_vec(value).unwrap_or_default().into())
-}
-
-fn json_bytes(body: Bytes) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, body).into_response()
-}
-
-/// Refuses requests that somebody else's page could have made, and dresses every answer.
-async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let refused = foreign(&app, request.headers());
-    let mut response = match refused {
-        Some(detail) => Failure::Forbidden(detail).into_response(),
-        None => next.run(request).await,
-    };
-    for (name, value) in SECURITY_HEADERS {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(name, value);
-    }
-    response
-}
-
-fn foreign(app: &App, headers: &HeaderMap) -> Option<&'static str> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
-    if app.loopback {
-        let name = host_name(host);
-        let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let mut names = app.options.names.iter();
-        let ours = is_address
-            || name.eq_ignore_ascii_case("localhost")
-            || names.any(|ours| ours.eq_ignore_ascii_case(name));
-        if !ours {
-            return Some("this server is asked for by a name that is not its own");
-        }
-    }
-    match headers.get(header::ORIGIN) {
-        None => None,
-        Some(_) if text(header::ORIGIN).is_some_and(|origin| same_origin(origin, host)) => None,
-        Some(_) => Some("this server answers its own pages only"),
-    }
-}
-
-/// The host without its port.
-fn host_name(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
-fn same_origin(origin: &str, host: &str) -> bool {
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
 async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -220,7 +113,12 @@ async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     })
 }
 
-async fn readyz(State(app): State<Arc<App>>) -> Response {
+/// Whether every aggregation is live.
+#[utoipa::path(get, path = "/readyz", tag = "state", responses(
+    (status = 200, description = "It is.", body = api::Ready),
+    (status = 503, description = "It is not, and why.", body = api::Ready),
+))]
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let mut reasons = Vec::new();
     let mut percent = 100;
     for hub in &app.hubs {
@@ -253,7 +151,11 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-async fn aggregations(State(app): State<Arc<App>>) -> Response {
+/// What there is to show.
+#[utoipa::path(get, path = "/api/v1/aggregations", tag = "state", responses(
+    (status = 200, description = "All aggregations.", body = api::Aggregations),
+))]
+pub(crate) async fn aggregations(State(app): State<Arc<App>>) -> Response {
     let aggregations = app.hubs.iter().map(|hub| api::Aggregation {
         name: hub.name().to_owned(),
         columns: hub.spec.table.columns.iter().map(column).collect(),
@@ -274,48 +176,17 @@ fn column((name, kind): &(String, CellKind)) -> api::Column {
     api::Column {
         name: name.clone(),
         kind: match kind {
-            CellKind::Text => api::ColumnKind::Text,
+            CellKind::Text | CellKind::Date | CellKind::Timestamp => api::ColumnKind::Text,
             CellKind::Decimal => api::ColumnKind::Decimal,
             CellKind::Int => api::ColumnKind::Int,
         },
     }
 }
 
-async fn pipeline(State(app): State<Arc<App>>) -> Response {
-    json(&app.sampler.latest())
-}
-
-/// What may be asked for behind `?`. Other names are passed over.
-#[derive(Debug, Default, Deserialize)]
-struct Asked {
-    day: Option<String>,
-    from: Option<String>,
-    hz: Option<String>,
-}
-
-impl Asked {
-    fn day(&self) -> Result<Option<BusinessDay>, Failure> {
-        let read = |text: &String| {
-            let refused = |error| Failure::BadQuery(types::report(&error));
-            text.parse().map_err(refused)
-        };
-        self.day.as_ref().map(read).transpose()
-    }
-
-    fn interval(&self) -> Result<Duration, Failure> {
-        let hz = match &self.hz {
-            None => HZ_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|hz| (1..=HZ_MAX).contains(hz))
-                .ok_or_else(|| Failure::BadQuery(format!("hz must be 1 to {HZ_MAX}")))?,
-        };
-        Ok(Duration::from_secs(1) / hz)
-    }
-}
-
+/// What every handler is given.
 type Shared = State<Arc<App>>;
+/// The parameters of an address. Unknown ones are passed over.
+type Parameters = Query<Pairs>;
 
 /// Nothing is shown before the log has been read to its end: old figures would go backwards.
 fn must_serve(hub: &Hub) -> Result<(), Failure> {
@@ -330,15 +201,26 @@ fn must_serve(hub: &Hub) -> Result<(), Failure> {
     Err(Failure::NotReady { detail })
 }
 
-/// Rows of a day that the view does not hold.
-async fn stored_rows(app: &App, hub: &Hub, day: BusinessDay) -> Result<Vec<Change>, Failure> {
-    let store = app.options.store.clone();
-    let table = hub.spec.table.clone();
-    let read = move || {
-        let mut rows = Vec::new();
-        stored::scan_days(&store, &table, &[day], &mut |row| rows.push(row)).map(|_| rows)
-    };
-    blocking(read).await
+/// The aggregation that is asked for, if it has something to show, and the day: today unless asked otherwise.
+fn served(app: &App, name: &str, pairs: &Pairs) -> Result<(Arc<Hub>, BusinessDay), Failure> {
+    let hub = Arc::clone(app.hub(name)?);
+    let day = select::day(pairs)?;
+    must_serve(&hub)?;
+    let day = day.unwrap_or_else(|| hub.view().today());
+    Ok((hub, day))
+}
+
+/// The rows of a day: those in view, or else the store's.
+async fn table(app: &App, hub: &Arc<Hub>, day: BusinessDay) -> Result<Table, Failure> {
+    if hub.view().holds(day) {
+        return Ok(Table::Live(Arc::clone(hub)));
+    }
+    if let Some(known) = app.stored.get(hub.name(), day, app.options.stored_age_max) {
+        return Ok(Table::Stored(known));
+    }
+    let (store, spec) = (app.options.store.clone(), hub.spec.clone());
+    let read = blocking(move || StoredDays::read(&store, &spec, day)).await?;
+    Ok(Table::Stored(app.stored.keep(hub.name(), day, read)))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -348,168 +230,5 @@ async fn blocking<T: Send + 'static>(
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => Err(Failure::Store(types::report(&error))),
         Err(error) => Err(Failure::Store(error.to_string())),
-    }
-}
-
-/// The aggregation that is asked for, if it has something to show, and the day: today unless asked otherwise.
-fn served(app: &App, name: &str, asked: &Asked) -> Result<(Arc<Hub>, BusinessDay), Failure> {
-    let hub = Arc::clone(app.hub(name)?);
-    let day = asked.day()?;
-    must_serve(&hub)?;
-    let day = day.unwrap_or_else(|| hub.view().today());
-    Ok((hub, day))
-}
-
-async fn snapshot(
-    State(app): Shared,
-    Path(name): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &asked)?;
-    if !hub.view().holds(day) {
-        let rows = stored_rows(&app, &hub, day).await?;
-        return Ok(json_bytes(hub.stored_snapshot(day, &rows)));
-    }
-    // A hundred thousand rows take tens of milliseconds to encode: not on a thread for sockets.
-    let encode = tokio::task::spawn_blocking(move || hub.snapshot(day)).await;
-    match encode.ok().flatten() {
-        Some(body) => Ok(json_bytes(body)),
-        // The day left the view this very moment.
-        None => Err(Failure::NotReady {
-            detail: "a new day has begun; ask again".to_owned(),
-        }),
-    }
-}
-
-async fn follow(
-    State(app): Shared,
-    Path(name): Path<String>,
-    Query(asked): Query<Asked>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let hub = Arc::clone(app.hub(&name)?);
-    let day = asked.day()?;
-    let last = headers.get("last-event-id");
-    // What the browser saw last is newer than what the page knew when it opened the stream.
-    let last = last
-        .and_then(|last| last.to_str().ok())
-        .filter(|last| !last.is_empty());
-    let from = match last.or(asked.from.as_deref()) {
-        None => None,
-        Some(text) => Some(Position::parse(text).ok_or_else(|| {
-            Failure::BadQuery("from is no position: take one from a snapshot".to_owned())
-        })?),
-    };
-    let request = StreamRequest {
-        follows: day.is_none(),
-        day: day.unwrap_or_else(|| hub.view().today()),
-        from,
-        interval: asked.interval()?,
-        heartbeat: app.options.heartbeat,
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    let body = stream::body(hub, request, app.stop.clone());
-    Ok((headers, body).into_response())
-}
-
-async fn export(
-    State(app): Shared,
-    Path(name): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &asked)?;
-    let in_view = hub.view().holds(day);
-    let stored = match in_view {
-        true => None,
-        false => Some(stored_rows(&app, &hub, day).await?),
-    };
-    let encode = move || {
-        let table = &hub.spec.table;
-        match stored {
-            Some(rows) => {
-                let rows = rows.iter().filter(|row| !row.deleted);
-                csv::export(table, rows.map(|row| &*row.json))
-            }
-            None => {
-                // Copied out, as the view must not wait for the encoding.
-                let rows: Vec<String> = hub.view().rows(day).map(str::to_owned).collect();
-                csv::export(table, rows.iter().map(String::as_str))
-            }
-        }
-    };
-    let text = tokio::task::spawn_blocking(encode).await;
-    let text = text.map_err(|error| Failure::Store(error.to_string()))?;
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            c
-        } else {
-            '-'
-        }
-    };
-    let file: String = name.chars().map(safe).collect();
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{file}-{day}.csv\""),
-        ),
-    ];
-    Ok((headers, text).into_response())
-}
-
-async fn counts(State(app): Shared, Path(name): Path<String>) -> Result<Response, Failure> {
-    app.hub(&name)?;
-    let cache = || app.counts.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((made, body)) = cache().get(&name)
-        && made.elapsed() < COUNTS_AGE_MAX
-    {
-        return Ok(json_bytes(body.clone()));
-    }
-    let (store, aggregation) = (app.options.store.clone(), name.clone());
-    let days = blocking(move || stored::counts(&store, &aggregation)).await?;
-    let days = days.into_iter().map(|(day, counts)| api::CountsOfDay {
-        day: day.to_string(),
-        counted: counts.counted,
-        reversing: counts.reversing,
-        duplicate: counts.duplicate,
-        late_corrected: counts.late_corrected,
-        quarantined: counts.quarantined,
-        total: counts.total(),
-    });
-    let body = serde_json::to_vec(&api::CountsOfDays {
-        days: days.collect(),
-    });
-    let body = Bytes::from(body.unwrap_or_default());
-    cache().insert(name, (Instant::now(), body.clone()));
-    Ok(json_bytes(body))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_told_from_its_port() {
-        for (host, name) in [
-            ("localhost:8080", "localhost"),
-            ("127.0.0.1", "127.0.0.1"),
-            ("[::1]:8080", "[::1]"),
-            ("[::1]", "[::1]"),
-            ("evil.example:80", "evil.example"),
-        ] {
-            assert_eq!(host_name(host), name);
-        }
-    }
-
-    #[test]
-    fn an_origin_must_be_the_host_asked() {
-        assert!(same_origin("http://127.0.0.1:8080", "127.0.0.1:8080"));
-        assert!(!same_origin("http://evil.example", "127.0.0.1:8080"));
-        assert!(!same_origin("null", "127.0.0.1:8080"));
     }
 }

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use store::{Cell, Row, TableSpec};
+use store::{Cell, CellKind, Row, TableSpec};
 use types::{BusinessDay, Micros, Version};
+
+use crate::cell::{Cells, Value};
 
 /// A change of a row, from the topic or from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,9 @@ pub struct Change {
     /// When the oldest transaction behind it was received; `None` for rows of the store.
     pub received_at: Option<Micros>,
     /// The row as clients get it: `{"key":[…],"v":[g,s],"c":[…]}`, or `"deleted":true` for `c`.
-    pub json: Box<str>,
+    pub json: Arc<str>,
+    /// Its values; none when it is deleted.
+    pub cells: Cells,
 }
 
 /// A results record that cannot be shown.
@@ -138,6 +142,7 @@ impl Change {
             sequence,
         };
         let mut json = row_head(&key, version);
+        let mut values = Vec::new();
         let deleted = fields.deleted.unwrap_or_default();
         if deleted {
             json.push_str(",\"deleted\":true}");
@@ -148,6 +153,7 @@ impl Change {
                 let column = column.ok_or_else(|| RecordError::Missing(name()))?;
                 comma(&mut json, index);
                 push_one_line(&mut json, column.get());
+                values.push(value_of(table.columns[index].1, column)?);
             }
             json.push_str("]}");
         }
@@ -161,7 +167,8 @@ impl Change {
             partition: record.partition,
             offset: record.offset,
             received_at: record.received_at,
-            json: json.into_boxed_str(),
+            json: json.into(),
+            cells: Cells::new(values),
         })
     }
 
@@ -170,9 +177,10 @@ impl Change {
     /// # Errors
     ///
     /// [`RecordError::Key`] when the key is not what a sink would have written.
-    pub fn from_stored(row: &Row) -> Result<Self, RecordError> {
+    pub fn from_stored(table: &TableSpec, row: &Row) -> Result<Self, RecordError> {
         let key = checked_key(row.key.as_bytes())?;
         let mut json = row_head(&key, row.version);
+        let mut values = Vec::new();
         if row.deleted {
             json.push_str(",\"deleted\":true}");
         } else {
@@ -180,6 +188,15 @@ impl Change {
             for (index, cell) in row.cells.iter().enumerate() {
                 comma(&mut json, index);
                 push_cell(&mut json, cell);
+                let kind = table
+                    .columns
+                    .get(index)
+                    .map_or(CellKind::Text, |(_, kind)| *kind);
+                values.push(match cell {
+                    Cell::Null => Value::Null,
+                    Cell::Int(number) => Value::Number(i128::from(*number)),
+                    Cell::Text(text) => Value::of(kind, text),
+                });
             }
             json.push_str("]}");
         }
@@ -191,9 +208,22 @@ impl Change {
             partition: row.partition,
             offset: row.offset,
             received_at: None,
-            json: json.into_boxed_str(),
+            json: json.into(),
+            cells: Cells::new(values),
         })
     }
+}
+
+fn value_of(kind: CellKind, column: &RawValue) -> Result<Value, RecordError> {
+    let text = column.get();
+    if text == "null" {
+        return Ok(Value::Null);
+    }
+    if !text.starts_with('"') {
+        return Ok(Value::of(kind, text));
+    }
+    let Text(text) = serde_json::from_str(text).map_err(RecordError::Value)?;
+    Ok(Value::of(kind, &text))
 }
 
 fn comma(json: &mut String, index: usize) {
@@ -293,7 +323,7 @@ mod tests {
                 Cell::Int(3),
             ],
         };
-        let mut stored = Change::from_stored(&stored).expect("a row");
+        let mut stored = Change::from_stored(&table(), &stored).expect("a row");
         stored.received_at = change.received_at;
         assert_eq!(stored, change);
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
+use axum::extract::ConnectInfo;
 use telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -11,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::connection::{self, Limits};
+use crate::curve_log::{self, CurveLog, Points};
 use crate::error::WebError;
 use crate::feed::Feed;
 use crate::hub::Hub;
@@ -33,6 +37,7 @@ pub struct Web {
     listener: TcpListener,
     address: SocketAddr,
     feeds: Vec<FeedSlot>,
+    curve_log: Option<(Points, CurveLog)>,
     limits: Limits,
     ready: watch::Sender<bool>,
     stop: CancellationToken,
@@ -61,10 +66,14 @@ impl Web {
         };
         let feeds = options.aggregations.iter().map(|view| feed(&view.table));
         let feeds = feeds.collect();
-        Self::bind_with(options, telemetry, feeds).await
+        let cluster = options.cluster.clone();
+        let mut web = Self::bind_with(options, telemetry, feeds).await?;
+        web.curve_log = Some(curve_log::channel(cluster));
+        Ok(web)
     }
 
-    /// As [`Web::bind`], with feeds of the caller's: one an aggregation, in their order.
+    /// As [`Web::bind`], with feeds of the caller's: one an aggregation, in their order; the log is not used for
+    /// anything else, so that the days' curves begin now.
     ///
     /// # Errors
     ///
@@ -103,12 +112,14 @@ impl Web {
         };
         let sampler = Sampler::new(telemetry, hubs.clone(), clients_cut);
         let stop = CancellationToken::new();
-        let app = App::new(options, address, hubs, sampler, stop.clone());
+        let access = Access::new(options.access.clone(), address.ip().is_loopback())?;
+        let app = App::new(options, address, hubs, sampler, access, stop.clone());
         Ok(Self {
             app: Arc::new(app),
             listener,
             address,
             feeds: feeds.into_iter().map(FeedSlot).collect(),
+            curve_log: None,
             limits,
             ready: watch::Sender::new(false),
             stop,
@@ -137,6 +148,7 @@ impl Web {
             listener,
             address,
             feeds,
+            curve_log,
             limits,
             ready,
             stop,
@@ -153,9 +165,20 @@ impl Web {
                 source,
             })?;
         }
+        let mut points = None;
+        if let Some((sender, log)) = curve_log {
+            points = Some(sender);
+            let (hubs, stop) = (app.hubs.clone(), stop.clone());
+            let thread = std::thread::Builder::new().name("web curve".to_owned());
+            let spawned = thread.spawn(move || log.run(&hubs, &stop));
+            spawned.map_err(|source| WebError::Thread {
+                aggregation: types::names::TOPIC_CURVE.to_owned(),
+                source,
+            })?;
+        }
         info!(%address, page = page::BUILT, "the web server serves");
         let tasks = TaskTracker::new();
-        tasks.spawn(tick(Arc::clone(&app), stop.clone()));
+        tasks.spawn(tick(Arc::clone(&app), points, stop.clone()));
         tasks.spawn(tell_ready(Arc::clone(&app), ready, stop.clone()));
         accept(&app, listener, limits, &tasks, &shutdown, &stop).await;
         stop.cancel();
@@ -189,15 +212,16 @@ async fn accept(
                 (listener.accept().await, place)
             } => accepted,
         };
-        let (socket, place) = match accepted {
-            (Ok((socket, _)), place) => (socket, place),
+        let (socket, peer, place) = match accepted {
+            (Ok((socket, peer)), place) => (socket, peer, place),
             (Err(error), _) => {
                 warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
-        let serve = connection::serve(socket, router.clone(), limits.clone(), stop.clone());
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let serve = connection::serve(socket, router, limits.clone(), stop.clone());
         tasks.spawn(async move {
             let _place = place;
             serve.await;
@@ -206,14 +230,20 @@ async fn accept(
 }
 
 /// Looks at the clock and samples the figures.
-async fn tick(app: Arc<App>, stop: CancellationToken) {
+async fn tick(app: Arc<App>, points: Option<Points>, stop: CancellationToken) {
     let mut clock = tokio::time::interval(CLOCK_INTERVAL);
     let mut sample = tokio::time::interval(SAMPLE_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = clock.tick() => app.hubs.iter().for_each(|hub| hub.tick()),
-            _ = sample.tick() => app.sampler.sample(),
+            _ = sample.tick() => {
+                app.sampler.sample();
+                for point in app.hubs.iter().flat_map(|hub| hub.close_minute()) {
+                    // A full channel is a log that takes nothing: the next point says as much.
+                    points.as_ref().map(|points| points.try_send(point));
+                }
+            }
         }
     }
 }

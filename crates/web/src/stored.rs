@@ -19,17 +19,33 @@ pub(crate) fn scan_days(
     };
     let progress = store.progress(&table.name)?;
     for day in days {
-        store.scan(table, Some(*day), |row| match Change::from_stored(&row) {
-            Ok(change) => each(change),
-            Err(error) => warn!(
-                table = table.name,
-                key = row.key,
-                error = types::report(&error),
-                "a stored row cannot be shown"
-            ),
+        store.scan(table, Some(*day), |row| {
+            match Change::from_stored(table, &row) {
+                Ok(change) => each(change),
+                Err(error) => warn!(
+                    table = table.name,
+                    key = row.key,
+                    error = types::report(&error),
+                    "a stored row cannot be shown"
+                ),
+            }
         })?;
     }
     Ok(progress)
+}
+
+/// A row by its key.
+pub(crate) fn find(
+    store: &StoreTarget,
+    table: &TableSpec,
+    day: BusinessDay,
+    key: &str,
+) -> Result<Option<Change>, StoreError> {
+    let Some(store) = store.open_read_only()? else {
+        return Ok(None);
+    };
+    let row = store.find(table, day, key)?;
+    Ok(row.and_then(|row| Change::from_stored(table, &row).ok()))
 }
 
 /// The counts of every day, oldest first.

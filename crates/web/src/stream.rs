@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use types::BusinessDay;
 
 use crate::api::{DayChange, Reset, State};
-use crate::hub::{Hub, StreamGuard};
+use crate::hub::{Channel, Hub, Standing, StreamGuard};
 use crate::position::Position;
+use crate::select::Asked;
 
 /// Heartbeats' distance while catching up: progress should be seen.
 const CATCHING_UP_BEAT: Duration = Duration::from_millis(500);
@@ -37,12 +38,22 @@ pub(crate) struct StreamRequest {
     pub(crate) day: BusinessDay,
     /// Whether the next day's rows follow at roll-over.
     pub(crate) follows: bool,
-    /// Where it stands; `None`: it has nothing.
-    pub(crate) from: Option<Position>,
+    pub(crate) rows: Rows,
     /// Least distance between frames.
     pub(crate) interval: Duration,
     /// Longest silence.
     pub(crate) heartbeat: Duration,
+}
+
+/// Which rows a client follows.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    /// All, from where it stands; `None`: it has nothing.
+    All(Option<Position>),
+    /// Those it looks at.
+    Window(Asked),
+    /// A window of a day that is over, whose rows are the store's: the whole of it, as it was read.
+    Stored(String),
 }
 
 struct Client {
@@ -51,8 +62,12 @@ struct Client {
     shutdown: CancellationToken,
     changes: watch::Receiver<u64>,
     request: StreamRequest,
-    /// Where the client stands; `None` before it has anything.
+    /// Where a client of all rows stands; `None` before it has anything.
     offsets: Option<Vec<i64>>,
+    /// What a client of a window looks at, and where it stands.
+    window: Option<(Arc<Channel>, Standing)>,
+    /// When its window may have another order, though nothing changes.
+    again: Option<Instant>,
     /// The log it stands in.
     epoch: String,
     /// Changes up to here are in what was sent.
@@ -83,6 +98,8 @@ pub(crate) fn body(hub: Arc<Hub>, request: StreamRequest, shutdown: Cancellation
         shutdown,
         request,
         offsets: None,
+        window: None,
+        again: None,
         epoch: String::new(),
         seen: 0,
         state_told: State::CatchingUp,
@@ -122,26 +139,43 @@ impl Client {
             if !self.hub.serves() {
                 return self.catching_up().await;
             }
-            let Some(offsets) = self.offsets.take() else {
+            if let Rows::Stored(window) = &mut self.request.rows {
+                let window = std::mem::take(window);
+                return self.stored(window).await;
+            }
+            if self.offsets.is_none() && self.window.is_none() {
                 match self.begin() {
                     Some(event) => return Some(event),
                     None => continue,
                 }
-            };
+            }
             if self.hub.view().epoch() != self.epoch {
                 return Some(self.reset("this position belongs to another log"));
             }
-            self.offsets = Some(offsets);
-            if !self.wait(self.beat_due).await? {
+            let again = self.again.unwrap_or(self.beat_due).min(self.beat_due);
+            if !self.wait(again).await? && Instant::now() >= self.beat_due {
                 return Some(self.beat());
             }
             if !self.sleep(self.frame_due).await {
                 return None;
             }
-            if let Some(event) = self.frame() {
+            let news = match self.window.is_some() {
+                true => self.window_news().await,
+                false => self.frame(),
+            };
+            if let Some(event) = news {
                 return Some(event);
             }
         }
+    }
+
+    /// The window, once; then nothing of it changes.
+    async fn stored(&mut self, window: String) -> Option<Bytes> {
+        if !window.is_empty() {
+            return Some(window.into());
+        }
+        let beats = self.sleep(self.beat_due).await;
+        beats.then(|| self.heartbeat().into())
     }
 
     /// Nothing is shown yet: says how far it is, a few times a second.
@@ -184,7 +218,19 @@ impl Client {
 
     /// Takes up where the client stands, or gives it everything. `None`: there is nothing to say.
     fn begin(&mut self) -> Option<Bytes> {
-        if let Some(from) = self.request.from.take() {
+        let from = match &mut self.request.rows {
+            Rows::All(from) => from.take(),
+            Rows::Window(asked) => {
+                let channel = self.hub.channel(self.request.day, asked);
+                self.window = Some((channel, Standing::default()));
+                self.hub.view().epoch().clone_into(&mut self.epoch);
+                // At once, whether or not anything has ever changed.
+                (self.again, self.frame_due) = (Some(Instant::now()), Instant::now());
+                return None;
+            }
+            Rows::Stored(_) => return None,
+        };
+        if let Some(from) = from {
             if let Some(reason) = self.hub.refusal(&from) {
                 return Some(self.reset(reason));
             }
@@ -204,6 +250,26 @@ impl Client {
         self.offsets = Some(frame.to);
         self.frame_due = Instant::now() + self.request.interval;
         Some(frame.event)
+    }
+
+    /// The window if it is another one, else its rows that changed and the sums.
+    async fn window_news(&mut self) -> Option<Bytes> {
+        let (channel, standing) = self.window.as_mut()?;
+        let sent = self.hub.window_news(channel, standing).await;
+        standing.clone_from(&sent.to);
+        self.seen = sent.seq;
+        self.again = sent.again.map(Instant::from_std);
+        self.frame_due = Instant::now() + self.request.interval;
+        let news = self.hub.state() != self.state_told;
+        match (&sent.event, news) {
+            (None, false) => None,
+            (Some(event), false) => Some(event.clone()),
+            (event, true) => {
+                let mut both = event.as_deref().unwrap_or_default().to_vec();
+                both.extend_from_slice(self.heartbeat().as_bytes());
+                Some(both.into())
+            }
+        }
     }
 
     /// Rows that changed, and the state if that changed.
@@ -275,6 +341,7 @@ impl Client {
         if self.request.follows {
             self.request.day = today;
             self.offsets = None;
+            self.window = None;
         }
         let day = today.to_string();
         Some(event("day", &DayChange { day, previous }).into())

@@ -15,12 +15,14 @@
 //! - **Every row is indexed by the place of its last change.** What a client at a position lacks is
 //!   what was last changed at or behind it: no history is kept, however long it was away.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use types::{BusinessDay, Version};
 
+use crate::cell::{Cells, Schema};
 use crate::row::Change;
+use crate::totals::Totals;
 
 /// The rows of the days in view. See the module.
 #[derive(Debug)]
@@ -33,21 +35,29 @@ pub struct View {
     position: Vec<i64>,
     today: BusinessDay,
     oldest: BusinessDay,
+    schema: Schema,
+    /// Sums over the rows of each day.
+    totals: BTreeMap<BusinessDay, Totals>,
+    /// Rises with every row that is replaced.
+    changed: u64,
+    /// What it was at the last one of each day.
+    changes: BTreeMap<BusinessDay, u64>,
 }
 
 #[derive(Debug)]
-struct Row {
+pub(crate) struct Row {
     day: BusinessDay,
     version: Version,
     deleted: bool,
     /// `None`: a partition the topic does not have; then the row is in snapshots only.
     changed_at: Option<(usize, i64)>,
-    json: Box<str>,
+    pub(crate) json: Arc<str>,
+    pub(crate) cells: Cells,
 }
 
 impl View {
     /// Empty view of the days from `oldest` on; `today` is shown unless another one is asked for.
-    pub fn new(today: BusinessDay, oldest: BusinessDay) -> Self {
+    pub fn new(schema: Schema, today: BusinessDay, oldest: BusinessDay) -> Self {
         Self {
             epoch: String::new(),
             rows: HashMap::default(),
@@ -55,6 +65,10 @@ impl View {
             position: Vec::new(),
             today,
             oldest,
+            schema,
+            totals: BTreeMap::new(),
+            changed: 0,
+            changes: BTreeMap::new(),
         }
     }
 
@@ -65,6 +79,10 @@ impl View {
         if other {
             epoch.clone_into(&mut self.epoch);
             self.rows.clear();
+            self.totals.clear();
+            self.changed += 1;
+            let changed = self.changed;
+            self.changes.values_mut().for_each(|day| *day = changed);
             self.by_change = vec![BTreeSet::new(); partitions];
             self.position = vec![0; partitions];
         }
@@ -91,21 +109,32 @@ impl View {
         let changed_at = partition
             .filter(|partition| *partition < self.by_change.len())
             .map(|partition| (partition, change.offset));
+        let day = change.day;
         let row = Row {
-            day: change.day,
+            day,
             version: change.version,
             deleted: change.deleted,
             changed_at,
             json: change.json,
+            cells: change.cells,
         };
-        let old = match self.rows.get_mut(&change.key) {
-            Some(old) if old.version >= row.version => return false,
-            Some(old) => std::mem::replace(old, row).changed_at,
-            None => {
-                self.rows.insert(Arc::clone(&change.key), row);
-                None
-            }
-        };
+        let known = self.rows.get(&change.key);
+        if known.is_some_and(|known| known.version >= row.version) {
+            return false;
+        }
+        let totals = self.totals.entry(day).or_default();
+        if !row.deleted {
+            totals.add(&self.schema, &row.cells);
+        }
+        let old = self.rows.insert(Arc::clone(&change.key), row);
+        if let Some(old) = old.as_ref().filter(|old| !old.deleted)
+            && let Some(totals) = self.totals.get_mut(&old.day)
+        {
+            totals.remove(&self.schema, &old.cells);
+        }
+        self.changed += 1;
+        self.changes.insert(day, self.changed);
+        let old = old.and_then(|old| old.changed_at);
         if let Some((partition, offset)) = old {
             self.by_change[partition].remove(&(offset, Arc::clone(&change.key)));
         }
@@ -124,6 +153,8 @@ impl View {
             return false;
         }
         (self.today, self.oldest) = (today, oldest);
+        self.totals.retain(|day, _| *day >= oldest);
+        self.changes.retain(|day, _| *day >= oldest);
         let by_change = &mut self.by_change;
         self.rows.retain(|key, row| {
             let keep = row.day >= oldest;
@@ -169,9 +200,54 @@ impl View {
 
     /// JSON of every row of the day that is not deleted.
     pub fn rows(&self, day: BusinessDay) -> impl Iterator<Item = &str> {
-        let rows = self.rows.values();
-        rows.filter(move |row| row.day == day && !row.deleted)
+        self.present(day).map(|(_, row)| &*row.json)
+    }
+
+    /// Every row of the day that is not deleted, with its key.
+    pub(crate) fn present(&self, day: BusinessDay) -> impl Iterator<Item = (&Arc<str>, &Row)> {
+        let rows = self.rows.iter();
+        rows.filter(move |(_, row)| row.day == day && !row.deleted)
+    }
+
+    /// The row of a key, unless it is deleted or of another day.
+    pub(crate) fn row(&self, key: &str, day: BusinessDay) -> Option<&Row> {
+        let row = self.rows.get(key)?;
+        (row.day == day && !row.deleted).then_some(row)
+    }
+
+    /// JSON of those rows, deleted ones too, that were last changed at or behind `offsets`.
+    pub(crate) fn changed_since<'a>(
+        &'a self,
+        keys: impl Iterator<Item = &'a Arc<str>>,
+        offsets: &'a [i64],
+        day: BusinessDay,
+    ) -> impl Iterator<Item = &'a str> {
+        let changed = move |row: &&Row| {
+            let (partition, offset) = row.changed_at?;
+            (row.day == day && offset >= *offsets.get(partition)?).then_some(())
+        };
+        keys.filter_map(|key| self.rows.get(key))
+            .filter(move |row| changed(row).is_some())
             .map(|row| &*row.json)
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Sums over the rows of the day; `None` without any.
+    pub(crate) fn totals(&self, day: BusinessDay) -> Option<&Totals> {
+        self.totals.get(&day)
+    }
+
+    /// Days with sums.
+    pub(crate) fn days(&self) -> impl Iterator<Item = BusinessDay> {
+        self.totals.keys().copied()
+    }
+
+    /// A number that rises whenever a row of the day is replaced.
+    pub fn changes(&self, day: BusinessDay) -> u64 {
+        self.changes.get(&day).copied().unwrap_or_default()
     }
 
     /// JSON of every row of the day, deleted ones too, that was last changed at or behind `offsets`

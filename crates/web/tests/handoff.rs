@@ -4,11 +4,12 @@
 //!
 //! Thousands of seeded runs; a failure names its seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::Value as Json;
+use store::{CellKind, TableSpec};
 use types::{BusinessDay, Version};
-use web::{Change, View};
+use web::{Asked, Cells, Change, Order, Schema, Shown, Value, View};
 
 const PARTITIONS: usize = 3;
 const KEYS: u64 = 6;
@@ -34,6 +35,24 @@ fn day() -> BusinessDay {
     "2026-11-23".parse().expect("a day")
 }
 
+fn schema() -> Schema {
+    let columns = [("name", CellKind::Text), ("total", CellKind::Decimal)];
+    let table = TableSpec {
+        name: "t".to_owned(),
+        columns: columns.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
+    };
+    Schema::new(&table, &["total".to_owned()])
+}
+
+fn empty_view() -> View {
+    View::new(schema(), day(), day().plus_days(-1))
+}
+
+/// The amount of a version: few different ones, so that rows change places and stand equal.
+fn amount(version: Version) -> i128 {
+    i128::from(version.sequence * 7 % 5) * 100_000
+}
+
 fn change(key: u64, version: Version, deleted: bool, partition: usize, offset: usize) -> Change {
     let Version {
         generation,
@@ -47,6 +66,13 @@ fn change(key: u64, version: Version, deleted: bool, partition: usize, offset: u
     Change {
         json: format!("{{\"key\":{name},\"v\":[{generation},{sequence}],{rest}}}").into(),
         key: name.into(),
+        cells: match deleted {
+            true => Cells::default(),
+            false => Cells::new(vec![
+                Value::Text(format!("k{key}").into()),
+                Value::Number(amount(version)),
+            ]),
+        },
         day: day(),
         version,
         deleted,
@@ -56,13 +82,63 @@ fn change(key: u64, version: Version, deleted: bool, partition: usize, offset: u
     }
 }
 
+/// Windows of all kinds: part of the rows, the one end or the other, and pinned ones.
+fn asked(seed: u64) -> Asked {
+    let pairs: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("count", "3")],
+        &[("sort", "total"), ("count", "2"), ("from", "1")],
+        &[("q", "K1"), ("pin", "[\"2026-11-23\",\"4\"]")],
+        &[("where", "total:2"), ("sort", "-name")],
+        &[
+            ("sort", "name"),
+            ("from", "4"),
+            ("pin", "[\"2026-11-23\",\"0\"]"),
+        ],
+    ];
+    let pairs = pairs[(seed % 6) as usize].iter();
+    let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Asked::read(&schema(), &pairs.collect()).expect("a query")
+}
+
+/// What such a window must show, said in another way: keys in order.
+fn expected(seed: u64, truth: &Rows) -> Vec<String> {
+    let number = |key: &str| -> u64 {
+        let [_, number]: [String; 2] = serde_json::from_str(key).expect("a key");
+        number.parse().expect("a number")
+    };
+    let mut rows: Vec<(i128, &String)> = truth
+        .iter()
+        .map(|(key, (version, _))| (amount(*version) / 100_000, key))
+        .collect();
+    rows.sort_by_key(|(amount, key)| (-amount, *key));
+    match seed % 6 {
+        1 => rows.truncate(3),
+        2 => {
+            rows.sort_by_key(|(amount, key)| (*amount, *key));
+            rows = rows.into_iter().skip(1).take(2).collect();
+        }
+        3 => rows.retain(|(_, key)| number(key) == 1),
+        4 => {
+            rows.retain(|(amount, _)| *amount == 2);
+            rows.sort_by_key(|(_, key)| std::cmp::Reverse(number(key)));
+        }
+        5 => {
+            rows.sort_by_key(|(_, key)| number(key));
+            rows.drain(..rows.len().min(4));
+        }
+        _ => {}
+    }
+    rows.into_iter().map(|(_, key)| key.clone()).collect()
+}
+
 /// Rows somebody has, as `[generation, sequence]` and whether deleted, by key.
 type Rows = BTreeMap<String, (Version, bool)>;
 
 /// Takes JSON rows as a browser does; says so if one would have gone backwards.
 fn take<'a>(rows: &mut Rows, json: impl Iterator<Item = &'a str>) {
     for text in json {
-        let row: Value = serde_json::from_str(text).expect("JSON");
+        let row: Json = serde_json::from_str(text).expect("JSON");
         let number = |index: usize| row["v"][index].as_u64().expect("a version");
         let version = Version {
             generation: number(0) as u32,
@@ -95,6 +171,10 @@ enum Phase {
 }
 
 struct Replica {
+    /// What a client of a window looks at here.
+    shown: Shown,
+    /// A number of its own for each life.
+    life: u64,
     view: View,
     phase: Phase,
     next: Vec<usize>,
@@ -107,8 +187,24 @@ struct Client {
     offsets: Vec<i64>,
 }
 
+/// A client of a window: it has the rows it was given, and where they stand.
+struct Looker {
+    life: u64,
+    window: u64,
+    offsets: Vec<i64>,
+    /// Versions that this life of this replica has given.
+    given: Rows,
+    rows: Rows,
+    keys: Vec<String>,
+    /// Pinned rows that the last window did not have, and nothing since.
+    hidden: BTreeSet<String>,
+}
+
 struct World {
     random: Random,
+    lives: u64,
+    asked: Asked,
+    looker: Looker,
     topic: Vec<Vec<Change>>,
     /// Newest version of each key.
     newest: Vec<Version>,
@@ -123,6 +219,17 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut world = Self {
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            lives: 0,
+            asked: asked(seed),
+            looker: Looker {
+                life: 0,
+                window: 0,
+                offsets: Vec::new(),
+                given: Rows::new(),
+                rows: Rows::new(),
+                keys: Vec::new(),
+                hidden: BTreeSet::new(),
+            },
             topic: vec![Vec::new(); PARTITIONS],
             newest: vec![Version::default(); KEYS as usize],
             stored: BTreeMap::new(),
@@ -180,7 +287,7 @@ impl World {
     }
 
     fn begin(&mut self) -> Replica {
-        let mut view = View::new(day(), day().plus_days(-1));
+        let mut view = empty_view();
         view.begin("log", PARTITIONS);
         let mut keys: Vec<String> = (0..KEYS)
             .map(|key| format!("[\"2026-11-23\",\"{key}\"]"))
@@ -189,7 +296,10 @@ impl World {
             let other = self.random.below(KEYS) as usize;
             keys.swap(index, other);
         }
+        self.lives += 1;
         Replica {
+            shown: Shown::new(day(), self.asked.clone()),
+            life: self.lives,
             view,
             phase: Phase::Scanning {
                 progress: self.progress.clone(),
@@ -277,7 +387,67 @@ impl World {
         }
     }
 
+    /// The window's client asks for what it lacks, of any replica that serves.
+    fn step_looker(&mut self, arrange: bool) {
+        let index = self.random.below(2) as usize;
+        if !self.serves(index) {
+            return;
+        }
+        let (replica, looker) = (&mut self.replicas[index], &mut self.looker);
+        let view = &replica.view;
+        if looker.life != replica.life {
+            looker.life = replica.life;
+            (looker.window, looker.given) = (0, Rows::new());
+        }
+        if arrange || replica.shown.number() == 0 {
+            let order = Order::of(view, day(), &self.asked.select);
+            replica.shown.arrange(&order);
+        }
+        if looker.window != replica.shown.number() {
+            replica.shown.prune(view);
+        }
+        let shown = &replica.shown;
+        let given: Vec<String> = if looker.window == shown.number() {
+            let from = std::mem::take(&mut looker.offsets);
+            looker.offsets = view.advanced(&from);
+            let changed = shown.changed(view, &from);
+            changed.map(str::to_owned).collect()
+        } else {
+            looker.window = shown.number();
+            looker.offsets = view.position().to_vec();
+            looker.keys.clear();
+            looker.hidden = looker.rows.keys().cloned().collect();
+            for row in shown.rows(view) {
+                let row: Json = serde_json::from_str(row).expect("JSON");
+                looker.keys.push(row["key"].to_string());
+            }
+            let rows = shown.rows(view).chain(shown.pinned(view));
+            rows.map(str::to_owned).collect()
+        };
+        let mut now = Rows::new();
+        take(&mut now, given.iter().map(String::as_str));
+        for (key, (version, _)) in &now {
+            let before = looker.given.get(key);
+            assert!(
+                before.is_none_or(|(before, _)| before <= version),
+                "{key} was given older than before"
+            );
+        }
+        for (key, (version, _)) in &now {
+            let known = looker.rows.get(key);
+            if known.is_none_or(|(known, _)| known <= version) {
+                looker.hidden.remove(key);
+            }
+        }
+        looker.given.extend(now);
+        take(&mut looker.rows, given.iter().map(String::as_str));
+    }
+
     fn step(&mut self) {
+        if self.random.one_in(8) {
+            let arrange = self.random.one_in(3);
+            self.step_looker(arrange);
+        }
         match self.random.below(12) {
             0..3 => self.produce(),
             3..6 => self.sink(),
@@ -323,6 +493,28 @@ fn after_quiet_every_replica_and_every_browser_has_the_truth() {
             }
         }
         let truth = world.truth();
+        // The first may be another replica's frame, the second a window.
+        world.step_looker(true);
+        world.step_looker(true);
+        let looker = &world.looker;
+        assert_eq!(
+            looker.keys,
+            expected(seed, &truth),
+            "the window in run {seed}"
+        );
+        for key in &looker.keys {
+            let row = looker.rows.get(key);
+            assert_eq!(row, truth.get(key), "{key} of the window in run {seed}");
+        }
+        let pins = [3, 5]
+            .contains(&(seed % 6))
+            .then_some(if seed % 6 == 3 { 4 } else { 0 });
+        if let Some(pin) = pins {
+            let key = format!("[\"2026-11-23\",\"{pin}\"]");
+            let row = looker.rows.get(&key).filter(|(_, deleted)| !deleted);
+            let row = row.filter(|_| !looker.hidden.contains(&key));
+            assert_eq!(row, truth.get(&key), "the pinned row in run {seed}");
+        }
         // Twice, as the first may be the snapshot.
         world.step_client();
         world.step_client();
@@ -338,7 +530,7 @@ fn after_quiet_every_replica_and_every_browser_has_the_truth() {
 
 #[test]
 fn a_new_day_takes_the_oldest_out_of_view() {
-    let mut view = View::new(day(), day().plus_days(-1));
+    let mut view = empty_view();
     view.begin("log", 1);
     let version = Version {
         generation: 1,
@@ -366,7 +558,7 @@ fn a_new_day_takes_the_oldest_out_of_view() {
 
 #[test]
 fn rows_of_another_log_are_forgotten() {
-    let mut view = View::new(day(), day().plus_days(-1));
+    let mut view = empty_view();
     assert!(view.begin("one", 1));
     view.apply(change(
         1,

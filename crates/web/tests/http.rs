@@ -2,167 +2,16 @@
 
 mod support;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use kafka_client::Cluster;
 use serde_json::Value;
 use store::{Cell, DayCounts, Row, StoreTarget, Write};
+use support::server::{PATIENCE, Server, rows, today};
 use support::{World, daily_totals};
-use telemetry::Telemetry;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncBufReadExt;
 use types::{BusinessDay, Counts, Version, WorkingDays};
-use web::{Web, WebError, WebOptions};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn today() -> BusinessDay {
-    let calendar = daily_totals().calendar;
-    calendar.day_of(telemetry::now_micros()).expect("in range")
-}
-
-struct Server {
-    address: SocketAddr,
-    telemetry: Arc<Telemetry>,
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), WebError>>,
-    ready: tokio::sync::watch::Receiver<bool>,
-}
-
-impl Server {
-    async fn start(world: &World) -> Self {
-        Self::start_with(world, |_| {}).await
-    }
-
-    async fn start_with(world: &World, set: impl FnOnce(&mut WebOptions)) -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut options = WebOptions::new(
-            listen,
-            StoreTarget::sqlite("/nonexistent"),
-            Cluster::new("none"),
-        );
-        options.aggregations = vec![daily_totals()];
-        options.snapshot_age_max = Duration::ZERO;
-        set(&mut options);
-        let telemetry = Arc::new(Telemetry::default());
-        let web = Web::bind_with(options, Arc::clone(&telemetry), vec![world.feed()]).await;
-        let web = web.expect("binds");
-        let shutdown = CancellationToken::new();
-        Self {
-            address: web.local_addr(),
-            telemetry,
-            ready: web.readiness(),
-            task: tokio::spawn(web.run(shutdown.clone())),
-            shutdown,
-        }
-    }
-
-    async fn live(mut self) -> Self {
-        let live = timeout(PATIENCE, self.ready.wait_for(|ready| *ready)).await;
-        drop(live.expect("in time").expect("runs"));
-        self
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        let stopped = timeout(PATIENCE, self.task).await.expect("in time");
-        stopped.expect("no panic").expect("stops cleanly");
-    }
-
-    async fn request(&self, path: &str, headers: &str) -> BufReader<TcpStream> {
-        let host = format!("Host: {}\r\n", self.address);
-        let host = if headers.contains("Host:") { "" } else { &host };
-        let mut socket = TcpStream::connect(self.address).await.expect("connects");
-        let request = format!("GET {path} HTTP/1.1\r\n{host}{headers}\r\n");
-        socket.write_all(request.as_bytes()).await.expect("sends");
-        BufReader::new(socket)
-    }
-
-    /// Status line, headers in lower case, body.
-    async fn get_with(&self, path: &str, headers: &str) -> (u16, String, String) {
-        let headers = format!("{headers}Connection: close\r\n");
-        let mut socket = self.request(path, &headers).await;
-        let mut answer = Vec::new();
-        let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
-        read.expect("in time").expect("reads");
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head[9..12].parse().expect("a status");
-        (status, head.to_lowercase(), body.to_owned())
-    }
-
-    async fn get(&self, path: &str) -> (u16, Value) {
-        let (status, _, body) = self.get_with(path, "").await;
-        (
-            status,
-            serde_json::from_str(&body).unwrap_or(Value::String(body)),
-        )
-    }
-
-    async fn snapshot(&self) -> Value {
-        let (status, body) = self.get("/api/v1/daily_totals/snapshot").await;
-        assert_eq!(status, 200, "{body}");
-        body
-    }
-
-    async fn stream(&self, query: &str, headers: &str) -> Events {
-        let path = format!("/api/v1/daily_totals/stream?{query}");
-        let mut events = Events(self.request(&path, headers).await);
-        let head = events.line().await.expect("a head");
-        assert!(head.contains("200"), "{head}");
-        events
-    }
-}
-
-/// Reads Server-Sent Events, dropping the framing of chunks.
-struct Events(BufReader<TcpStream>);
-
-impl Events {
-    async fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = timeout(PATIENCE, self.0.read_line(&mut line)).await;
-        (read.expect("in time").ok()? > 0).then(|| line.trim_end().to_owned())
-    }
-
-    /// Name (`message` without one), id and data of the next event.
-    async fn next(&mut self) -> Option<(String, Option<String>, Value)> {
-        let (mut name, mut id) = ("message".to_owned(), None);
-        loop {
-            let line = self.line().await?;
-            if let Some(found) = line.strip_prefix("event: ") {
-                name = found.to_owned();
-            } else if let Some(found) = line.strip_prefix("id:") {
-                id = Some(found.trim().to_owned());
-            } else if let Some(data) = line.strip_prefix("data: ") {
-                return Some((name, id, serde_json::from_str(data).expect("JSON")));
-            }
-        }
-    }
-
-    async fn next_named(&mut self, name: &str) -> (Option<String>, Value) {
-        loop {
-            let (found, id, data) = self.next().await.expect("an event");
-            if found == name {
-                return (id, data);
-            }
-        }
-    }
-}
-
-fn rows(body: &Value) -> Vec<(String, String, String, u64)> {
-    let rows = body["rows"].as_array().expect("rows").iter();
-    let mut rows: Vec<_> = rows
-        .map(|row| serde_json::from_value(row["c"].clone()).expect("columns"))
-        .collect();
-    rows.sort();
-    rows
-}
+use web::WebOptions;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_and_the_stream_behind_it_are_the_truth() {
@@ -554,7 +403,7 @@ async fn a_client_that_never_reads_is_cut_and_the_others_are_not() {
     let set = |options: &mut WebOptions| options.client_stall_max = Duration::from_millis(400);
     let server = Server::start_with(&world, set).await.live().await;
     let asleep = server
-        .request("/api/v1/daily_totals/stream?hz=100", "")
+        .request("/api/v1/daily_totals/stream?rows=all&hz=100", "")
         .await;
     let mut awake = server.stream("hz=100", "").await;
     let cut = server.telemetry.meter("web_clients_cut_total", "");
@@ -633,8 +482,14 @@ async fn what_is_not_there_and_what_is_wrong_is_a_problem() {
         ("/api/v1/nothing/counts", 404),
         ("/api/v2", 404),
         ("/api/v1/daily_totals/snapshot?day=2026-13-01", 400),
-        ("/api/v1/daily_totals/stream?from=5", 400),
+        ("/api/v1/daily_totals/stream?rows=all&from=5", 400),
         ("/api/v1/daily_totals/stream?hz=0", 400),
+        ("/api/v1/daily_totals/stream?rows=some", 400),
+        ("/api/v1/daily_totals/stream?sort=nothing", 400),
+        ("/api/v1/daily_totals/window?count=501", 400),
+        ("/api/v1/daily_totals/window?where=total", 400),
+        ("/api/v1/daily_totals/export.ndjson?where=nothing:1", 400),
+        ("/api/v1/nothing/window", 404),
         ("/api/v1/daily_totals/stream?hz=101", 400),
     ] {
         let (status, head, body) = server.get_with(path, "").await;

@@ -5,6 +5,7 @@ mod support;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use kafka_broker::{Broker, BrokerConfig};
@@ -371,6 +372,84 @@ async fn a_log_that_goes_and_comes_back_is_told() {
     assert!(live.await.map(drop).is_ok(), "it did not come back");
     shutdown.cancel();
     task.await.expect("no panic").expect("stops");
+}
+
+static CLOCK: AtomicI64 = AtomicI64::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_curve_of_a_day_outlives_its_server_and_is_the_same_on_the_next_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::start(dir.path()).await;
+    let topic = TopicSpec {
+        name: names::TOPIC_CURVE.to_owned(),
+        partitions: 1,
+        config: Vec::new(),
+    };
+    let made = log.cluster.ensure_topics(&[topic]).await;
+    made.expect("creates the topic");
+    let mut log = log.publish(&[("ann", 1)], true).await;
+    let minute = 60_000_000;
+    let noon = daily_totals().calendar.start(today()).expect("in range") + 720 * minute;
+    let mut curves = Vec::new();
+    for life in 0..2 {
+        CLOCK.store(noon + life * 10 * minute, Relaxed);
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let target = StoreTarget::sqlite(dir.path().join("store.db"));
+        let mut options = WebOptions::new(listen, target, log.cluster.clone());
+        options.aggregations = vec![daily_totals()];
+        options.clock = || CLOCK.load(Relaxed);
+        let web = Web::bind(options, Arc::default()).await.expect("binds");
+        let address = web.local_addr();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(web.run(shutdown.clone()));
+        let until = async |wanted: &str| {
+            let begun = Instant::now();
+            loop {
+                let found = get(address, "/api/v1/daily_totals/curve").await;
+                if found.contains(wanted) {
+                    break found;
+                }
+                assert!(
+                    begun.elapsed() < Duration::from_secs(20),
+                    "no {wanted}: {found}"
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        until(&format!("[{},\"1.00\",\"1\"]", noon / 1_000)).await;
+        if life == 0 {
+            CLOCK.store(noon + 5 * minute, Relaxed);
+            log = log.publish(&[("ann", 7)], true).await;
+        }
+        let five = format!("[{},\"7.00\",\"7\"]", (noon + 5 * minute) / 1_000);
+        let found = until(&five).await;
+        curves.push(found.split_once(&five).expect("it is there").0.to_owned());
+        if life == 0 {
+            // The fifth minute is over: it is written down, and read again before the next life.
+            CLOCK.store(noon + 6 * minute, Relaxed);
+            let begun = Instant::now();
+            while ends(&log.cluster, names::TOPIC_CURVE).await < 2 {
+                assert!(begun.elapsed() < Duration::from_secs(20), "not written");
+            }
+        }
+        shutdown.cancel();
+        task.await.expect("no panic").expect("stops");
+    }
+    let (_, first) = curves[0].rsplit_once("\r\n").expect("a body");
+    let (_, second) = curves[1].rsplit_once("\r\n").expect("a body");
+    assert_eq!(first, second);
+    log.broker.shutdown().await;
+}
+
+/// Records of a topic of one partition.
+async fn ends(cluster: &Cluster, topic: &'static str) -> i64 {
+    let cluster = cluster.clone();
+    blocking(move || {
+        let consumer = cluster.consumer("test", "test", true).expect("a consumer");
+        let bounds = cluster.offsets(&consumer, topic).expect("offsets");
+        bounds[0].1
+    })
+    .await
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

@@ -6,7 +6,6 @@ pub(crate) mod preview;
 pub(crate) mod prove;
 pub(crate) mod query;
 pub(crate) mod queue;
-mod replay;
 pub(crate) mod send;
 pub(crate) mod totals;
 pub(crate) mod trace;

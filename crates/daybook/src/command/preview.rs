@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use aggregate::{AggregationOptions, fingerprint, in_force};
 use anyhow::Context as _;
+use inspect::{Replay, Rows, replay};
 use jiff::Timestamp;
 use kafka_client::Cluster;
 use pipeline::{Plan, log_cluster};
@@ -18,8 +19,7 @@ use sql::ResultTable;
 use types::Amount;
 
 use super::query::print;
-use super::replay::{Replay, Rows, replay};
-use super::totals::{aggregation, partitions};
+use super::totals::{aggregation, bar, partitions};
 use crate::cli::{Global, OutputFormat, PreviewArgs};
 
 pub(crate) async fn run(global: &Global, args: PreviewArgs) -> anyhow::Result<ExitCode> {
@@ -84,13 +84,21 @@ async fn count(
 ) -> anyhow::Result<[Counted; 2]> {
     let begin = async |options: &AggregationOptions| {
         let partitions = partitions(cluster, &options.input.topic)?;
-        Replay::new(options, partitions, 1).await
+        anyhow::Ok(Replay::new(options, partitions, 1).await?)
     };
     let mut replays = [begin(both[0]).await?, begin(both[1]).await?];
     let [old, new] = both.map(|options| &options.input.topic);
     let at_once = if old == new { 2 } else { 1 };
     for some in replays.chunks_mut(at_once) {
-        replay(cluster, some, Some(until), |_| false, |_, _, _, _| ()).await?;
+        let counted = replay(
+            cluster,
+            some,
+            Some(until),
+            |_| false,
+            |_, _, _, _| (),
+            bar(),
+        );
+        counted.await.context("is `daybook up` running?")?;
     }
     Ok(replays.map(|replayed| Counted {
         columns: replayed.columns(),

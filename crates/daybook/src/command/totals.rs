@@ -1,9 +1,11 @@
 //! `daybook totals`: the totals as they were at a moment, counted again from the log.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use aggregate::AggregationOptions;
 use anyhow::Context as _;
+use inspect::{Replay, replay};
 use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
@@ -14,7 +16,6 @@ use sql::ResultTable;
 use types::BusinessDay;
 
 use super::query::print;
-use super::replay::{Replay, replay};
 use crate::cli::{Global, TotalsArgs};
 
 pub(crate) async fn run(global: &Global, args: TotalsArgs) -> anyhow::Result<ExitCode> {
@@ -34,7 +35,15 @@ pub(crate) async fn run(global: &Global, args: TotalsArgs) -> anyhow::Result<Exi
     };
     let mut replays = [Replay::new(options, partitions(&cluster, &options.input.topic)?, 1).await?];
     let until = Some(at.as_microsecond());
-    replay(&cluster, &mut replays, until, |_| false, |_, _, _, _| ()).await?;
+    let counted = replay(
+        &cluster,
+        &mut replays,
+        until,
+        |_| false,
+        |_, _, _, _| (),
+        bar(),
+    );
+    counted.await.context("is `daybook up` running?")?;
     let [replayed] = replays;
     let columns = replayed.columns();
     let table = table(columns, replayed.rows.into_values(), day);
@@ -66,6 +75,20 @@ pub(super) fn partitions(cluster: &Cluster, topic: &str) -> anyhow::Result<i32> 
     let consumer = cluster.reader("daybook-replay")?;
     let partitions = cluster.partitions(&consumer, topic);
     partitions.context("is `daybook up` running?")
+}
+
+/// Shows how far a long count is.
+pub(super) fn bar() -> impl FnMut(u64, u64) {
+    let mut bar = indicatif::ProgressBar::hidden();
+    move |counted, all| {
+        if counted == 0 && all > 200_000 && std::io::stderr().is_terminal() {
+            bar = indicatif::ProgressBar::new(all);
+        }
+        bar.set_position(counted);
+        if counted >= all {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// A moment as people write it: RFC 3339, or a time of today in the aggregation's zone.

@@ -189,7 +189,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// Opens the stream of an aggregation at its highest rate.
     pub(crate) async fn open(target: &Target, aggregation: &str) -> Result<Self, WebError> {
-        let path = format!("/api/v1/{aggregation}/stream?hz=100");
+        let path = format!("/api/v1/{aggregation}/stream?rows=all&hz=100");
         let mut connection = Connection::open(target).await?;
         let head = connection
             .start(&get(target, &path), ANSWER_TIME_MAX)

@@ -37,7 +37,10 @@ impl SerializeRow for Bound<'_> {
         put(&row.partition.to_be_bytes())?;
         put(&row.offset.to_be_bytes())?;
         for (cell, kind) in row.cells.iter().zip(self.kinds) {
-            put_cell(writer.make_cell_writer(), cell, *kind)?;
+            match kind {
+                CellKind::Timestamp => put_instant(writer, cell)?,
+                kind => put_cell(writer.make_cell_writer(), cell, *kind)?,
+            }
         }
         set(
             writer.make_cell_writer(),
@@ -80,7 +83,11 @@ fn put_cell(writer: CellWriter<'_>, cell: &Cell, kind: CellKind) -> Result<(), S
         Cell::Text(text) => text,
     };
     match kind {
-        CellKind::Text => set(writer, Some(text.as_bytes())),
+        CellKind::Text | CellKind::Timestamp => set(writer, Some(text.as_bytes())),
+        CellKind::Date => match text.parse() {
+            Ok(day) => set(writer, Some(&date_number(day).to_be_bytes())),
+            Err(_) => set(writer, None),
+        },
         CellKind::Int => match text.parse::<i64>() {
             Ok(whole) => set(writer, Some(&whole.to_be_bytes())),
             Err(_) => set(writer, None),
@@ -91,6 +98,33 @@ fn put_cell(writer: CellWriter<'_>, cell: &Cell, kind: CellKind) -> Result<(), S
         },
     }
 }
+
+/// Milliseconds since 1970, and the microseconds within.
+fn put_instant(writer: &mut RowWriter<'_>, cell: &Cell) -> Result<(), SerializationError> {
+    let instant: Option<jiff::Timestamp> = match cell {
+        Cell::Text(text) => text.parse().ok(),
+        Cell::Null | Cell::Int(_) => None,
+    };
+    let Some(micros) = instant.map(jiff::Timestamp::as_microsecond) else {
+        set(writer.make_cell_writer(), None)?;
+        return set(writer.make_cell_writer(), None);
+    };
+    let millis = micros.div_euclid(MICROS);
+    // Less than a thousand.
+    let rest = i32::try_from(micros.rem_euclid(MICROS)).unwrap_or(0);
+    set(writer.make_cell_writer(), Some(&millis.to_be_bytes()))?;
+    set(writer.make_cell_writer(), Some(&rest.to_be_bytes()))
+}
+
+/// As results have it; `None` of one beyond what they can have.
+fn instant_text(millis: i64, rest: i32) -> Option<String> {
+    let micros = millis.checked_mul(MICROS)?.checked_add(i64::from(rest))?;
+    let instant = jiff::Timestamp::from_microsecond(micros).ok()?;
+    Some(instant.to_string())
+}
+
+/// Microseconds of a millisecond.
+const MICROS: i64 = 1_000;
 
 /// Days since 1970, with the centre at 2^31.
 pub(super) fn date_number(day: BusinessDay) -> u32 {
@@ -173,11 +207,23 @@ pub(super) fn read_row(
         let Some(kind) = kind else {
             return Cell::Null;
         };
-        let cell = columns.next().flatten().and_then(|bytes| match kind {
+        let found = columns.next().flatten();
+        let cell = found.and_then(|bytes| match kind {
             CellKind::Text => Some(Cell::Text(std::str::from_utf8(bytes).ok()?.to_owned())),
             CellKind::Decimal => decimal_text(bytes).map(Cell::Text),
             CellKind::Int => bigint(bytes).map(Cell::Int),
+            CellKind::Date => {
+                let date = u32::from_be_bytes(bytes.try_into().ok()?);
+                day_of(date).map(|day| Cell::Text(day.to_string()))
+            }
+            CellKind::Timestamp => {
+                let rest = columns.next().flatten().and_then(int).unwrap_or(0);
+                instant_text(bigint(bytes)?, rest).map(Cell::Text)
+            }
         });
+        if found.is_none() && *kind == CellKind::Timestamp {
+            columns.next();
+        }
         cell.unwrap_or(Cell::Null)
     });
     Some(Row {
@@ -257,6 +303,25 @@ mod tests {
         }
         assert_eq!(decimal_text(&[0, 0, 0]), None);
         assert_eq!(decimal_text(&[0xff, 0, 0, 0, 1]), None);
+    }
+
+    #[test]
+    fn instants_keep_their_microseconds() {
+        for text in [
+            "2026-11-23T09:15:00Z",
+            "2026-11-23T09:15:00.123456Z",
+            "2026-11-23T09:15:00.000001Z",
+            "1969-12-31T23:59:59.999999Z",
+            "-000043-03-15T00:00:00.000999Z",
+        ] {
+            let instant: jiff::Timestamp = text.parse().expect(text);
+            let micros = instant.as_microsecond();
+            let (millis, rest) = (micros.div_euclid(MICROS), micros.rem_euclid(MICROS));
+            let rest = i32::try_from(rest).expect("small");
+            assert!((0..1_000).contains(&rest));
+            assert_eq!(instant_text(millis, rest).as_deref(), Some(text));
+        }
+        assert_eq!(instant_text(i64::MAX, 0), None);
     }
 
     #[test]

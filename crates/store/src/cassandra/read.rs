@@ -135,6 +135,16 @@ impl CassandraStore {
         Ok(newest)
     }
 
+    pub(crate) fn generations(&self, aggregation: &str) -> Result<Vec<(i32, u32)>, StoreError> {
+        let mut newest: BTreeMap<i32, u32> = BTreeMap::new();
+        self.each_progress(aggregation, |generation, partition, _| {
+            let generation = u32::try_from(generation).unwrap_or(0);
+            let known = newest.entry(partition).or_insert(generation);
+            *known = generation.max(*known);
+        })?;
+        Ok(newest.into_iter().collect())
+    }
+
     pub(crate) fn progress(&self, aggregation: &str) -> Result<Vec<(i32, i64)>, StoreError> {
         let mut progress: BTreeMap<i32, i64> = BTreeMap::new();
         self.each_progress(aggregation, |_, partition, next| {

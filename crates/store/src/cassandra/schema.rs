@@ -94,7 +94,30 @@ struct Column {
     name: String,
     kind: CellKind,
     is_there: bool,
+    /// Of an instant: whether the column of its microseconds is there.
+    has_micros: bool,
 }
+
+impl Column {
+    /// What the table has of it: names, types, and whether they are there.
+    fn fields(&self) -> impl Iterator<Item = (String, &'static str, bool)> {
+        let own = (self.name.clone(), declared(self.kind), self.is_there);
+        let micros = (self.kind == CellKind::Timestamp)
+            .then(|| (micros_name(&self.name), MICROS_TYPE, self.has_micros));
+        [Some(own), micros].into_iter().flatten()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.fields().all(|(_, _, is_there)| is_there)
+    }
+}
+
+/// Cassandra's `timestamp` has milliseconds and instants have microseconds: the three digits behind are in a column beside it.
+fn micros_name(column: &str) -> String {
+    format!("{column}_micros")
+}
+
+const MICROS_TYPE: &str = "int";
 
 /// Names and types.
 type Columns = HashMap<String, String>;
@@ -246,9 +269,9 @@ impl CassandraStore {
                     .change(&self.session, cql, "make a table")
                     .await?;
             } else {
-                for column in columns.iter().filter(|column| !column.is_there) {
-                    let (column, declared) = (quoted(&column.name), declared(column.kind));
-                    let cql = format!("ALTER TABLE {name} ADD {column} {declared}");
+                let fields = columns.iter().flat_map(Column::fields);
+                for (field, declared, _) in fields.filter(|(_, _, is_there)| !is_there) {
+                    let cql = format!("ALTER TABLE {name} ADD {} {declared}", quoted(&field));
                     self.cluster
                         .change(&self.session, cql, "add a column")
                         .await?;
@@ -293,7 +316,7 @@ impl CassandraStore {
         let columns = resolve(table, &there)?;
         let name = self.cluster.table(&table.name);
         let prepare = async |cql| self.cluster.prepared(&self.session, cql).await;
-        let is_complete = columns.iter().all(|column| column.is_there);
+        let is_complete = columns.iter().all(Column::is_complete);
         let insert = match is_complete {
             false => None,
             true => Some(Insert {
@@ -304,7 +327,7 @@ impl CassandraStore {
         let select = select_cql(&name, &columns);
         let kinds = columns
             .iter()
-            .map(|column| column.is_there.then_some(column.kind));
+            .map(|column| column.is_complete().then_some(column.kind));
         let plan = Arc::new(Plan {
             buckets,
             kinds: kinds.collect(),
@@ -354,12 +377,19 @@ fn resolve(table: &TableSpec, there: &Columns) -> Result<Vec<Column>, StoreError
             name: name.to_owned(),
             kind: *kind,
             is_there,
+            has_micros: there.contains_key(&micros_name(name)),
         };
+        if *kind == CellKind::Timestamp {
+            refuse_micros(table, there, name)?;
+        }
         let Some(stored) = there.get(name).filter(|stored| *stored != wanted) else {
             return Ok(column(name, there.contains_key(name)));
         };
         let other = format!("{name}_{wanted}");
         let is_free = table.columns.iter().all(|(name, _)| *name != other);
+        if *kind == CellKind::Timestamp {
+            refuse_micros(table, there, &other)?;
+        }
         match there.get(&other) {
             None if is_free => Ok(column(&other, false)),
             Some(stored) if is_free && stored == wanted => Ok(column(&other, true)),
@@ -374,11 +404,29 @@ fn resolve(table: &TableSpec, there: &Columns) -> Result<Vec<Column>, StoreError
     columns.collect()
 }
 
+/// The column beside an instant must be ours.
+fn refuse_micros(table: &TableSpec, there: &Columns, column: &str) -> Result<(), StoreError> {
+    let micros = micros_name(column);
+    let is_anothers = table.columns.iter().any(|(name, _)| *name == micros);
+    let stored = there.get(&micros).filter(|stored| *stored != MICROS_TYPE);
+    if !is_anothers && stored.is_none() {
+        return Ok(());
+    }
+    Err(StoreError::ColumnType {
+        table: table.name.clone(),
+        column: micros,
+        stored: stored.map_or("another value", String::as_str).to_owned(),
+        wanted: MICROS_TYPE,
+    })
+}
+
 fn declared(kind: CellKind) -> &'static str {
     match kind {
         CellKind::Text => "text",
         CellKind::Decimal => "decimal",
         CellKind::Int => "bigint",
+        CellKind::Date => "date",
+        CellKind::Timestamp => "timestamp",
     }
 }
 
@@ -393,9 +441,9 @@ fn create_cql(table: &str, columns: &[Column]) -> String {
          row_generation int, row_sequence bigint, row_deleted boolean, row_partition int, \
          row_offset bigint"
     );
-    for column in columns {
+    for (field, declared, _) in columns.iter().flat_map(Column::fields) {
         // Writing to a String cannot fail.
-        let _ = write!(cql, ", {} {}", quoted(&column.name), declared(column.kind));
+        let _ = write!(cql, ", {} {declared}", quoted(&field));
     }
     cql.push_str(", PRIMARY KEY ((row_day, row_bucket), row_key))");
     cql
@@ -407,11 +455,12 @@ fn insert_cql(table: &str, columns: &[Column]) -> String {
         "INSERT INTO {table} (row_day, row_bucket, row_key, row_generation, row_sequence, \
          row_deleted, row_partition, row_offset"
     );
-    for column in columns {
-        let _ = write!(cql, ", {}", quoted(&column.name));
+    let fields = || columns.iter().flat_map(Column::fields);
+    for (field, _, _) in fields() {
+        let _ = write!(cql, ", {}", quoted(&field));
     }
     cql.push_str(") VALUES (?, ?, ?, ?, ?, ?, ?, ?");
-    columns.iter().for_each(|_| cql.push_str(", ?"));
+    fields().for_each(|_| cql.push_str(", ?"));
     cql.push_str(") USING TIMESTAMP ? AND TTL ?");
     cql
 }
@@ -421,8 +470,9 @@ fn select_cql(table: &str, columns: &[Column]) -> String {
     let mut cql = "SELECT row_key, row_generation, row_sequence, row_deleted, row_partition, \
                    row_offset"
         .to_owned();
-    for column in columns.iter().filter(|column| column.is_there) {
-        let _ = write!(cql, ", {}", quoted(&column.name));
+    let columns = columns.iter().filter(|column| column.is_complete());
+    for (field, _, _) in columns.flat_map(Column::fields) {
+        let _ = write!(cql, ", {}", quoted(&field));
     }
     let _ = write!(cql, " FROM {table} WHERE row_day = ? AND row_bucket = ?");
     cql
@@ -450,9 +500,10 @@ mod tests {
         let found = match resolve(&spec(wanted), &there.collect()) {
             Err(error) => error.to_string(),
             Ok(columns) => {
-                let shown = columns.iter().map(|column| {
-                    let sign = if column.is_there { "" } else { "+" };
-                    format!("{sign}{} {}", column.name, declared(column.kind))
+                let fields = columns.iter().flat_map(Column::fields);
+                let shown = fields.map(|(name, declared, is_there)| {
+                    let sign = if is_there { "" } else { "+" };
+                    format!("{sign}{name} {declared}")
                 });
                 shown.collect::<Vec<_>>().join(", ")
             }
@@ -483,30 +534,61 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_has_a_column_for_its_microseconds() {
+        use CellKind::{Date, Int, Timestamp};
+        check(&[("at", Timestamp)], &[], "+at timestamp, +at_micros int");
+        let half = [("at", "timestamp")];
+        check(&[("at", Timestamp)], &half, "at timestamp, +at_micros int");
+        let older = [("at", "text"), ("on", "text")];
+        check(
+            &[("at", Timestamp), ("on", Date)],
+            &older,
+            "+at_timestamp timestamp, +at_timestamp_micros int, +on_date date",
+        );
+        check(
+            &[("at", Timestamp), ("at_micros", Int)],
+            &[],
+            "the table t of the store has the column \"at_micros\" as another value, and as int only under a name that is \
+             another column's: call it otherwise in the SQL (`AS`)",
+        );
+    }
+
+    #[test]
     fn statements_name_every_column() {
         let columns = [
             Column {
                 name: "to\"tal".to_owned(),
                 kind: CellKind::Decimal,
                 is_there: true,
+                has_micros: false,
             },
             Column {
                 name: "new".to_owned(),
                 kind: CellKind::Int,
                 is_there: false,
+                has_micros: false,
+            },
+            Column {
+                name: "at".to_owned(),
+                kind: CellKind::Timestamp,
+                is_there: true,
+                has_micros: true,
             },
         ];
         let insert = insert_cql("k.t", &columns);
         assert!(insert.ends_with(
-            "row_offset, \"to\"\"tal\", \"new\") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
+            "row_offset, \"to\"\"tal\", \"new\", \"at\", \"at_micros\") \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
         ));
         let select = select_cql("k.t", &columns);
         assert!(
             select.ends_with(
-                "row_offset, \"to\"\"tal\" FROM k.t WHERE row_day = ? AND row_bucket = ?"
+                "row_offset, \"to\"\"tal\", \"at\", \"at_micros\" FROM k.t WHERE row_day = ? AND row_bucket = ?"
             )
         );
         let create = create_cql("k.t", &columns);
-        assert!(create.contains("\"to\"\"tal\" decimal, \"new\" bigint, PRIMARY KEY"));
+        assert!(create.contains(
+            "\"to\"\"tal\" decimal, \"new\" bigint, \"at\" timestamp, \"at_micros\" int, PRIMARY KEY"
+        ));
     }
 }

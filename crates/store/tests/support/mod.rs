@@ -182,6 +182,13 @@ fn progress_is_per_partition_and_never_goes_back(target: &StoreTarget) {
     let expected = [(0, 5), (1, 0), (2, 7)];
     assert_eq!(store.progress(&spec().name).expect("reads"), expected);
     assert_eq!(store.progress("other").expect("reads"), []);
+    let expected = [(0, 3), (1, 1), (2, 1)];
+    assert_eq!(store.generations(&spec().name).expect("reads"), expected);
+    assert_eq!(store.generation(&spec().name).expect("reads"), Some(3));
+}
+
+fn instant(text: &str) -> Cell {
+    Cell::Text(text.to_owned())
 }
 
 fn a_table_gets_the_columns_that_it_lacks(target: &StoreTarget) {
@@ -204,6 +211,19 @@ fn a_table_gets_the_columns_that_it_lacks(target: &StoreTarget) {
         (3, CellKind::Int, Cell::Int(7)),
         (4, CellKind::Text, Cell::Text("seven".to_owned())),
         (5, CellKind::Decimal, Cell::Text("7.00".to_owned())),
+        (6, CellKind::Date, Cell::Text("2026-11-23".to_owned())),
+        (
+            7,
+            CellKind::Timestamp,
+            instant("2026-11-23T09:15:00.000001Z"),
+        ),
+        (
+            8,
+            CellKind::Timestamp,
+            instant("1969-12-31T23:59:59.999999Z"),
+        ),
+        (9, CellKind::Timestamp, instant("2026-11-23T09:15:00Z")),
+        (10, CellKind::Timestamp, Cell::Null),
     ] {
         changed.columns.pop();
         changed.columns.push(("mean".to_owned(), kind));

@@ -1,6 +1,8 @@
 //! A log and a store in memory, and a feed over them: what the aggregator and the sink would make.
 #![allow(dead_code)]
 
+pub(crate) mod server;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

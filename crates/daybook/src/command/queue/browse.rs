@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 
+use inspect::Parts;
 use mq_client::{GetRequest, Got, Session, get, open};
 use mq_wire::convert;
 
 use super::admin::explain;
-use super::parts::Parts;
 use crate::cli::{BrowseArgs, QueueFormat};
 
 /// Characters of a body that are shown, unless all are wanted.

@@ -4,7 +4,6 @@ mod admin;
 mod browse;
 mod define;
 mod list;
-mod parts;
 mod transfer;
 
 use std::io::Write as _;

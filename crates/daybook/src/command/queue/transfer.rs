@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use inspect::Parts;
 use mq_client::{
     Chars, ClientError, GetRequest, Got, MessageDescriptor, Queue, Session, attribute, get, open,
     put,
@@ -14,7 +15,6 @@ use mq_client::{
 use types::names::{QUEUE_QUARANTINE, field};
 
 use super::admin::explain;
-use super::parts::Parts;
 use crate::cli::{MoveArgs, ReplayArgs};
 
 /// Messages in a unit of work.

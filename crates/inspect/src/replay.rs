@@ -4,40 +4,48 @@
 //! then. (`prove` recomputes with code of its own instead; that is another question.)
 
 use std::collections::HashMap;
-use std::io::IsTerminal as _;
 
 use aggregate::{
     AggregationOptions, Changes, Definition, Engine, EngineKind, Input, PartInput, Totals,
     fingerprint, input,
 };
-use anyhow::Context as _;
 use kafka_client::{CALL_TIME_MAX, Cluster};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sql::{AggregationPlan, FoldKind, OutputSource};
+
+use crate::error::InspectError;
 
 /// Most records counted at a time.
 const BATCH_RECORDS_MAX: usize = 50_000;
 
 /// Results by key.
-pub(super) type Rows = HashMap<Vec<u8>, Vec<u8>>;
+pub type Rows = HashMap<Vec<u8>, Vec<u8>>;
 
 /// The state of one aggregation as the log is counted.
-pub(super) struct Replay {
+#[derive(Debug)]
+pub struct Replay {
     engine: Engine,
     totals: Totals,
     /// The newest result of each key.
-    pub(super) rows: Rows,
+    pub rows: Rows,
     parts: i64,
+    partitions: i32,
 }
 
 impl Replay {
-    pub(super) async fn new(
+    /// Begins with nothing counted. Costs the planning of the SQL, some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`InspectError::Engine`]: the SQL cannot be planned.
+    pub async fn new(
         options: &AggregationOptions,
         partitions: i32,
         generation: u32,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, InspectError> {
         let definition = Definition {
             generation,
             fingerprint: fingerprint(options),
@@ -47,33 +55,45 @@ impl Replay {
             engine: EngineKind::Native,
             ..options.clone()
         };
-        let mut totals = Totals::new(&options);
-        let mut engine = Engine::of_partitions(options, definition, partitions).await?;
-        for partition in 0..partitions {
-            engine.begin_restore(partition);
-        }
-        totals.begin_restore(0);
-        Ok(Self {
+        let totals = Totals::new(&options);
+        let engine = Engine::of_partitions(options, definition, partitions).await?;
+        let mut replay = Self {
             engine,
             totals,
             rows: Rows::new(),
             parts: 0,
-        })
+            partitions,
+        };
+        replay.forget();
+        Ok(replay)
+    }
+
+    /// As if nothing had been counted.
+    pub fn forget(&mut self) {
+        for partition in 0..self.partitions {
+            self.engine.begin_restore(partition);
+        }
+        self.totals.begin_restore(0);
+        self.rows.clear();
     }
 
     /// Names of the columns of its results, in the order of the SELECT list.
-    pub(super) fn columns(&self) -> Vec<String> {
+    pub fn columns(&self) -> Vec<String> {
         let outputs = self.engine.plan().outputs().iter();
         outputs.map(|output| output.name.clone()).collect()
     }
 
     /// Those of them that may be added up over rows of one currency.
-    pub(super) fn sums(&self) -> Vec<String> {
-        pipeline::sums_of(self.engine.plan())
+    pub fn sums(&self) -> Vec<String> {
+        sums_of(self.engine.plan())
     }
 
     /// Adds records; gives what they changed, and the rows of before that they replaced.
-    pub(super) async fn add(&mut self, records: &[Input<'_>]) -> anyhow::Result<(Changes, Rows)> {
+    ///
+    /// # Errors
+    ///
+    /// [`InspectError::Engine`].
+    pub async fn add(&mut self, records: &[Input<'_>]) -> Result<(Changes, Rows), InspectError> {
         let mut changes = self.engine.process(records).await?;
         let parts = std::mem::take(&mut changes.parts);
         if !parts.is_empty() {
@@ -105,51 +125,58 @@ impl Replay {
 }
 
 /// Reads all of the topic that these count and counts it. `alone` says which records are counted on their own; what they changed is
-/// handed to `changed` with the rows of before. Records appended behind `until` (microseconds) are left out.
-pub(super) async fn replay(
+/// handed to `changed` with the rows of before. Records appended behind `until` (microseconds) are left out. `progress` is told how many
+/// records were counted, and how many there are. Gives how many were counted.
+///
+/// # Errors
+///
+/// [`InspectError`].
+pub async fn replay(
     cluster: &Cluster,
     replays: &mut [Replay],
     until: Option<i64>,
     alone: impl Fn(&Input<'_>) -> bool,
     mut changed: impl FnMut(usize, &Input<'_>, &Changes, &Rows),
-) -> anyhow::Result<u64> {
+    mut progress: impl FnMut(u64, u64),
+) -> Result<u64, InspectError> {
     let Some(first) = replays.first() else {
         return Ok(0);
     };
     let topic = first.engine.options().input.topic.clone();
     let consumer = cluster.reader("daybook-replay")?;
-    let bounds = cluster
-        .offsets(&consumer, &topic)
-        .context("is `daybook up` running?")?;
+    let bounds = cluster.offsets(&consumer, &topic)?;
+    let assign = |source| cluster.error("assign partitions", source);
     let mut assignment = TopicPartitionList::new();
     let mut open = 0;
     for (partition, (first, next)) in (0..).zip(&bounds) {
         if next > first {
-            assignment.add_partition_offset(&topic, partition, Offset::Beginning)?;
+            assignment
+                .add_partition_offset(&topic, partition, Offset::Beginning)
+                .map_err(assign)?;
             open += 1;
         }
     }
-    consumer.assign(&assignment)?;
+    consumer.assign(&assignment).map_err(assign)?;
     let all: i64 = bounds.iter().map(|(first, next)| next - first).sum();
-    let bar = progress(all);
+    let all = all.max(0).cast_unsigned();
+    progress(0, all);
     let mut records = 0_u64;
     let mut messages: Vec<BorrowedMessage<'_>> = Vec::new();
     while open > 0 {
         match consumer.poll(CALL_TIME_MAX) {
             Some(Ok(message)) => messages.push(message),
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-            Some(Err(error)) => return Err(error).with_context(|| format!("cannot read {topic}")),
-            None => anyhow::bail!("the log does not answer"),
+            Some(Err(source)) => return Err(InspectError::Read { topic, source }),
+            None => return Err(InspectError::Silent),
         }
         if messages.len() < BATCH_RECORDS_MAX && open > 0 {
             continue;
         }
         records += messages.len() as u64;
         count(&messages, replays, until, &alone, &mut changed).await?;
-        bar.set_position(records);
+        progress(records, all);
         messages.clear();
     }
-    bar.finish_and_clear();
     Ok(records)
 }
 
@@ -159,7 +186,7 @@ async fn count(
     until: Option<i64>,
     alone: &impl Fn(&Input<'_>) -> bool,
     changed: &mut impl FnMut(usize, &Input<'_>, &Changes, &Rows),
-) -> anyhow::Result<()> {
+) -> Result<(), InspectError> {
     let mut batch: Vec<Input<'_>> = Vec::new();
     for message in messages {
         let record = input(message);
@@ -183,10 +210,18 @@ async fn count(
     Ok(())
 }
 
-fn progress(records: i64) -> indicatif::ProgressBar {
-    let records = records.max(0).cast_unsigned();
-    match std::io::stderr().is_terminal() && records > 200_000 {
-        true => indicatif::ProgressBar::new(records),
-        false => indicatif::ProgressBar::hidden(),
-    }
+/// Columns of the results that may be added up over rows of one currency: sums and counts, and no averages or largest values.
+pub fn sums_of(plan: &AggregationPlan) -> Vec<String> {
+    let additive = |source| match source {
+        OutputSource::Value(index) => matches!(
+            plan.folds().get(index),
+            Some(FoldKind::Count | FoldKind::Sum | FoldKind::SumInt)
+        ),
+        OutputSource::Key(_) | OutputSource::Computed(_) => false,
+    };
+    let outputs = plan
+        .outputs()
+        .iter()
+        .filter(|output| additive(output.source));
+    outputs.map(|output| output.name.clone()).collect()
 }

@@ -6,21 +6,24 @@ use mq_wire::{FORMAT_RFH2, Rfh2, unescaped};
 
 /// A message's body without its properties, and what they are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Parts {
+pub struct Parts {
     /// Of the body.
-    pub(super) format: [u8; 8],
-    pub(super) encoding: i32,
-    pub(super) ccsid: i32,
+    pub format: [u8; 8],
+    /// Of the body: MQMD's or the header's.
+    pub encoding: i32,
+    /// Character set of the body.
+    pub ccsid: i32,
     /// Folders as they are, in XML.
-    pub(super) folders: Vec<String>,
+    pub folders: Vec<String>,
     /// Why the gateway refused it, if it did.
-    pub(super) refusal: Option<String>,
-    pub(super) body: Bytes,
+    pub refusal: Option<String>,
+    /// The data.
+    pub body: Bytes,
 }
 
 impl Parts {
     /// Without a header, or with one that is damaged, everything is body.
-    pub(super) fn of(descriptor: &MessageDescriptor, body: &Bytes) -> Self {
+    pub fn of(descriptor: &MessageDescriptor, body: &Bytes) -> Self {
         let header = match descriptor.format.0 == FORMAT_RFH2 {
             true => Rfh2::read(body, descriptor.encoding),
             false => None,

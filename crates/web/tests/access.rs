@@ -1,0 +1,312 @@
+//! Who may ask, and what operators may do, over real sockets.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use argon2::password_hash::{PasswordHasher as _, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use support::World;
+use support::server::Server;
+use types::BusinessDay;
+use web::{
+    AccessOptions, Backstage, BackstageError, Done, LocalUser, Quarantine, QuarantineAsked,
+    QuarantineRecord, Quarantined, RefusedBy, Role, Transaction, Transactions,
+};
+
+/// Answers as it is told, and notes what it was asked.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn note(&self, asked: String) {
+        self.0.lock().expect("no panic").push(asked);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+}
+
+fn record(id: &str) -> QuarantineRecord {
+    QuarantineRecord {
+        id: id.to_owned(),
+        from: RefusedBy::Gateway,
+        source: "json".to_owned(),
+        reason: "missing".to_owned(),
+        detail: "account is missing".to_owned(),
+        at: 1,
+        bytes: 2,
+        excerpt: "{}".to_owned(),
+        replayed: false,
+    }
+}
+
+#[async_trait]
+impl Backstage for Told {
+    async fn transactions(
+        &self,
+        aggregation: &str,
+        day: BusinessDay,
+        key: &str,
+        before: Option<&str>,
+    ) -> Result<Transactions, BackstageError> {
+        self.note(format!("transactions {aggregation} {day} {key} {before:?}"));
+        Ok(Transactions {
+            transactions: vec![Transaction {
+                id: "t-1".to_owned(),
+                source: "json".to_owned(),
+                received_at: 7,
+                partition: 0,
+                offset: 3,
+                fields: [("amount".to_owned(), "1.50".to_owned())].into(),
+            }],
+            looked_at: 1,
+            back_to: None,
+            before: None,
+        })
+    }
+
+    async fn trace(&self, id: &str, source: Option<&str>) -> Result<Vec<Value>, BackstageError> {
+        self.note(format!("trace {id} {source:?}"));
+        Err(BackstageError::Busy("others look".to_owned()))
+    }
+
+    async fn quarantine(&self, asked: &QuarantineAsked) -> Result<Quarantine, BackstageError> {
+        self.note(format!("{asked:?}"));
+        Ok(Quarantine {
+            records: vec![record("g-1")],
+            ..Quarantine::default()
+        })
+    }
+
+    async fn quarantined(&self, id: &str) -> Result<Quarantined, BackstageError> {
+        match id {
+            "g-1" => Ok(Quarantined {
+                record: record(id),
+                input: "{}".to_owned(),
+                audit: Vec::new(),
+            }),
+            id => Err(BackstageError::NotFound(format!("{id} is gone"))),
+        }
+    }
+
+    async fn replay(&self, id: &str, who: &str) -> Result<Done, BackstageError> {
+        self.note(format!("replay {id} by {who}"));
+        Ok(Done {
+            ok: true,
+            detail: "accepted".to_owned(),
+        })
+    }
+
+    async fn discard(&self, id: &str, who: &str) -> Result<Done, BackstageError> {
+        self.note(format!("discard {id} by {who}"));
+        Err(BackstageError::Unavailable("no queue manager".to_owned()))
+    }
+}
+
+/// With their names as passwords.
+fn user(name: &str, role: Role) -> LocalUser {
+    let salt = SaltString::encode_b64(b"0123456789abcdef").expect("a salt");
+    let params = Params::new(8, 1, 1, None).expect("small");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash = argon2
+        .hash_password(name.as_bytes(), &salt)
+        .expect("hashes");
+    LocalUser {
+        name: name.to_owned(),
+        password_hash: hash.to_string(),
+        role,
+    }
+}
+
+async fn server(told: &Arc<Told>, users: Vec<LocalUser>) -> Server {
+    let server = Server::start_with(&World::new(1), |options| {
+        options.backstage = Some(Arc::clone(told) as Arc<dyn Backstage>);
+        options.access = AccessOptions {
+            users,
+            ..AccessOptions::default()
+        };
+    });
+    server.await.live().await
+}
+
+/// The cookie of a session.
+async fn sign_in(server: &Server, name: &str, password: &str) -> (u16, String) {
+    let body = json!({"name": name, "password": password}).to_string();
+    let (status, head, _) = server
+        .post("/api/v1/login", "Content-Type: application/json\r\n", &body)
+        .await;
+    let cookie = head
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "));
+    let pair = cookie.and_then(|cookie| cookie.split(';').next());
+    (status, format!("Cookie: {}\r\n", pair.unwrap_or_default()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_a_figure_before_he_has_signed_in() {
+    let told = Arc::default();
+    let server = server(
+        &told,
+        vec![user("ann", Role::Operator), user("bob", Role::Viewer)],
+    )
+    .await;
+    for path in [
+        "/api/v1/aggregations",
+        "/api/v1/daily_totals/snapshot",
+        "/api/v1/daily_totals/stream",
+        "/api/v1/daily_totals/export.csv",
+        "/api/v1/pipeline",
+        "/api/v1/quarantine",
+        "/api/v1/none",
+    ] {
+        let (status, body) = server.get(path).await;
+        assert_eq!((status, &body["title"]), (401, &"Sign in".into()), "{path}");
+    }
+    for path in ["/", "/healthz", "/readyz", "/openapi.json"] {
+        assert_eq!(server.get(path).await.0, 200, "{path}");
+    }
+    let (_, me) = server.get("/api/v1/me").await;
+    assert_eq!(
+        me,
+        json!({"name": null, "role": null, "required": true, "local": true, "oidc": null})
+    );
+    assert_eq!(sign_in(&server, "ann", "bob").await.0, 401);
+    assert_eq!(sign_in(&server, "kim", "kim").await.0, 401);
+    let (status, cookie) = sign_in(&server, "bob", "bob").await;
+    assert_eq!(status, 204);
+    let (status, _, body) = server.get_with("/api/v1/me", &cookie).await;
+    assert_eq!(status, 200);
+    assert!(body.contains(r#""name":"bob","role":"viewer""#), "{body}");
+    assert_eq!(
+        server
+            .get_with("/api/v1/daily_totals/snapshot", &cookie)
+            .await
+            .0,
+        200
+    );
+    let (status, head, _) = server.post("/api/v1/logout", &cookie, "").await;
+    assert_eq!(status, 204);
+    assert!(head.contains("max-age=0"), "{head}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_alone_change_anything_and_no_other_page_does_it_for_them() {
+    let told = Arc::default();
+    let server = server(
+        &told,
+        vec![user("ann", Role::Operator), user("bob", Role::Viewer)],
+    )
+    .await;
+    let (_, bob) = sign_in(&server, "bob", "bob").await;
+    let (_, ann) = sign_in(&server, "ann", "ann").await;
+    assert_eq!(
+        server
+            .post("/api/v1/quarantine/g-1/replay", &bob, "")
+            .await
+            .0,
+        403
+    );
+    assert_eq!(
+        server.post("/api/v1/quarantine/g-1/replay", "", "").await.0,
+        401
+    );
+    let foreign = format!("{ann}Origin: http://evil.example\r\n");
+    assert_eq!(
+        server
+            .post("/api/v1/quarantine/g-1/replay", &foreign, "")
+            .await
+            .0,
+        403
+    );
+    assert!(told.asked().is_empty());
+    let (status, _, body) = server.post("/api/v1/quarantine/g-1/replay", &ann, "").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (200, r#"{"ok":true,"detail":"accepted"}"#)
+    );
+    assert_eq!(told.asked(), ["replay g-1 by ann"]);
+    assert_eq!(
+        server
+            .post("/api/v1/quarantine/g-1/discard", &ann, "")
+            .await
+            .0,
+        503
+    );
+    assert_eq!(
+        server
+            .get_with("/api/v1/quarantine/g-1/replay", &ann)
+            .await
+            .0,
+        405
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_to_sign_in_are_few() {
+    let server = server(&Arc::default(), vec![user("ann", Role::Operator)]).await;
+    let mut answers = Vec::new();
+    for _ in 0..11 {
+        answers.push(sign_in(&server, "ann", "wrong").await.0);
+    }
+    assert_eq!(answers[..10], [401; 10]);
+    assert_eq!(answers[10], 429);
+    assert_eq!(
+        sign_in(&server, "ann", "ann").await.0,
+        429,
+        "also the right one"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_users_everybody_on_this_machine_is_an_operator() {
+    let told = Arc::default();
+    let server = server(&told, Vec::new()).await;
+    let (_, me) = server.get("/api/v1/me").await;
+    assert_eq!(
+        me,
+        json!({"name": null, "role": "operator", "required": false, "local": false, "oidc": null})
+    );
+    let (status, found) = server
+        .get("/api/v1/daily_totals/transactions?day=2026-11-23&key=%5B%5D&before=1")
+        .await;
+    assert_eq!(
+        (status, &found["transactions"][0]["id"]),
+        (200, &"t-1".into())
+    );
+    assert_eq!(
+        told.asked(),
+        [r#"transactions daily_totals 2026-11-23 [] Some("1")"#]
+    );
+    for (path, expected) in [
+        ("/api/v1/daily_totals/transactions", 400),
+        ("/api/v1/other/transactions?key=1", 404),
+        ("/api/v1/trace", 400),
+        ("/api/v1/trace?id=t-1", 429),
+        ("/api/v1/quarantine?q=a%20b&source=json", 200),
+        ("/api/v1/quarantine/g-1", 200),
+        ("/api/v1/quarantine/g-2", 404),
+    ] {
+        assert_eq!(server.get(path).await.0, expected, "{path}");
+    }
+    let long = "w".repeat(1_025);
+    assert_eq!(
+        server.get(&format!("/api/v1/quarantine?q={long}")).await.0,
+        400
+    );
+    assert_eq!(
+        server.post("/api/v1/quarantine/g-1/replay", "", "").await.0,
+        200
+    );
+    assert_eq!(
+        told.asked().last().map(String::as_str),
+        Some("replay g-1 by anybody on this machine")
+    );
+    server.stop().await;
+}
