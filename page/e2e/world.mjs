@@ -214,7 +214,7 @@ export class World {
   curve(name, day) {
     const starts = startOf(day);
     const text = (points) => points.map(([at, cents, count]) => [at, decimal(cents), String(count)]);
-    const answer = (groups) => ({ day, starts_at: starts, ends_at: starts + 86_400_000, columns: ['total', 'transactions'], groups });
+    const answer = (groups) => ({ day, starts_at: starts * 1000, ends_at: (starts + 86_400_000) * 1000, columns: ['total', 'transactions'], groups });
     if (day === this.day) return answer([...this.curves.get(name)].map(([currency, points]) => ({ name: currency, points: text(points) })));
     if (!this.days.includes(day)) return answer([]);
     const factor = day === dayBefore(this.day) ? 1.31 : 1.12;

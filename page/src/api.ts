@@ -169,6 +169,7 @@ export type CurvePoint = [number, ...(string | null)[]];
 /** The day's total by the minute. */
 export interface Curve {
   day: string;
+  /** Microseconds since 1970, as every time whose name ends like this; a day may have 23 or 25 hours. */
   starts_at: number;
   ends_at: number;
   columns: string[];

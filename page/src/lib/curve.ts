@@ -24,7 +24,7 @@ export function asOf(points: readonly CurvePoint[], column: number, at: number):
 }
 
 export interface Line {
-  /** Where the day begins; `null`: nothing is known of it. */
+  /** Where the day begins, in milliseconds; `null`: nothing is known of it. */
   startsAt: number | null;
   points: readonly CurvePoint[];
   column: number;
@@ -35,8 +35,8 @@ export interface Line {
 export function lineOf(curve: Curve | null, group: string | null, column: string, now: number): Line {
   const found = curve?.groups.find(({ name }) => name === group);
   if (!curve || !found) return { startsAt: null, points: [], column: 0, until: 0 };
-  const until = (Math.min(now, curve.ends_at) - curve.starts_at) / 1000;
-  return { startsAt: curve.starts_at, points: found.points, column: Math.max(0, curve.columns.indexOf(column)), until };
+  const [startsAt, endsAt] = [curve.starts_at / 1000, curve.ends_at / 1000];
+  return { startsAt, points: found.points, column: Math.max(0, curve.columns.indexOf(column)), until: (Math.min(now, endsAt) - startsAt) / 1000 };
 }
 
 /** Seconds since midnight to draw at, for these lines, the present moment included. */

@@ -58,7 +58,7 @@ test('a range covers what is in sight, in steps, and never more than a server gi
 });
 
 const curve: Curve = {
-  day: '2026-11-23', starts_at: 1_000_000, ends_at: 1_000_000 + 86_400_000, columns: ['total', 'transactions'],
+  day: '2026-11-23', starts_at: 1_000_000_000, ends_at: 1_000_000_000 + 86_400_000_000, columns: ['total', 'transactions'],
   groups: [{ name: 'EUR', points: [[1_060_000, '10.00', '1'], [1_600_000, '25.00', '2'], [4_600_000, '-5.00', '3']] }],
 };
 
