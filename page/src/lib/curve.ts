@@ -10,13 +10,13 @@ export const BIN = 120;
 /** A rate is the change over so many seconds, shown by the minute. */
 export const RATE_OVER = 600;
 
-/** The text known at this time (milliseconds since 1970); points are oldest first. */
+/** The text at this time (milliseconds since 1970). Points are oldest first; each has its minute's beginning, and the sums at its end. */
 export function asOf(points: readonly CurvePoint[], column: number, at: number): string | null {
   let low = 0;
   let high = points.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((points[middle] as CurvePoint)[0] <= at) low = middle + 1;
+    if ((points[middle] as CurvePoint)[0] < at) low = middle + 1;
     else high = middle;
   }
   const point = points[low - 1];
