@@ -179,6 +179,23 @@ test('midnight is announced, not jumped over', async () => {
   await shows('acct-early', '1.00');
 });
 
+test('who was not connected at midnight learns of it afterwards', async () => {
+  await start();
+  await state('live');
+  set('acct-new', 99_999_999_00);
+  await shows('acct-new', '99,999,999.00');
+  const { world } = mock;
+  await mock.stop();
+  await state('reconnecting');
+  world.roll();
+  mock = new Mock({ still: true });
+  mock.world = world;
+  await mock.listen(PORT);
+  await view.page.getByText('A new day has begun.').waitFor();
+  assert.equal(await total('acct-new'), '99,999,999.00');
+  assert.match(view.page.url(), /day=2026-11-23/);
+});
+
 test('another log resets what is known, what is shown stays until then', async () => {
   await start();
   await state('live');

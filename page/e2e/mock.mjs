@@ -12,7 +12,7 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { hop, latency, pipeline, quarantineRecords, trace, transactions } from './figures.mjs';
 import { Stream } from './mock-stream.mjs';
-import { AGGREGATIONS, World, ZONE, dayBefore, decimal } from './world.mjs';
+import { AGGREGATIONS, HISTORY_MINUTES, World, ZONE, dayBefore, decimal } from './world.mjs';
 import { parseQuery, windowOf } from './mock-window.mjs';
 
 const DIST = join(fileURLToPath(new URL('..', import.meta.url)), 'dist');
@@ -179,7 +179,7 @@ export class Mock {
       const row = this.find(name, day, key);
       return { key: JSON.parse(key), points: row ? this.world.history(row).map(([at, cents]) => [at, decimal(cents)]) : [] };
     });
-    return { column: 'total', since: this.world.now - 960_000, sparks };
+    return { column: 'total', since: this.world.now - HISTORY_MINUTES * 60_000, sparks };
   }
 
   key(name, day, key) {
@@ -190,7 +190,7 @@ export class Mock {
     const others = name === 'daily_totals' && row
       ? this.rows('daily_channels', day).filter((one) => one.currency === row.currency).slice(0, 4).map(full) : [];
     return {
-      key: parts, row: full(row), previous_day: dayBefore(day), previous: full(before), column: 'total', since: this.world.now - 960_000,
+      key: parts, row: full(row), previous_day: dayBefore(day), previous: full(before), column: 'total', since: this.world.now - HISTORY_MINUTES * 60_000,
       points: row ? this.world.history(row).map(([at, cents]) => [at, decimal(cents)]) : [],
       others: others.length > 0 ? [{ aggregation: 'daily_channels', rows: others }] : [],
     };

@@ -10,7 +10,9 @@ const SHARES = [0.5, 0.74, 0.87, 0.96, 1];
 const CHANNELS = ['cards', 'instant', 'direct debit', 'cash machine', 'standing order'];
 const MINUTE = 60_000;
 const POINTS_MAX = 64;
-const HISTORY_MINUTES = 16;
+/** A point has its minute's beginning, and the number at its end. */
+const minuteOf = (ms) => ms - (ms % MINUTE);
+export const HISTORY_MINUTES = 48;
 
 /** Numbers from 0 to 1, always the same ones for a seed. */
 export function randomFrom(seed) {
@@ -127,8 +129,8 @@ export class World {
     const points = [];
     let cents = row.cents;
     for (let index = 0; index < 48; index += 1) {
-      points.unshift([this.now - index * 20_000, cents]);
-      if (random() < 0.55) cents -= Math.round(cents * 0.012 * (random() - 0.25));
+      points.unshift([minuteOf(this.now) - index * MINUTE, cents]);
+      if (random() < 0.55) cents -= Math.round(cents * 0.004 * (random() - 0.25));
     }
     row.points = points;
     return points;
@@ -141,9 +143,8 @@ export class World {
     row.sequence += 1;
     row.at = this.changes;
     if (!row.points) return;
-    // A busy row has a point every few seconds.
-    if (row.points.at(-1)[0] > this.now - 5_000) row.points.at(-1)[1] = row.cents;
-    else row.points.push([this.now, row.cents]);
+    if (row.points.at(-1)[0] === minuteOf(this.now)) row.points.at(-1)[1] = row.cents;
+    else row.points.push([minuteOf(this.now), row.cents]);
     if (row.points.length > POINTS_MAX) row.points.shift();
   }
 
@@ -207,14 +208,14 @@ export class World {
     const factor = day === dayBefore(this.day) ? 1.31 : 1.12;
     return this.tables.get(name).slice(0, 2_000).map((row) => {
       const key = [day, row.name, row.currency];
-      return { ...row, key, id: JSON.stringify(key), cents: Math.round(row.cents * factor), points: [] };
+      return { ...row, key, id: JSON.stringify(key), cents: whole(row.currency, Math.round(row.cents * factor)), points: [] };
     });
   }
 
   curve(name, day) {
     const starts = startOf(day);
     const text = (points) => points.map(([at, cents, count]) => [at, decimal(cents), String(count)]);
-    const answer = (groups) => ({ day, starts_at: starts, ends_at: starts + 86_400_000, columns: ['total', 'transactions'], groups });
+    const answer = (groups) => ({ day, starts_at: starts * 1000, ends_at: (starts + 86_400_000) * 1000, columns: ['total', 'transactions'], groups });
     if (day === this.day) return answer([...this.curves.get(name)].map(([currency, points]) => ({ name: currency, points: text(points) })));
     if (!this.days.includes(day)) return answer([]);
     const factor = day === dayBefore(this.day) ? 1.31 : 1.12;

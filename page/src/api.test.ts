@@ -88,7 +88,7 @@ test('there is a type for every sample', () => {
 });
 
 test('addresses carry what was given and no more', () => {
-  expect(url.csv('daily totals', { day: '2026-11-23', q: '', sort: '-total', where: ['currency:EUR', 'account:a&b'] })).toBe(
+  expect(url.csv('daily totals', { day: '2026-11-23', q: '', sort: '-total', where: ['currency:EUR', 'account:a&b'], from: 100, count: 50, pin: ['[]'] })).toBe(
     '/api/v1/daily%20totals/export.csv?day=2026-11-23&sort=-total&where=currency%3AEUR&where=account%3Aa%26b',
   );
   expect(url.sparks('t', 'd', ['["d","a"]'])).toBe('/api/v1/t/sparks?day=d&key=%5B%22d%22%2C%22a%22%5D');

@@ -169,6 +169,7 @@ export type CurvePoint = [number, ...(string | null)[]];
 /** The day's total by the minute. */
 export interface Curve {
   day: string;
+  /** Microseconds since 1970, as every time whose name ends like this; a day may have 23 or 25 hours. */
   starts_at: number;
   ends_at: number;
   columns: string[];
@@ -334,6 +335,8 @@ function address(path: string, parameters: Record<string, Parameter> = {}): stri
 
 const of = (aggregation: string, what: string) => `/api/v1/${encodeURIComponent(aggregation)}/${what}`;
 const parameters = (query: Query): Record<string, Parameter> => ({ ...query });
+/** All that matches, in its order, not only what is in sight. */
+const whole = ({ day, q, sort, where }: Query): Record<string, Parameter> => ({ day, q, sort, where });
 
 /** Addresses of the API. */
 export const url = {
@@ -345,11 +348,8 @@ export const url = {
   logout: '/api/v1/logout',
   window: (aggregation: string, query: Query) => address(of(aggregation, 'window'), parameters(query)),
   stream: (aggregation: string, query: Query) => address(of(aggregation, 'stream'), parameters(query)),
-  csv: (aggregation: string, query: Query) => address(of(aggregation, 'export.csv'), parameters(query)),
-  ndjson: (aggregation: string, query: Query) => address(of(aggregation, 'export.ndjson'), parameters(query)),
-  snapshot: (aggregation: string, day: string) => address(of(aggregation, 'snapshot'), { day }),
-  /** The whole table from a position on. */
-  all: (aggregation: string, day: string, from: string) => address(of(aggregation, 'stream'), { rows: 'all', day, from }),
+  csv: (aggregation: string, query: Query) => address(of(aggregation, 'export.csv'), whole(query)),
+  ndjson: (aggregation: string, query: Query) => address(of(aggregation, 'export.ndjson'), whole(query)),
   counts: (aggregation: string) => of(aggregation, 'counts'),
   curve: (aggregation: string, day: string) => address(of(aggregation, 'curve'), { day }),
   movers: (aggregation: string, day: string, minutes: number, count: number) =>

@@ -10,13 +10,13 @@ export const BIN = 120;
 /** A rate is the change over so many seconds, shown by the minute. */
 export const RATE_OVER = 600;
 
-/** The text known at this time (milliseconds since 1970); points are oldest first. */
+/** The text at this time (milliseconds since 1970). Points are oldest first; each has its minute's beginning, and the sums at its end. */
 export function asOf(points: readonly CurvePoint[], column: number, at: number): string | null {
   let low = 0;
   let high = points.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((points[middle] as CurvePoint)[0] <= at) low = middle + 1;
+    if ((points[middle] as CurvePoint)[0] < at) low = middle + 1;
     else high = middle;
   }
   const point = points[low - 1];
@@ -24,7 +24,7 @@ export function asOf(points: readonly CurvePoint[], column: number, at: number):
 }
 
 export interface Line {
-  /** Where the day begins; `null`: nothing is known of it. */
+  /** Where the day begins, in milliseconds; `null`: nothing is known of it. */
   startsAt: number | null;
   points: readonly CurvePoint[];
   column: number;
@@ -35,8 +35,8 @@ export interface Line {
 export function lineOf(curve: Curve | null, group: string | null, column: string, now: number): Line {
   const found = curve?.groups.find(({ name }) => name === group);
   if (!curve || !found) return { startsAt: null, points: [], column: 0, until: 0 };
-  const until = (Math.min(now, curve.ends_at) - curve.starts_at) / 1000;
-  return { startsAt: curve.starts_at, points: found.points, column: Math.max(0, curve.columns.indexOf(column)), until };
+  const [startsAt, endsAt] = [curve.starts_at / 1000, curve.ends_at / 1000];
+  return { startsAt, points: found.points, column: Math.max(0, curve.columns.indexOf(column)), until: (Math.min(now, endsAt) - startsAt) / 1000 };
 }
 
 /** Seconds since midnight to draw at, for these lines, the present moment included. */

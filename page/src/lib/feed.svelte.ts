@@ -62,7 +62,7 @@ class Feed {
         this.outdated = true;
       },
       day: (change) => session.roll(change),
-      beat: (time, latency) => session.beat(time, latency),
+      beat: (time, latency, today) => session.beat(time, latency, today),
       denied: () => (session.denied = true),
     });
   }

@@ -49,11 +49,14 @@ class Session {
     return this.pausedAt ?? Date.now() + this.skew;
   }
 
-  beat(serverTime: number, latency: Latency | null): void {
+  beat(serverTime: number, latency: Latency | null, today: string): void {
     const skew = serverTime - Date.now();
     // The way of a message takes this and that long.
     if (Math.abs(skew - this.skew) > SKEW_NOISE) this.skew = skew;
     this.latency = latency;
+    // Who was not connected at midnight learns of it now; a server in another zone may be behind.
+    if (today > this.today) this.roll({ day: today, previous: this.today });
+    else this.today = today;
   }
 
   address(change: Partial<View>): string {
@@ -65,6 +68,8 @@ class Session {
   go(change: Partial<View>, step = false): void {
     const address = this.address(change);
     this.view = { ...this.view, ...change };
+    // Aggregations may have business days of their own.
+    if (change.aggregation) this.today = this.aggregation?.today ?? this.today;
     try {
       if (step) history.pushState(null, '', address);
       else history.replaceState(null, '', address);

@@ -5,7 +5,7 @@ import { asOf, axis, lineOf, textAt, values } from './curve';
 import { ago, currencyDigits, dayBefore, dayName, duration, money, plural, signed, style } from './format';
 import { KEYS, actionFor, type Press } from './keys';
 import { COUNT_MAX, STEP, rangeFor } from './range';
-import { changeOver, spark } from './spark';
+import { changeAMinute, spark } from './spark';
 
 const plain = (text: string) => text.replaceAll(style.group, ',').replaceAll(style.point, '.').replaceAll(style.minus, '-');
 
@@ -58,19 +58,19 @@ test('a range covers what is in sight, in steps, and never more than a server gi
 });
 
 const curve: Curve = {
-  day: '2026-11-23', starts_at: 1_000_000, ends_at: 1_000_000 + 86_400_000, columns: ['total', 'transactions'],
+  day: '2026-11-23', starts_at: 1_000_000_000, ends_at: 1_000_000_000 + 86_400_000_000, columns: ['total', 'transactions'],
   groups: [{ name: 'EUR', points: [[1_060_000, '10.00', '1'], [1_600_000, '25.00', '2'], [4_600_000, '-5.00', '3']] }],
 };
 
 test('a curve has at any time the value known then', () => {
   const points = curve.groups[0]!.points;
-  expect([asOf(points, 0, 0), asOf(points, 0, 1_060_000), asOf(points, 1, 4_599_999), asOf(points, 0, 9e15)]).toEqual([null, '10.00', '2', '-5.00']);
+  expect([asOf(points, 0, 0), asOf(points, 0, 1_060_001), asOf(points, 1, 4_600_000), asOf(points, 0, 9e15)]).toEqual([null, '10.00', '2', '-5.00']);
 });
 
 test('a line ends now, begins at nothing, and its rate is by the minute', () => {
   const line = lineOf(curve, 'EUR', 'total', 1_000_000 + 3_700_000);
   expect([textAt(line, 0), textAt(line, 700), textAt(line, 3_700), textAt(line, 3_701)]).toEqual(['0', '25.00', '-5.00', null]);
-  expect(values(line, [660, 3_600, 4_000], 'rate')).toEqual([1.5, -3, null]);
+  expect(values(line, [661, 3_601, 4_000], 'rate')).toEqual([1.5, -3, null]);
   expect(lineOf(curve, 'JPY', 'total', 2_000_000).startsAt).toBeNull();
   expect(axis([line], 86_400)).toContain(3_700);
 });
@@ -84,7 +84,12 @@ test('a spark ends with the value now', () => {
   expect(spark([[0, '5'], [1, '5']], null, 1)).toMatchObject({ trend: 'flat', y: 10 });
 });
 
-test('a change over a minute is exact, and unknown without a point that far back', () => {
-  expect(changeOver([[0, '0.10'], [50_000, '9.00']], '0.30', 60_000)).toBe('0.20');
-  expect(changeOver([[10_000, '0.10']], '0.30', 60_000)).toBeNull();
+test('a change a minute is over one to two minutes, and unknown without points that far back', () => {
+  // At 3:30, from 2:00 on: what the point of minute 1 has.
+  const points: [number, string][] = [[0, '5.00'], [60_000, '0.10'], [120_000, '9.00'], [180_000, '9.50']];
+  expect(changeAMinute(points, '9.10', 210_000)).toBe('6.00');
+  expect(changeAMinute(points, '0.11', 210_000)).toBe('0.01');
+  expect(changeAMinute(points, '0.09', 210_000)).toBe('-0.01');
+  expect(changeAMinute([[0, '5.00']], '5.00', 86_400_000)).toBe('0.00');
+  expect(changeAMinute(points.slice(2), '9.10', 210_000)).toBeNull();
 });

@@ -1,6 +1,6 @@
 /** A small line of a value's last minutes. */
 import type { Point } from '../api';
-import { formatDecimal, parseDecimal, places } from './decimal';
+import { SCALE, formatDecimal, parseDecimal, places } from './decimal';
 
 export const SPARK_WIDTH = 84;
 export const SPARK_HEIGHT = 20;
@@ -32,11 +32,23 @@ export function spark(points: readonly Point[], now: string | null, at: number):
   return { path: `M${spots.join('L')}`, x: x(last[0]), y: y(end), trend: end > begin ? 'up' : end < begin ? 'down' : 'flat' };
 }
 
-/** Change over the last minute, exactly; `null` without points that far back. */
-export function changeOver(points: readonly Point[], now: string, at: number, ms = 60_000): string | null {
-  const before = points.findLast(([when]) => when <= at - ms);
+/** A point has its minute's beginning, and the number at its end. */
+const MINUTE = 60_000n;
+
+/**
+ * Change a minute, over the last one and what has passed of this one; as many places as the number has.
+ * `null` without points that far back.
+ */
+export function changeAMinute(points: readonly Point[], now: string, at: number): string | null {
+  const end = Math.floor(at);
+  const from = end - (end % Number(MINUTE)) - Number(MINUTE);
+  const before = points.findLast(([minute]) => minute + Number(MINUTE) <= from);
   const value = parseDecimal(now);
   const old = before ? parseDecimal(before[1]) : null;
   if (!before || value === null || old === null) return null;
-  return formatDecimal(value - old, Math.max(places(now), places(before[1])));
+  const shown = Math.max(places(now), places(before[1]));
+  const unit = 10n ** BigInt(SCALE - shown);
+  const change = ((value - old) * MINUTE) / BigInt(end - from);
+  // To the nearest that is shown.
+  return formatDecimal(((change + (change < 0n ? -unit : unit) / 2n) / unit) * unit, shown);
 }

@@ -29,8 +29,8 @@ export interface Listener {
   /** Another log: what is shown may be wrong until the next window. */
   reset(): void;
   day(change: DayChange): void;
-  /** The server's clock (milliseconds), and how old what is shown is. */
-  beat(serverTime: number, latency: Latency | null): void;
+  /** The server's clock (milliseconds), how old what is shown is, and the business day. */
+  beat(serverTime: number, latency: Latency | null, today: string): void;
   /** The server wants to know who asks. */
   denied(): void;
 }
@@ -227,7 +227,7 @@ export class Live {
 
   private beat(heartbeat: Heartbeat): void {
     const { state, percent, reason } = heartbeat;
-    this.listener.beat(heartbeat.server_time / 1000, heartbeat.latency);
+    this.listener.beat(heartbeat.server_time / 1000, heartbeat.latency, heartbeat.today);
     if (state === 'live') {
       this.listener.link({ kind: 'live' });
     } else if (state === 'catching_up') {

@@ -3,7 +3,7 @@ import type { Aggregation, Column, Point } from '../api';
 import { exact, money, signed } from '../lib/format';
 import type { ShownRow } from '../lib/rows';
 import { session } from '../lib/session.svelte';
-import { changeOver, spark, type Spark } from '../lib/spark';
+import { changeAMinute, spark, type Spark } from '../lib/spark';
 
 /** How long a change is marked; the style's animation lasts as long. */
 const MARK = 1400;
@@ -51,7 +51,7 @@ export function cellsOf(row: ShownRow, { aggregation, columns, sparks, change, t
   const points = sparks.get(row.id);
   const sum = aggregation.columns.findIndex(({ name, kind }) => kind === 'decimal' && aggregation.sums.includes(name));
   const value = typeof row.cells[sum] === 'string' ? (row.cells[sum] as string) : null;
-  const moved = change && points && value !== null ? changeOver(points, value, session.serverNow) : null;
+  const moved = change && points && value !== null ? changeAMinute(points, value, session.serverNow) : null;
   return {
     cells, hasChange: change, hasTrend: trend,
     change: moved === null ? null : /^-?0(\.0*)?$/.test(moved) ? '0' : signed(money(moved, currency)),
