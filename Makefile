@@ -50,7 +50,8 @@ bench: build
 	bench/kafka.sh $(DAYBOOK)
 	bench/cassandra.sh
 	bench/web.sh $(DAYBOOK)
-	cd page && node --test e2e/speed.spec.mjs
+	cd page && SPEED=enforced node --test e2e/speed.spec.mjs
+	bench/fanout.sh
 
 fuzz:
 	scripts/fuzz.sh

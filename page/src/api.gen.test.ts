@@ -19,5 +19,10 @@ test('what the server says it answers fits what the page reads', () => {
   expectTypeOf<Served['HopDetail']>().toExtend<api.HopDetail>();
   expectTypeOf<Served['CountsOfDays']>().toExtend<api.CountsOfDays>();
   expectTypeOf<Served['Ready']>().toExtend<api.Ready>();
+  expectTypeOf<Served['Me']>().toExtend<api.Me>();
+  expectTypeOf<Served['Transactions']>().toExtend<api.Transactions>();
+  expectTypeOf<Served['Quarantine']>().toExtend<api.Quarantine>();
+  expectTypeOf<Served['Quarantined']>().toExtend<api.QuarantineDetail>();
+  expectTypeOf<Served['Done']>().toExtend<api.Outcome>();
   expectTypeOf<Served['Problem']>().toExtend<api.Problem>();
 });

@@ -706,12 +706,12 @@ export interface components {
             /** @description Whether with name and password. */
             local: boolean;
             /** @description Who it is; `null` when nobody has said so, or need not. */
-            name?: string | null;
+            name: string | null;
             /** @description Address that begins signing in elsewhere. */
-            oidc?: string | null;
+            oidc: string | null;
             /** @description Whether one must sign in here. */
             required: boolean;
-            role?: components["schemas"]["Role"] | null;
+            role: components["schemas"]["Role"] | null;
         };
         /** @description A row that changed. */
         Mover: {
@@ -791,7 +791,7 @@ export interface components {
         /** @description `GET /api/v1/quarantine`. */
         Quarantine: {
             /** @description Where to look on; `null` when there are no more. */
-            before?: string | null;
+            before: string | null;
             /** @description Reasons that there are. */
             reasons: string[];
             /** @description Newest first. */
@@ -975,9 +975,9 @@ export interface components {
              * Format: int64
              * @description When the oldest of them was appended to the log, milliseconds since 1970.
              */
-            back_to?: number | null;
+            back_to: number | null;
             /** @description Where to look on; `null` when everything was seen. */
-            before?: string | null;
+            before: string | null;
             /**
              * Format: int64
              * @description Records that were read.

@@ -546,7 +546,7 @@ GROUP BY business_day, account"""
             &expect![[r#"
                 `queue.client.hosts` must say where the queue manager is: ["host(1414)"]
                 `log.use` is "external", so `log.bootstrap_servers` must say where: "host:9092"
-                `web.address` is 0.0.0.0:8080: without authentication, which this version lacks, only loopback addresses are allowed (127.0.0.1:8080)
+                `web.address` is 0.0.0.0:8080: other than loopback addresses need `[web.tls]` and `[[web.user]]`, or `[web.proxy]`
                 `aggregation.name` is "Bad-Name", but must be 1 to 64 of a-z, 0-9 and _, begin with a letter, and not be "transactions"
                 aggregation Bad-Name: "Europe/Zagrebb" is no time zone of the IANA database (example: "Europe/Zagreb")
                 aggregation totals: `sql`: line 1, column 21: not accepted: column 'amuont' not found

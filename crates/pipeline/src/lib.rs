@@ -35,8 +35,9 @@ pub use config::{
     AggregationConfig, AggregatorConfig, Authentication, Config, ConfigError, ConnectorConfig,
     EngineConfig, KeepDays, LateConfig, LogAccess, LogConfig, LogPermission, LogTls, LogUser,
     Place, PostgresConfig, PostgresTlsConfig, PostgresUserConfig, QueueClient, QueueConfig,
-    QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, SparkConfig, StoreConfig,
-    StoreConsistency, StoreReplication, WebConfig,
+    QueuePermission, QueueRight, QueueRule, QueueTls, QueueUser, SinkConfig, SparkConfig,
+    StoreConfig, StoreConsistency, StoreReplication, WebConfig, WebConfigError, WebProxy, WebTls,
+    WebUser,
 };
 pub use connect::{ApplyLevels, connector_mistakes};
 pub use connector::ibm::{ConfigFile, FileError};

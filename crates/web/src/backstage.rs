@@ -87,8 +87,10 @@ pub struct Transactions {
     /// Records that were read.
     pub looked_at: u64,
     /// When the oldest of them was appended to the log, milliseconds since 1970.
+    #[schema(required)]
     pub back_to: Option<i64>,
     /// Where to look on; `null` when everything was seen.
+    #[schema(required)]
     pub before: Option<String>,
 }
 
@@ -132,6 +134,7 @@ pub struct Quarantine {
     /// Reasons that there are.
     pub reasons: Vec<String>,
     /// Where to look on; `null` when there are no more.
+    #[schema(required)]
     pub before: Option<String>,
 }
 

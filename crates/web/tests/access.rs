@@ -10,10 +10,12 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use support::World;
 use support::server::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use types::BusinessDay;
 use web::{
     AccessOptions, Backstage, BackstageError, Done, LocalUser, Quarantine, QuarantineAsked,
-    QuarantineRecord, Quarantined, RefusedBy, Role, Transaction, Transactions,
+    QuarantineRecord, Quarantined, RefusedBy, Role, TlsFiles, Transaction, Transactions,
 };
 
 /// Answers as it is told, and notes what it was asked.
@@ -309,5 +311,71 @@ async fn without_users_everybody_on_this_machine_is_an_operator() {
         told.asked().last().map(String::as_str),
         Some("replay g-1 by anybody on this machine")
     );
+    server.stop().await;
+}
+
+/// A certificate for 127.0.0.1, and its key.
+fn certificate(dir: &std::path::Path) -> TlsFiles {
+    let made = std::process::Command::new("openssl")
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '))
+        .args("-keyout key.pem -out certificate.pem -subj /CN=page -addext subjectAltName=IP:127.0.0.1".split(' '))
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .current_dir(dir)
+        .output();
+    let made = made.expect("openssl is installed");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    TlsFiles {
+        certificate: dir.join("certificate.pem"),
+        key: dir.join("key.pem"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_certificate_tls_is_spoken_and_the_cookie_is_for_it_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = certificate(dir.path());
+    let roots = pem::roots(&files.certificate).expect("a root");
+    let world = World::new(1);
+    let server = Server::start_with(&world, |options| {
+        options.tls = Some(files);
+        options.access.users = vec![user("ann", Role::Operator)];
+    });
+    let server = server.await.live().await;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let socket = TcpStream::connect(server.address).await.expect("connects");
+    let name = rustls::pki_types::ServerName::from(server.address.ip());
+    let mut stream = connector.connect(name, socket).await.expect("shakes hands");
+    let body = r#"{"name":"ann","password":"ann"}"#;
+    let request = format!(
+        "POST /api/v1/login HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        server.address,
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("sends");
+    let mut answer = Vec::new();
+    // The end may come without a goodbye.
+    drop(stream.read_to_end(&mut answer).await);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    assert!(answer.contains("; Secure"), "{answer}");
+    // Without TLS nothing is answered.
+    let mut plain = TcpStream::connect(server.address).await.expect("connects");
+    plain
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .expect("sends");
+    let mut answer = Vec::new();
+    drop(plain.read_to_end(&mut answer).await);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
     server.stop().await;
 }

@@ -150,6 +150,8 @@ impl Hub {
         if state.order.as_ref().is_none_or(newer) {
             state.shown.arrange(&order);
             state.order = Some(Arc::clone(&order));
+            // They have the sums of the order before, also where they say nothing.
+            state.frames.clear();
         }
         // Somebody else may have brought a newer one.
         let order = state.order.clone().unwrap_or(order);

@@ -31,14 +31,17 @@ pub(super) fn routes() -> Router<Arc<App>> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Me {
     /// Who it is; `null` when nobody has said so, or need not.
+    #[schema(required)]
     pub name: Option<String>,
     /// What he may do; `null`: nothing before he has signed in.
+    #[schema(required)]
     pub role: Option<Role>,
     /// Whether one must sign in here.
     pub required: bool,
     /// Whether with name and password.
     pub local: bool,
     /// Address that begins signing in elsewhere.
+    #[schema(required)]
     pub oidc: Option<String>,
 }
 
