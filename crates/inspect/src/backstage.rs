@@ -11,6 +11,7 @@ use sender::Target;
 use serde_json::Value;
 use store::{StoreTarget, TableSpec};
 use tokio::sync::Semaphore;
+use tracing::warn;
 use types::{BusinessDay, names};
 use web::{
     Backstage, BackstageError, Done, Quarantine, QuarantineAsked, QuarantineRecord, Quarantined,
@@ -101,8 +102,20 @@ impl Inspector {
             what,
             to: id.to_owned(),
         };
-        self.look(async move |sources| Ok(audit::write(&sources.cluster, &deed)?))
-            .await
+        // Not one of the looks: how a deed ended must be written down however many others look.
+        let cluster = self.sources.cluster.clone();
+        let written = tokio::task::spawn_blocking(move || audit::write(&cluster, &deed)).await;
+        match written {
+            Ok(written) => written.map_err(|error| unavailable(error.into())),
+            Err(error) => Err(BackstageError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Writes down how it ended. It is done by now, so what is answered is that, whether or not this can be written.
+    async fn note_end(&self, id: &str, who: &str, what: String) {
+        if let Err(error) = self.note(id, who, what).await {
+            warn!(target: "audit", to = id, who, error = types::report(&error), "how a deed ended is not in the log");
+        }
     }
 }
 
@@ -225,7 +238,7 @@ impl Backstage for Inspector {
                 Ok(list)
             })
             .await?;
-        // What aggregations have refused is worth showing without it.
+        // Without a queue manager to ask there is what aggregations have refused.
         if self.sources.queue.is_some() {
             let (_connection, mut session) = self.session().await?;
             let browsed = quarantine::browse(&mut session, |refused| list.push(refused)).await;
@@ -303,8 +316,8 @@ impl Backstage for Inspector {
         quarantine::end(&mut session, is_done)
             .await
             .map_err(unavailable)?;
-        self.note(id, who, format!("replay: {}", done.detail))
-            .await?;
+        self.note_end(id, who, format!("replay: {}", done.detail))
+            .await;
         Ok(done)
     }
 

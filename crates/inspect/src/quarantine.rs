@@ -5,6 +5,7 @@
 //! - **A record is in the quarantine until the gateway has accepted it**, or an operator has discarded it: it is got in a unit of work that
 //!   is committed behind the gateway's answer. A crash between the two leaves it there; replayed again it is a duplicate.
 
+use bytes::Bytes;
 use kafka_client::Cluster;
 use mq_client::{GetRequest, Got, Session, get, open};
 use mq_wire::{FORMAT_RFH2, Rfh2, micros_of, unescaped};
@@ -28,7 +29,7 @@ pub(crate) struct Refused {
     /// As it is listed.
     pub(crate) record: QuarantineRecord,
     /// What was sent; of the gateway's as much as was kept.
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     /// Whether that is not all.
     pub(crate) is_cut: bool,
 }
@@ -151,7 +152,7 @@ fn of_message(got: &Got) -> Refused {
     Refused {
         record,
         is_cut: property(gateway::PROPERTY_TRUNCATED).as_deref() == Some("true"),
-        body: parts.body.to_vec(),
+        body: parts.body,
     }
 }
 
@@ -240,7 +241,7 @@ fn of_record(place: (i32, i64), reason: Option<&str>, at: i64, value: &[u8]) -> 
             excerpt: excerpt(value),
             replayed: false,
         },
-        body: value.to_vec(),
+        body: Bytes::copy_from_slice(value),
         is_cut: false,
     }
 }
