@@ -32,15 +32,31 @@ export interface NumberStyle {
   group: string;
   point: string;
   minus: string;
+  /** Digits of the last group, of those before it, and of the first one at least: 3, 2 and 1 in 1,23,456; 3, 3 and 2 where 1234 has no mark. */
+  sizes: readonly [last: number, others: number, first: number];
+  /** From nought to nine. */
+  digits: readonly string[];
 }
 
 /** How a locale writes numbers. */
 export function numberStyle(locale?: string): NumberStyle {
-  const parts = new Intl.NumberFormat(locale, { useGrouping: true }).formatToParts(-1234567.5);
+  const form = new Intl.NumberFormat(locale);
+  const parts = form.formatToParts(-123456789012.5);
   const find = (type: string, otherwise: string) =>
     parts.find((part) => part.type === type)?.value ?? otherwise;
-  // A hyphen is narrower than a figure; the minus sign is as wide as a plus.
-  return { group: find('group', ','), point: find('decimal', '.'), minus: '\u2212' };
+  const groups = parts.filter((part) => part.type === 'integer').map((part) => [...part.value].length);
+  const last = groups.at(-1) ?? 3;
+  const others = groups.length > 2 ? (groups.at(-2) ?? last) : last;
+  const first = form.formatToParts(10 ** last).some((part) => part.type === 'group') ? 1 : 2;
+  const plain = new Intl.NumberFormat(locale, { useGrouping: false });
+  return {
+    group: find('group', ','),
+    point: find('decimal', '.'),
+    // A hyphen is narrower than a figure; the minus sign is as wide as a plus.
+    minus: '\u2212',
+    sizes: groups.length > 1 ? [last, others, first] : [Infinity, Infinity, 1],
+    digits: Array.from({ length: 10 }, (_, digit) => plain.format(digit)),
+  };
 }
 
 /** A decimal's or whole number's text in a locale's style, digit by digit. Other text as it is. */
@@ -48,6 +64,15 @@ export function grouped(text: string, style: NumberStyle): string {
   const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
   if (!match) return text;
   const [, sign, whole = '', fraction] = match;
-  const left = whole.replace(/\B(?=(\d{3})+$)/g, style.group);
-  return (sign ? style.minus : '') + left + (fraction === undefined ? '' : style.point + fraction);
+  const left = marked(whole, style);
+  const number = left + (fraction === undefined ? '' : style.point + fraction);
+  const written = style.digits[0] === '0' ? number : number.replace(/[0-9]/g, (digit) => style.digits[Number(digit)] ?? digit);
+  return (sign ? style.minus : '') + written;
+}
+
+function marked(whole: string, { group, sizes: [last, others, first] }: NumberStyle): string {
+  if (whole.length < last + first) return whole;
+  let text = whole.slice(-last);
+  for (let end = whole.length - last; end > 0; end -= others) text = whole.slice(Math.max(0, end - others), end) + group + text;
+  return text;
 }
