@@ -38,6 +38,7 @@ soak: build
 	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test delivery -- --nocapture
 	TRIALS=full scripts/cargo.sh test --release --locked --workspace --test aggregators -- --nocapture
 	DAYBOOK_BIN=$(DAYBOOK) SECONDS=300 RATE=2000 node scripts/converge.mjs
+	DAYBOOK_BIN=$(DAYBOOK) SECONDS=300 RATE=500 STORE=cassandra node scripts/converge.mjs
 	scripts/kafka-three.sh delivery
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=12 scripts/cassandra-three.sh
 	DAYBOOK_BIN=$(DAYBOOK) scripts/spark.sh full
@@ -51,6 +52,7 @@ bench: build
 	bench/cassandra.sh
 	bench/web.sh $(DAYBOOK)
 	cd page && SPEED=enforced node --test e2e/speed.spec.mjs
+	node bench/paint.mjs $(DAYBOOK)
 	bench/fanout.sh
 
 fuzz:

@@ -1,26 +1,31 @@
 // The parts of a pipeline, each a process of its own, killed with -9 at random while transactions flow; browsers come, go, and change from
 // one web server to the other. When it is quiet, what every browser shows must be what the store has, which must be the sum of what the log
-// has. Browsers here are the page's protocol without its pictures: half of them follow all rows, half a window of them.
+// has. Browsers here are the page's protocol without its pictures, half of them with all rows, half with a window of them; and some are real:
+// Chromium with the page, where every frame is looked at for a row that goes back.
 //
 //   DAYBOOK_BIN=daybook node scripts/converge.mjs
 //
-// SECONDS of trouble (30), BROWSERS (20), RATE transactions a second (500), ACCOUNTS (400), SEED, PORT_OFFSET (4400; 100 above it are used
-// as well).
+// SECONDS of trouble (30), BROWSERS (20), PAGES in Chromium (2), RATE transactions a second (500), ACCOUNTS (400), SEED, PORT_OFFSET (4400;
+// 100 above it are used as well). STORE=cassandra: a real Apache Cassandra, which is killed as well; SQLite otherwise, which is a file.
 import assert from 'node:assert/strict';
 import { spawn, execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync, readFileSync, existsSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { promisify } from 'node:util';
+import { launch, open } from '../page/e2e/browser.mjs';
 
 const run = promisify(execFile);
+const root = new URL('..', import.meta.url).pathname;
 const env = (name, otherwise) => Number(process.env[name] ?? otherwise);
-const bin = process.env.DAYBOOK_BIN;
+const bin = process.env.DAYBOOK_BIN && resolvePath(process.env.DAYBOOK_BIN);
 assert(bin, 'DAYBOOK_BIN: the path of the program');
 const seconds = env('SECONDS', 30);
 const browsers = env('BROWSERS', 20);
 const rate = env('RATE', 500);
 const accounts = env('ACCOUNTS', 400);
+const pages = env('PAGES', 2);
+const cassandra = process.env.STORE === 'cassandra';
 const offset = env('PORT_OFFSET', 4400);
 const seed = env('SEED', Date.now() % 2147483647) || 1;
 const PATIENCE = 180_000;
@@ -29,6 +34,7 @@ console.log(`SEED=${seed}`);
 let state = seed;
 const below = (bound) => (state = (state * 48271) % 2147483647) % bound;
 const dir = mkdtempSync(join(tmpdir(), 'daybook-converge-'));
+const CASSANDRA_PORT = 29842;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Parts and how they are started.
@@ -43,7 +49,7 @@ ${log}
 [admin]
 address = "127.0.0.1:${admin}"
 [store]
-path = "${join(dir, 'store.db')}"
+${cassandra ? `use = "external"\ncontact_points = ["127.0.0.1:${CASSANDRA_PORT}"]` : `path = "${join(dir, 'store.db')}"`}
 [aggregator]
 instance = "a"
 [sink]
@@ -59,16 +65,24 @@ part('sink', ['sink'], 9193);
 part('web-0', ['web'], 9194);
 part('web-1', ['web'], 9195, '[web]\naddress = "127.0.0.1:8180"');
 
+if (cassandra) {
+  const source = `set -e; version=5.0.8; dir=${dir}; . scripts/cassandra-server.sh`;
+  await run('bash', ['-c', `${source}; cassandra_configure 1 1 ${CASSANDRA_PORT} </dev/null`], { cwd: root });
+  parts.set('store', { shell: `${source}; cassandra_run 1 1g -XX:TieredStopAtLevel=1`, process: null, killed: 0 });
+}
+
 function start(name) {
   const one = parts.get(name);
   const out = openSync(join(dir, `${name}.out`), 'a');
-  one.process = spawn(bin, [...one.command, ...common(name)], { stdio: ['ignore', out, out] });
+  const [command, args] = one.shell ? ['bash', ['-c', one.shell]] : [bin, [...one.command, ...common(name)]];
+  // A group of its own, so that a shell's child is killed with it.
+  one.process = spawn(command, args, { stdio: ['ignore', out, out], cwd: root, detached: true });
   one.gone = new Promise((resolve) => one.process.once('exit', resolve));
 }
 async function kill(name) {
   const one = parts.get(name);
   one.killed += 1;
-  one.process.kill('SIGKILL');
+  process.kill(-one.process.pid, 'SIGKILL');
   await one.gone;
 }
 async function until(what, check) {
@@ -188,14 +202,54 @@ class Browser {
 }
 
 const queries = ['count=20', 'count=50&sort=-transactions', 'sort=account&from=10&count=30', 'q=account-00001&count=100', 'sort=-total&count=5'];
+/** In the page: notes every row that a frame shows with fewer transactions than a frame before. */
+function lookForOlder() {
+  const known = new Map();
+  globalThis.wentBack = [];
+  globalThis.frames = 0;
+  const place = [...document.querySelectorAll('[role=columnheader]')].findIndex((head) => head.textContent.trim() === 'transactions');
+  const look = () => {
+    globalThis.frames += 1;
+    for (const row of document.querySelectorAll('[data-key]')) {
+      const text = row.querySelectorAll('[role=gridcell]')[place]?.textContent.replaceAll(',', '') ?? '';
+      const { key } = row.dataset;
+      if (!/^[0-9]+$/.test(text)) continue;
+      if (Number(text) < (known.get(key) ?? 0)) globalThis.wentBack.push(`${key}: ${text} after ${known.get(key)}`);
+      known.set(key, Number(text));
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}
+
+/** What a page shows, as the store's lines. */
+function shownLines() {
+  const rows = [...document.querySelectorAll('[role=row][data-key]')];
+  return rows.map((row) => [...row.querySelectorAll('[role=gridcell]')].slice(1, 5).map((cell) => cell.textContent.replaceAll(',', '').replace('\u2212', '-').trim()).join(','));
+}
+
+async function openPage(chromium, number) {
+  const opened = await open(chromium, { height: 900 });
+  await opened.page.goto(`${web[number % 2]}/${number % 2 ? '?sort=account' : ''}`);
+  await opened.page.locator('[role=row][data-key]').first().waitFor({ timeout: 60_000 });
+  await opened.page.evaluate(lookForOlder);
+  return opened;
+}
+
 const enter = (number) => new Browser(number % 2 === 0, queries[number % queries.length]);
 
 let failure = null;
 let all = [];
+let chromium = null;
+const looking = [];
 try {
+  if (cassandra) {
+    start('store');
+    await until('Cassandra', async () => run('bash', ['-c', `: </dev/tcp/127.0.0.1/${CASSANDRA_PORT}`]));
+  }
   start('log');
   await until('the log', async () => readFileSync(join(dir, 'log.out'), 'utf8').includes('ready'));
-  for (const name of parts.keys()) if (name !== 'log') start(name);
+  for (const name of parts.keys()) if (name !== 'log' && name !== 'store') start(name);
   await until('the web servers', async () => (await Promise.all(web.map((base) => fetch(`${base}/readyz`)))).every((answer) => answer.ok));
   all = Array.from({ length: browsers }, (_, number) => enter(number));
   const check = () => Promise.race([...all.map((one) => one.ended), sleep(0)]);
@@ -203,6 +257,10 @@ try {
   const total = rate * seconds;
   const sender = spawn(bin, ['send', ...common('front'), '--quiet', '--source', 'json', '--generate', String(total), '--rate', String(rate), '--accounts', String(accounts), '--batch', '100'], { stdio: ['ignore', 'inherit', 'inherit'] });
   const sent = new Promise((resolve) => sender.once('exit', resolve));
+  if (pages > 0) {
+    chromium = await launch();
+    for (let number = 0; number < pages; number += 1) looking.push(await openPage(chromium, number));
+  }
   let entered = browsers;
   let left = 0;
   const end = Date.now() + seconds * 1000;
@@ -260,18 +318,37 @@ try {
       return true;
     });
   }
+  let frames = 0;
+  for (const [number, { page, complaints }] of looking.entries()) {
+    const known = new Set(store);
+    await until(`page ${number}`, async () => {
+      const lines = await page.evaluate(shownLines);
+      assert(lines.length > 5, 'a page of rows');
+      for (const line of lines) assert(known.has(line), `${line} is not in the store`);
+      return true;
+    });
+    assert.deepEqual(await page.evaluate(() => globalThis.wentBack), [], `page ${number}: no frame went back`);
+    assert.deepEqual(complaints, [], `page ${number}: the console`);
+    frames += await page.evaluate(() => globalThis.frames);
+  }
   const kills = [...parts].map(([name, one]) => `${name} ${one.killed}`).join(', ');
   const connections = all.reduce((sum, one) => sum + one.connections, 0);
   const older = all.reduce((sum, one) => sum + one.offeredOlder, 0);
   console.log(
     `${total} transactions in ${seconds} s; killed: ${kills}; ${entered} browsers came, ${left} left, the last ${all.length} connected ${connections} times; ` +
-      `${older} older versions offered by servers behind, none taken; all equal to the store's ${store.length} rows, which have every transaction once`,
+      `${older} older versions offered by servers behind, none taken; ${looking.length} pages in Chromium drew ${frames} frames, none with an older row; all equal to the store's ${store.length} rows, which have every transaction once`,
   );
 } catch (error) {
   failure = error;
 } finally {
-  await Promise.allSettled(all.map((one) => one.leave()));
-  for (const one of parts.values()) one.process?.kill('SIGKILL');
+  await Promise.allSettled([...all.map((one) => one.leave()), chromium?.close()]);
+  for (const one of parts.values()) {
+    try {
+      if (one.process) process.kill(-one.process.pid, 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  }
   if (failure) {
     for (const name of parts.keys()) {
       const out = join(dir, `${name}.out`);

@@ -76,10 +76,11 @@ docs() {
 }
 
 browser() {
-  # Against made-up answers: the life of a page, how quick it is, and every view in both schemes and two widths; then over a real pipeline.
+  # Against made-up answers: the life of a page, how quick it is, and every view in both schemes and two widths; then over a real pipeline,
+  # and signing in at a real OpenID Connect provider.
   # A runner that finds no test has not passed. One after the other: browsers beside one another starve on two cores.
   local spec
-  for spec in life speed views page; do
+  for spec in life speed views page signin; do
     (cd page && DAYBOOK_BIN="$CARGO_TARGET_DIR/release/daybook" node --test --test-reporter=tap "e2e/$spec.spec.mjs") \
       | tee "$log/browser" && ! grep -q "^# tests 0" "$log/browser" || return 1
   done

@@ -109,7 +109,7 @@ export class Mock {
   async session(path, request, response) {
     if (path === '/api/v1/me') {
       const role = this.told.viewer ? 'viewer' : 'operator';
-      return send(response, 200, { name: this.user, role: this.told.signin && !this.user ? null : role, required: this.told.signin ?? false, local: true, oidc: this.told.signin ? '/auth/start' : null });
+      return send(response, 200, { name: this.user, role: this.told.signin && !this.user ? null : role, limited: this.told.limited ?? false, required: this.told.signin ?? false, local: true, oidc: this.told.signin ? '/auth/start' : null });
     }
     if (path.endsWith('login')) {
       const { name, password } = JSON.parse(await body(request));

@@ -18,7 +18,8 @@ import { after, before, test } from 'node:test';
 import { launch, open, until as untilOf } from './browser.mjs';
 
 const { DAYBOOK_BIN, DAYBOOK_PAGE_DEV, DAYBOOK_SCREENSHOT } = process.env;
-const OFFSET = 20_000 + (process.pid % 5_000);
+// All ports below those that the system gives out by itself.
+const OFFSET = 20_000 + (process.pid % 3_000);
 const WEB = `http://127.0.0.1:${8080 + OFFSET}`;
 const GATEWAY = `http://127.0.0.1:${8081 + OFFSET}`;
 const PATIENCE = 60_000;

@@ -59,6 +59,12 @@ const VIEWS = {
   'quarantine-list': { query: '?view=quarantine', then: (page) => page.getByText('Older ones').waitFor() },
   'quarantine-clean': { query: '?view=quarantine', tell: { clean: true }, then: (page) => page.getByText('Nothing is set aside').waitFor() },
   'quarantine-viewer': { query: '?view=quarantine&record=gateway-0-9100', tell: { viewer: true }, then: (page) => page.getByText('take the role operator').waitFor() },
+  'totals-limited': { tell: { limited: true }, then: async (page) => {
+    await rows(page);
+    assert.equal(await page.getByRole('link', { name: 'Pipeline' }).count(), 0);
+    assert.equal(await page.getByText('Movers').count(), 0);
+  } },
+  'sign-in-denied': { query: '?sign_in=denied', tell: { signin: true }, state: null, then: (page) => page.getByText('may not look').waitFor() },
   'sign-in': { tell: { signin: true }, state: null, then: (page) => page.getByLabel('Password').waitFor() },
 };
 

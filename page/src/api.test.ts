@@ -68,7 +68,7 @@ const shapes = {
   quarantined: { record, input: '', audit: [{ at: 0, who: '', what: '' }] } satisfies QuarantineDetail,
   outcome: { ok: true, detail: '' } satisfies Outcome,
   hop: { hop: '', figures: [{ name: '', labels: { queue: '' }, value: 0, help: '' }] } satisfies HopDetail,
-  me: { name: '', role: 'viewer', required: true, local: true, oidc: '' } satisfies Me,
+  me: { name: '', role: 'viewer', limited: false, required: true, local: true, oidc: '' } satisfies Me,
   problem: { type: '', title: '', status: 0, detail: '' } satisfies Problem,
 };
 

@@ -285,6 +285,8 @@ export interface Outcome {
 export interface Me {
   name: string | null;
   role: 'viewer' | 'operator' | null;
+  /** Whether he sees a part of the rows only, and nothing of the pipeline. */
+  limited: boolean;
   /** Whether this server wants to know who asks. */
   required: boolean;
   /** Whether it takes a name and a password. */
@@ -346,6 +348,8 @@ export const url = {
   me: '/api/v1/me',
   login: '/api/v1/login',
   logout: '/api/v1/logout',
+  /** Where signing in elsewhere begins, and comes back to where one is. */
+  elsewhere: (begin: string, page: string) => address(begin, { page }),
   window: (aggregation: string, query: Query) => address(of(aggregation, 'window'), parameters(query)),
   stream: (aggregation: string, query: Query) => address(of(aggregation, 'stream'), parameters(query)),
   csv: (aggregation: string, query: Query) => address(of(aggregation, 'export.csv'), whole(query)),

@@ -1,5 +1,7 @@
 //! Checks everything that can be checked before a socket opens, and reports all of it.
 
+mod web;
+
 use std::fmt;
 
 use aggregate::{
@@ -12,7 +14,7 @@ use store::{CellKind, TableSpec};
 
 use crate::config::{
     AggregationConfig, Authentication, Config, ConnectorConfig, EngineConfig, KeepDays, LateConfig,
-    QueueConfig, WebConfig,
+    QueueConfig,
 };
 use crate::store_target;
 
@@ -104,6 +106,8 @@ impl Plan {
                 Err(found) => mistakes.extend(found),
             }
         }
+        let keys: Vec<&[String]> = aggregations.iter().map(|one| one.keys.as_slice()).collect();
+        web::check_limits(&config.web, &keys, &mut |text| mistakes.push(Mistake(text)));
         if mistakes.is_empty() {
             Ok(Self {
                 config,
@@ -229,7 +233,7 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
         ));
     }
     check_queue_security(&config.queue, &mut refuse);
-    check_web(&config.web, &mut refuse);
+    web::check(&config.web, &mut refuse);
     let addresses = [
         ("gateway", config.gateway.address),
         ("admin", config.admin.address),
@@ -242,45 +246,6 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
                 address.port()
             ));
         }
-    }
-}
-
-/// Hours that a session may last.
-const SESSION_HOURS_MAX: u32 = 720;
-
-fn check_web(web: &WebConfig, refuse: &mut impl FnMut(String)) {
-    let is_protected = web.tls.is_some() && !web.users.is_empty();
-    if !web.address.ip().is_loopback() && web.proxy.is_none() && !is_protected {
-        refuse(format!(
-            "`web.address` is {}: other than loopback addresses need `[web.tls]` and `[[web.user]]`, or `[web.proxy]`",
-            web.address
-        ));
-    }
-    if web
-        .proxy
-        .as_ref()
-        .is_some_and(|proxy| proxy.addresses.is_empty())
-    {
-        refuse(
-            "`web.proxy.addresses` is empty: then its header is believed from nobody".to_owned(),
-        );
-    }
-    if !(1..=SESSION_HOURS_MAX).contains(&web.session_hours) {
-        refuse(format!(
-            "`web.session_hours` is {}, but must be 1 to {SESSION_HOURS_MAX}",
-            web.session_hours
-        ));
-    }
-    for user in &web.users {
-        if !mq_server::is_password_hash(&user.password_hash) {
-            refuse(format!(
-                "`web.user` {:?}: `password_hash` is no argon2 hash; `daybook queue password` makes one",
-                user.name
-            ));
-        }
-    }
-    if let Err(error) = web.access() {
-        refuse(types::report(&error));
     }
 }
 
@@ -546,7 +511,7 @@ GROUP BY business_day, account"""
             &expect![[r#"
                 `queue.client.hosts` must say where the queue manager is: ["host(1414)"]
                 `log.use` is "external", so `log.bootstrap_servers` must say where: "host:9092"
-                `web.address` is 0.0.0.0:8080: other than loopback addresses need `[web.tls]` and `[[web.user]]`, or `[web.proxy]`
+                `web.address` is 0.0.0.0:8080: other than loopback addresses need `[web.tls]` with `[[web.user]]` or `[web.oidc]`, or `[web.proxy]`
                 `aggregation.name` is "Bad-Name", but must be 1 to 64 of a-z, 0-9 and _, begin with a letter, and not be "transactions"
                 aggregation Bad-Name: "Europe/Zagrebb" is no time zone of the IANA database (example: "Europe/Zagreb")
                 aggregation totals: `sql`: line 1, column 21: not accepted: column 'amuont' not found

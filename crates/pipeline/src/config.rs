@@ -641,6 +641,10 @@ impl Config {
             absolute(&mut tls.key);
         }
         config.web.session_key_file.iter_mut().for_each(absolute);
+        if let Some(oidc) = &mut config.web.oidc {
+            oidc.client_secret_file.iter_mut().for_each(absolute);
+            oidc.ca.iter_mut().for_each(absolute);
+        }
         if let Some(tls) = &mut config.web.tls {
             absolute(&mut tls.certificate);
             absolute(&mut tls.key);

@@ -742,6 +742,7 @@ async fn start_web(
     let mut web = WebOptions::new(plan.config.web.address, store.clone(), cluster.clone());
     web.names.clone_from(&plan.config.web.names);
     web.access = plan.config.web.access().map_err(failed("web"))?;
+    web.rates = plan.config.web.rates();
     web.tls = plan.config.web.tls_files();
     web.aggregations = views.collect();
     web.demo = options.demo;

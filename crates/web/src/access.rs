@@ -1,9 +1,10 @@
-//! Who may look, and who may do something: local users, or a reverse proxy that says who it is.
+//! Who may look, and who may do something: local users, an OpenID Connect issuer's, or a reverse proxy that says who it is.
 //!
 //! # Invariants
 //!
 //! - **Without any of it everybody may do everything, on loopback only**: the server does not start elsewhere.
-//! - **A session says who somebody is, the configuration what he may**: who is taken out of it may nothing from the next start on.
+//! - **A session says who somebody is, the configuration what he may**: who is taken out of it may nothing from the next start on. What the
+//!   issuer said of somebody lasts as long as his session.
 //! - A session is a text that the server signs and does not keep, so every replica with the same key takes it.
 
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ use types::Micros;
 use utoipa::ToSchema;
 
 use crate::error::WebError;
+use crate::limit::{Limit, PATTERNS_MAX, glob};
+use crate::oidc::{BEGUN_TIME_MAX, Begun, Oidc, OidcOptions};
 
 /// Bytes of the key that sessions are signed with, at least.
 pub const SESSION_KEY_BYTES_MIN: usize = 32;
@@ -36,6 +39,8 @@ const ADDRESSES_MAX: usize = 10_000;
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
 /// Name of the cookie.
 const COOKIE: &str = "daybook";
+/// Name of the cookie of those who sign in elsewhere.
+const OIDC_COOKIE: &str = "daybook-oidc";
 
 /// What somebody may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -79,6 +84,15 @@ pub struct TrustedProxy {
     pub operators: Vec<String>,
 }
 
+/// Viewers who see a part of the rows.
+#[derive(Debug, Clone)]
+pub struct ViewerLimit {
+    /// Their names, however they signed in: `*` stands for any characters.
+    pub name: String,
+    /// What they see.
+    pub limit: Limit,
+}
+
 /// Who may ask. Empty: everybody, on loopback only.
 #[derive(Clone, Default)]
 pub struct AccessOptions {
@@ -86,10 +100,25 @@ pub struct AccessOptions {
     pub users: Vec<LocalUser>,
     /// Who is believed about others.
     pub proxy: Option<TrustedProxy>,
+    /// Where others sign in.
+    pub oidc: Option<OidcOptions>,
+    /// Who of the viewers sees a part; the first that fits his name counts.
+    pub limits: Vec<ViewerLimit>,
     /// What sessions are signed with; without it a key of this process, which is gone with it.
     pub session_key: Option<Vec<u8>>,
     /// How long a session lasts; 12 h without.
     pub session_time_max: Option<Duration>,
+}
+
+impl AccessOptions {
+    /// Whether a server on loopback could start with it.
+    ///
+    /// # Errors
+    ///
+    /// [`WebError::Option`] naming what it cannot be meant like, [`WebError::Tls`] for the issuer's certificates.
+    pub fn check(&self) -> Result<(), WebError> {
+        Access::new(self.clone(), true).map(drop)
+    }
 }
 
 /// Without the key.
@@ -98,6 +127,7 @@ impl fmt::Debug for AccessOptions {
         f.debug_struct("AccessOptions")
             .field("users", &self.users)
             .field("proxy", &self.proxy)
+            .field("oidc", &self.oidc)
             .finish_non_exhaustive()
     }
 }
@@ -108,11 +138,41 @@ pub(crate) struct Identity {
     /// `None`: nobody has to say.
     pub(crate) name: Option<String>,
     pub(crate) role: Role,
+    pub(crate) limit: Limit,
+}
+
+/// How somebody has signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignedIn {
+    /// The configuration says what he may.
+    Password,
+    /// The issuer said what he may.
+    Oidc(Role),
+}
+
+impl SignedIn {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Oidc(Role::Viewer) => "oidc viewer",
+            Self::Oidc(Role::Operator) => "oidc operator",
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let all = [
+            Self::Password,
+            Self::Oidc(Role::Viewer),
+            Self::Oidc(Role::Operator),
+        ];
+        all.into_iter().find(|by| by.text() == text)
+    }
 }
 
 /// See the module.
 pub(crate) struct Access {
     options: AccessOptions,
+    oidc: Option<Oidc>,
     key: Vec<u8>,
     attempts: Mutex<HashMap<IpAddr, (u32, Instant)>>,
 }
@@ -134,8 +194,9 @@ impl Access {
             value,
             rule,
         };
-        if !loopback && options.users.is_empty() && options.proxy.is_none() {
-            let rule = "a loopback address, unless [[web.user]] or [web.proxy] says who may look";
+        let nobody = options.users.is_empty() && options.proxy.is_none() && options.oidc.is_none();
+        if !loopback && nobody {
+            let rule = "a loopback address, unless [[web.user]], [web.oidc] or [web.proxy] says who may look";
             return Err(refused("web.address", "open to others".to_owned(), rule));
         }
         for user in &options.users {
@@ -147,6 +208,12 @@ impl Access {
             let named = options.users.iter().filter(|other| other.name == user.name);
             if named.count() > 1 || user.name.is_empty() {
                 return Err(refused("web.user.name", user.name.clone(), "a name once"));
+            }
+        }
+        for ViewerLimit { name, limit } in &options.limits {
+            if limit.patterns() > PATTERNS_MAX {
+                let rule = "of 64 patterns at most";
+                return Err(refused("web.limit.keys", name.clone(), rule));
             }
         }
         let key = match &options.session_key {
@@ -166,6 +233,7 @@ impl Access {
             }
         };
         Ok(Self {
+            oidc: options.oidc.clone().map(Oidc::new).transpose()?,
             options,
             key,
             attempts: Mutex::default(),
@@ -174,7 +242,13 @@ impl Access {
 
     /// Whether somebody must say who he is.
     pub(crate) fn is_required(&self) -> bool {
-        !self.options.users.is_empty() || self.options.proxy.is_some()
+        let options = &self.options;
+        !options.users.is_empty() || options.proxy.is_some() || options.oidc.is_some()
+    }
+
+    /// Where others sign in.
+    pub(crate) fn oidc(&self) -> Option<&Oidc> {
+        self.oidc.as_ref()
     }
 
     /// Whether that may be done with a password.
@@ -193,15 +267,19 @@ impl Access {
             return Some(Identity {
                 name: None,
                 role: Role::Operator,
+                limit: Limit::default(),
             });
         }
         self.by_proxy(peer, headers).or_else(|| {
-            let name = self.signed_in(headers, now)?;
-            let user = self.options.users.iter().find(|user| user.name == name)?;
-            Some(Identity {
-                role: user.role,
-                name: Some(name),
-            })
+            let (name, by) = self.signed_in(headers, now)?;
+            let role = match by {
+                SignedIn::Password => {
+                    let mut users = self.options.users.iter();
+                    users.find(|user| user.name == name)?.role
+                }
+                SignedIn::Oidc(role) => self.oidc.as_ref().map(|_| role)?,
+            };
+            Some(self.identity(name, role))
         })
     }
 
@@ -220,38 +298,108 @@ impl Access {
             true => Role::Operator,
             false => Role::Viewer,
         };
-        Some(Identity {
-            name: Some(name.to_owned()),
-            role,
-        })
+        Some(self.identity(name.to_owned(), role))
     }
 
-    fn signed_in(&self, headers: &HeaderMap, now: Micros) -> Option<String> {
+    fn identity(&self, name: String, role: Role) -> Identity {
+        let mut limits = self.options.limits.iter();
+        let limit = limits.find(|limit| role == Role::Viewer && glob(&limit.name, &name));
+        Identity {
+            limit: limit.map(|found| found.limit.clone()).unwrap_or_default(),
+            name: Some(name),
+            role,
+        }
+    }
+
+    fn signed_in(&self, headers: &HeaderMap, now: Micros) -> Option<(String, SignedIn)> {
+        self.cookie_of(COOKIE, headers, |session| self.read(session, now))
+    }
+
+    fn cookie_of<T>(
+        &self,
+        wanted: &str,
+        headers: &HeaderMap,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let cookies = headers.get_all(header::COOKIE).iter();
         let cookies = cookies.filter_map(|value| value.to_str().ok());
         let mut cookies = cookies.flat_map(|text| text.split(';'));
         cookies.find_map(|cookie| {
-            let (name, session) = cookie.trim().split_once('=')?;
-            (name == COOKIE).then(|| self.read(session, now))?
+            let (name, value) = cookie.trim().split_once('=')?;
+            (name == wanted).then(|| read(value))?
         })
     }
 
-    /// The name in a session that we have signed and that has not ended.
-    fn read(&self, session: &str, now: Micros) -> Option<String> {
-        let (signed, signature) = session.rsplit_once('.')?;
+    /// Who a session that we have signed and that has not ended is of.
+    fn read(&self, session: &str, now: Micros) -> Option<(String, SignedIn)> {
+        let [name, by] = self.signed(session, now)?;
+        Some((name, SignedIn::read(&by)?))
+    }
+
+    /// The parts of a text that we have signed and that has not ended.
+    fn signed<const N: usize>(&self, text: &str, now: Micros) -> Option<[String; N]> {
+        let (signed, signature) = text.rsplit_once('.')?;
         let mut mac = self.mac()?;
         mac.update(signed.as_bytes());
         mac.verify_slice(&from_hex(signature)?).ok()?;
-        let (name, ends) = signed.split_once('.')?;
+        let (parts, ends) = signed.rsplit_once('.')?;
+        let parts = parts
+            .split('.')
+            .map(|part| String::from_utf8(from_hex(part)?).ok());
         let is_open = ends.parse::<Micros>().ok()? > now;
-        is_open.then(|| String::from_utf8(from_hex(name)?).ok())?
+        is_open.then(|| parts.collect::<Option<Vec<_>>>()?.try_into().ok())?
     }
 
-    fn write(&self, name: &str, ends: Micros) -> Option<String> {
-        let signed = format!("{}.{ends}", hex(name.as_bytes()));
+    fn sign(&self, parts: &[&str], now: Micros, lasts: Duration) -> Option<String> {
+        let ends = now.saturating_add(Micros::try_from(lasts.as_micros()).unwrap_or(Micros::MAX));
+        let parts: Vec<String> = parts.iter().map(|part| hex(part.as_bytes())).collect();
+        let signed = format!("{}.{ends}", parts.join("."));
         let mut mac = self.mac()?;
         mac.update(signed.as_bytes());
         Some(format!("{signed}.{}", hex(&mac.finalize().into_bytes())))
+    }
+
+    /// The cookie of somebody who goes to sign in elsewhere, and comes back to `page`.
+    pub(crate) fn oidc_cookie(
+        &self,
+        begun: &Begun,
+        page: &str,
+        now: Micros,
+    ) -> Option<HeaderValue> {
+        let parts = [begun.state.as_str(), &begun.nonce, &begun.verifier, page];
+        let text = self.sign(&parts, now, BEGUN_TIME_MAX)?;
+        let secure = self.oidc.as_ref().is_some_and(Oidc::is_secure);
+        let secure = if secure { "; Secure" } else { "" };
+        // He comes back from another site, where `Strict` cookies are not sent.
+        let text = format!(
+            "{OIDC_COOKIE}={text}; Path=/api/v1/oidc; HttpOnly; SameSite=Lax; Max-Age={}{secure}",
+            BEGUN_TIME_MAX.as_secs()
+        );
+        HeaderValue::from_str(&text).ok()
+    }
+
+    /// What was begun, if `state` is what came back from there, and where he wants to go.
+    pub(crate) fn oidc_begun(
+        &self,
+        headers: &HeaderMap,
+        state: &str,
+        now: Micros,
+    ) -> Option<(Begun, String)> {
+        let [known, nonce, verifier, page] =
+            self.cookie_of(OIDC_COOKIE, headers, |text| self.signed(text, now))?;
+        let begun = Begun {
+            state: known,
+            nonce,
+            verifier,
+        };
+        (begun.state == state).then_some((begun, page))
+    }
+
+    /// What takes that cookie away.
+    pub(crate) fn no_oidc_cookie() -> HeaderValue {
+        HeaderValue::from_static(
+            "daybook-oidc=; Path=/api/v1/oidc; HttpOnly; SameSite=Lax; Max-Age=0",
+        )
     }
 
     fn mac(&self) -> Option<Hmac<Sha256>> {
@@ -310,10 +458,15 @@ impl Access {
     }
 
     /// The cookie of a session that begins now. `secure`: the browser sends it over TLS only.
-    pub(crate) fn cookie(&self, name: &str, now: Micros, secure: bool) -> Option<HeaderValue> {
+    pub(crate) fn cookie(
+        &self,
+        name: &str,
+        by: SignedIn,
+        now: Micros,
+        secure: bool,
+    ) -> Option<HeaderValue> {
         let lasts = self.options.session_time_max.unwrap_or(SESSION_TIME_MAX);
-        let ends = now.saturating_add(Micros::try_from(lasts.as_micros()).unwrap_or(Micros::MAX));
-        let session = self.write(name, ends)?;
+        let session = self.sign(&[name, by.text()], now, lasts)?;
         let secure = if secure { "; Secure" } else { "" };
         let text = format!(
             "{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
@@ -372,6 +525,11 @@ mod tests {
                 addresses: vec![THERE],
                 operators: vec!["eve".to_owned()],
             }),
+            oidc: None,
+            limits: vec![ViewerLimit {
+                name: "b*".to_owned(),
+                limit: Limit::new([("account".to_owned(), vec!["HR*".to_owned()])].into()),
+            }],
             session_key: Some(vec![7; 32]),
             session_time_max: Some(Duration::from_secs(60)),
         };
@@ -404,7 +562,9 @@ mod tests {
     #[test]
     fn a_session_is_what_was_signed_until_it_ends() {
         let access = access();
-        let cookie = access.cookie("bob", 1_000_000, false).expect("a cookie");
+        let cookie = access
+            .cookie("bob", SignedIn::Password, 1_000_000, false)
+            .expect("a cookie");
         let cookie = cookie
             .to_str()
             .expect("text")
@@ -437,7 +597,9 @@ mod tests {
             );
         }
         assert_eq!(who(&access, HERE, &[("cookie", "daybook=")], 0), "nobody");
-        let gone = access.cookie("kim", 0, true).expect("a cookie");
+        let gone = access
+            .cookie("kim", SignedIn::Password, 0, true)
+            .expect("a cookie");
         assert!(gone.to_str().expect("text").ends_with("; Secure"));
         let gone = gone
             .to_str()

@@ -36,17 +36,21 @@ mod ends;
 mod error;
 mod export;
 mod feed;
+mod fetch;
 mod figures;
 mod follow;
 mod history;
 mod hub;
 mod kafka_feed;
+mod limit;
+mod oidc;
 mod openapi;
 mod options;
 mod order;
 mod page;
 mod pipeline;
 mod position;
+mod rate;
 mod routes;
 mod row;
 mod select;
@@ -60,7 +64,9 @@ mod totals;
 mod view;
 mod window;
 
-pub use access::{AccessOptions, LocalUser, Role, SESSION_KEY_BYTES_MIN, TrustedProxy};
+pub use access::{
+    AccessOptions, LocalUser, Role, SESSION_KEY_BYTES_MIN, TrustedProxy, ViewerLimit,
+};
 pub use backstage::{
     Backstage, BackstageError, Deed, Done, Quarantine, QuarantineAsked, QuarantineRecord,
     Quarantined, RefusedBy, Transaction, Transactions,
@@ -69,9 +75,12 @@ pub use cell::{Cells, Schema, Value};
 pub use error::{FeedError, WebError};
 pub use feed::{Batch, Beginning, Feed};
 pub use kafka_feed::KafkaFeed;
+pub use limit::Limit;
+pub use oidc::OidcOptions;
 pub use options::{AggregationView, WebOptions};
 pub use order::Order;
 pub use position::Position;
+pub use rate::RateOptions;
 pub use row::{Change, Record, RecordError};
 pub use select::{Asked, Select, SelectError};
 pub use server::Web;

@@ -23,6 +23,8 @@ use crate::routes::{self, json_bytes};
         routes::readyz,
         routes::access::me,
         routes::access::login,
+        routes::access::begin,
+        routes::access::finish,
         routes::access::logout,
         routes::backstage::transactions,
         routes::backstage::trace,

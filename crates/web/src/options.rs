@@ -11,6 +11,7 @@ use types::{BusinessCalendar, Micros};
 use crate::access::AccessOptions;
 use crate::backstage::Backstage;
 use crate::error::WebError;
+use crate::rate::RateOptions;
 use crate::tls::TlsFiles;
 
 /// Settings of the web server. [`WebOptions::new`] gives limits that suit a laptop.
@@ -54,6 +55,8 @@ pub struct WebOptions {
     pub tls: Option<TlsFiles>,
     /// Who may ask.
     pub access: AccessOptions,
+    /// How much one client may ask.
+    pub rates: RateOptions,
     /// Who answers questions about single transactions and about what was refused; without it the page has none of that.
     pub backstage: Option<Arc<dyn Backstage>>,
 }
@@ -80,6 +83,7 @@ impl WebOptions {
             clock: telemetry::now_micros,
             backstage: None,
             access: AccessOptions::default(),
+            rates: RateOptions::default(),
             tls: None,
         }
     }

@@ -32,6 +32,8 @@ pub struct Order {
     pub(crate) keys: Vec<Arc<str>>,
     /// Sums over them; `None` when these are all rows, whose sums the view has.
     pub(crate) totals: Option<Totals>,
+    /// Rows that may be seen; `None`: all.
+    pub(crate) size: Option<usize>,
     /// [`View::changes`] when it was made.
     pub(crate) changes: u64,
     made: Instant,
@@ -52,7 +54,14 @@ impl Order {
         let schema = view.schema();
         let mut totals = (!select.takes_all()).then(Totals::default);
         let mut taken = Vec::new();
+        let mut size = select.limit().is_limited().then_some(0);
         for (key, row) in view.present(day) {
+            if let Some(size) = &mut size {
+                if !select.shows(schema, &row.cells) {
+                    continue;
+                }
+                *size += 1;
+            }
             if let Some(totals) = &mut totals {
                 if !select.takes(schema, &row.cells) {
                     continue;
@@ -73,6 +82,7 @@ impl Order {
         Unsorted {
             rows,
             totals,
+            size,
             changes: view.changes(day),
             made: Instant::now(),
         }
@@ -114,6 +124,7 @@ enum Rows {
 struct Unsorted {
     rows: Rows,
     totals: Option<Totals>,
+    size: Option<usize>,
     changes: u64,
     made: Instant,
 }
@@ -145,6 +156,7 @@ impl Unsorted {
         Order {
             keys,
             totals: self.totals,
+            size: self.size,
             changes: self.changes,
             made: self.made,
         }
@@ -196,6 +208,7 @@ impl Orders {
             let empty = || Order {
                 keys: Vec::new(),
                 totals: None,
+                size: select.limit().is_limited().then_some(0),
                 changes: 0,
                 made: Instant::now(),
             };
@@ -259,6 +272,7 @@ mod tests {
 
     use super::*;
     use crate::cell::{Cells, Schema, Value};
+    use crate::limit::Limit;
     use crate::row::Change;
     use crate::select::Asked;
     use store::TableSpec;
@@ -281,7 +295,7 @@ mod tests {
         let pairs = query
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Asked::read(&schema(), &pairs.collect())
+        Asked::read(&schema(), &pairs.collect(), &Limit::default())
             .expect("a query")
             .select
     }

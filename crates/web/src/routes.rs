@@ -4,13 +4,15 @@
 //! request passes, `failure` what becomes of those that cannot be answered.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -19,11 +21,13 @@ use store::CellKind;
 use tokio_util::sync::CancellationToken;
 use types::BusinessDay;
 
-use crate::access::Access;
+use crate::access::{Access, Identity};
 use crate::api;
 use crate::hub::Hub;
+use crate::limit::Limit;
 use crate::options::WebOptions;
 use crate::pipeline::Sampler;
+use crate::rate::Rates;
 use crate::select::{self, Pairs};
 use crate::table::{StoredDays, Table};
 use crate::{openapi, page};
@@ -51,6 +55,7 @@ pub(crate) struct App {
     /// The counts are being read.
     counting: AtomicBool,
     stored: StoredDays,
+    rates: Rates,
 }
 
 impl App {
@@ -63,6 +68,7 @@ impl App {
         stop: CancellationToken,
     ) -> Self {
         Self {
+            rates: Rates::new(options.rates),
             loopback: address.ip().is_loopback(),
             options,
             hubs,
@@ -75,9 +81,25 @@ impl App {
         }
     }
 
-    fn hub(&self, name: &str) -> Result<&Arc<Hub>, Failure> {
-        let found = self.hubs.iter().find(|hub| hub.name() == name);
+    fn hubs_for(&self, limit: &Limit) -> impl Iterator<Item = &Arc<Hub>> {
+        self.hubs.iter().filter(|hub| limit.shows(&hub.spec.keys))
+    }
+
+    /// An aggregation that he who asks may see; one that he may not is none.
+    fn hub(&self, name: &str, limit: &Limit) -> Result<&Arc<Hub>, Failure> {
+        let mut hubs = self.hubs_for(limit);
+        let found = hubs.find(|hub| hub.name() == name);
         found.ok_or_else(|| Failure::NotFound(format!("there is no aggregation {name:?}")))
+    }
+}
+
+/// What he who asks may see. Nobody who has not been identified sees anything.
+impl FromRequestParts<Arc<App>> for Limit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let who = parts.extensions.get::<Identity>();
+        Ok(who.map_or_else(Self::nothing, |who| who.limit.clone()))
     }
 }
 
@@ -155,8 +177,8 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 #[utoipa::path(get, path = "/api/v1/aggregations", tag = "state", responses(
     (status = 200, description = "All aggregations.", body = api::Aggregations),
 ))]
-pub(crate) async fn aggregations(State(app): State<Arc<App>>) -> Response {
-    let aggregations = app.hubs.iter().map(|hub| api::Aggregation {
+pub(crate) async fn aggregations(State(app): State<Arc<App>>, limit: Limit) -> Response {
+    let aggregations = app.hubs_for(&limit).map(|hub| api::Aggregation {
         name: hub.name().to_owned(),
         columns: hub.spec.table.columns.iter().map(column).collect(),
         keys: hub.spec.keys.clone(),
@@ -202,12 +224,31 @@ fn must_serve(hub: &Hub) -> Result<(), Failure> {
 }
 
 /// The aggregation that is asked for, if it has something to show, and the day: today unless asked otherwise.
-fn served(app: &App, name: &str, pairs: &Pairs) -> Result<(Arc<Hub>, BusinessDay), Failure> {
-    let hub = Arc::clone(app.hub(name)?);
+fn served(
+    app: &App,
+    name: &str,
+    pairs: &Pairs,
+    limit: &Limit,
+) -> Result<(Arc<Hub>, BusinessDay), Failure> {
+    let hub = Arc::clone(app.hub(name, limit)?);
     let day = select::day(pairs)?;
     must_serve(&hub)?;
     let day = day.unwrap_or_else(|| hub.view().today());
     Ok((hub, day))
+}
+
+/// Whether he who asks may see a row of this key, a compact JSON array.
+fn sees(hub: &Hub, key: &str, limit: &Limit) -> bool {
+    let parts: Vec<Option<String>> = serde_json::from_str(key).unwrap_or_default();
+    limit.takes(&hub.spec.keys, &parts)
+}
+
+fn must_see(hub: &Hub, key: &str, limit: &Limit) -> Result<(), Failure> {
+    match sees(hub, key, limit) {
+        true => Ok(()),
+        // Whether there is such a row is not said either.
+        false => Err(Failure::NotFound("there is no such row".to_owned())),
+    }
 }
 
 /// The rows of a day: those in view, or else the store's.

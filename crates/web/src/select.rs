@@ -3,6 +3,7 @@
 use types::{BusinessDay, report};
 
 use crate::cell::{Cells, Schema, Value};
+use crate::limit::Limit;
 
 /// Longest text that is searched for, in bytes.
 pub(crate) const SEARCH_BYTES_MAX: usize = 256;
@@ -112,12 +113,14 @@ pub struct Select {
     words: Vec<String>,
     /// A column's text; an empty one also where there is none.
     conditions: Vec<(usize, String)>,
+    /// What he who asks may see.
+    limit: Limit,
     pub(crate) sort: Sort,
 }
 
 impl Select {
-    /// All rows, largest main sum first.
-    pub(crate) fn all(schema: &Schema) -> Self {
+    /// All rows that may be seen, largest main sum first.
+    pub(crate) fn all(schema: &Schema, limit: &Limit) -> Self {
         let sort = schema.main_sum().map_or(Sort::Key, |place| Sort::Column {
             place,
             descending: true,
@@ -125,13 +128,14 @@ impl Select {
         Self {
             words: Vec::new(),
             conditions: Vec::new(),
+            limit: limit.clone(),
             sort,
         }
     }
 
     /// From `q`, `where` and `sort`.
-    pub(crate) fn read(schema: &Schema, pairs: &Pairs) -> Result<Self, SelectError> {
-        let mut select = Self::all(schema);
+    pub(crate) fn read(schema: &Schema, pairs: &Pairs, limit: &Limit) -> Result<Self, SelectError> {
+        let mut select = Self::all(schema, limit);
         let text = one(pairs, "q").unwrap_or_default();
         if text.len() > SEARCH_BYTES_MAX {
             let rule = format!("{SEARCH_BYTES_MAX} bytes at most");
@@ -171,7 +175,17 @@ impl Select {
 
     /// Whether every row is asked for.
     pub(crate) fn takes_all(&self) -> bool {
-        self.words.is_empty() && self.conditions.is_empty()
+        self.words.is_empty() && self.conditions.is_empty() && !self.limit.is_limited()
+    }
+
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// Whether he who asks may see the row.
+    pub(crate) fn shows(&self, schema: &Schema, cells: &Cells) -> bool {
+        self.limit
+            .takes_values(|column| cells.text(schema.place(column)?))
     }
 
     pub(crate) fn takes(&self, schema: &Schema, cells: &Cells) -> bool {
@@ -200,9 +214,9 @@ impl Asked {
     /// # Errors
     ///
     /// [`SelectError`] naming the parameter and its rule.
-    pub fn read(schema: &Schema, pairs: &Pairs) -> Result<Self, SelectError> {
+    pub fn read(schema: &Schema, pairs: &Pairs, limit: &Limit) -> Result<Self, SelectError> {
         Ok(Self {
-            select: Select::read(schema, pairs)?,
+            select: Select::read(schema, pairs, limit)?,
             from: number(pairs, "from", (0, 0, usize::MAX))?,
             count: number(pairs, "count", (1, COUNT_DEFAULT, COUNT_MAX))?,
             pins: keys(pairs, "pin", PINS_MAX)?,
@@ -232,7 +246,8 @@ mod tests {
         let pairs = query
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Asked::read(&schema(), &pairs.collect()).map_err(|error| error.to_string())
+        Asked::read(&schema(), &pairs.collect(), &Limit::default())
+            .map_err(|error| error.to_string())
     }
 
     fn cells(account: &str, currency: Option<&str>, total: &str) -> Cells {

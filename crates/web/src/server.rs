@@ -57,6 +57,27 @@ impl std::fmt::Debug for FeedSlot {
     }
 }
 
+/// A limit whose column is misspelt would show nothing, and nobody would know why.
+fn check_limits(options: &WebOptions) -> Result<(), WebError> {
+    let is_key = |column: &str| {
+        let mut aggregations = options.aggregations.iter();
+        aggregations.any(|view| view.keys.iter().any(|key| key == column))
+    };
+    let mut columns = options
+        .access
+        .limits
+        .iter()
+        .flat_map(|one| one.limit.columns());
+    match columns.find(|column| !is_key(column)) {
+        None => Ok(()),
+        Some(column) => Err(WebError::Option {
+            option: "web.limit.keys",
+            value: column.to_owned(),
+            rule: "a key column of an aggregation",
+        }),
+    }
+}
+
 impl Web {
     /// Listens, with feeds over the store and the cluster of the options. Connections wait until
     /// [`Web::run`].
@@ -119,6 +140,7 @@ impl Web {
         };
         let sampler = Sampler::new(telemetry, hubs.clone(), clients_cut);
         let stop = CancellationToken::new();
+        check_limits(&options)?;
         let access = Access::new(options.access.clone(), address.ip().is_loopback())?;
         let app = App::new(options, address, hubs, sampler, access, stop.clone());
         Ok(Self {

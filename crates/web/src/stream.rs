@@ -24,6 +24,7 @@ use types::BusinessDay;
 use crate::api::{DayChange, Reset, State};
 use crate::hub::{Channel, Hub, Standing, StreamGuard};
 use crate::position::Position;
+use crate::rate::StreamPermit;
 use crate::select::Asked;
 
 /// Heartbeats' distance while catching up: progress should be seen.
@@ -59,6 +60,7 @@ pub(crate) enum Rows {
 struct Client {
     hub: Arc<Hub>,
     _guard: StreamGuard,
+    _permit: StreamPermit,
     shutdown: CancellationToken,
     changes: watch::Receiver<u64>,
     request: StreamRequest,
@@ -87,12 +89,18 @@ enum Step {
     End,
 }
 
-/// The events as a response's body.
-pub(crate) fn body(hub: Arc<Hub>, request: StreamRequest, shutdown: CancellationToken) -> Body {
+/// The events as a response's body. `permit` is its client's place for it.
+pub(crate) fn body(
+    hub: Arc<Hub>,
+    request: StreamRequest,
+    permit: StreamPermit,
+    shutdown: CancellationToken,
+) -> Body {
     let now = Instant::now();
     let today = hub.view().today();
     let client = Client {
         _guard: hub.open_stream(),
+        _permit: permit,
         changes: hub.changes(),
         today,
         shutdown,

@@ -128,7 +128,7 @@ fn stretch<'a>(order: &'a Order, asked: &Asked) -> &'a [Arc<str>] {
 pub(crate) fn push_sums(text: &mut String, view: &View, day: BusinessDay, order: &Order) {
     let all = view.totals(day);
     let totals = order.totals.as_ref().or(all);
-    let size = all.map_or(0, |all| all.rows);
+    let size = order.size.unwrap_or(all.map_or(0, |all| all.rows));
     let matching = totals.map_or(0, |totals| totals.rows);
     let groups = totals.map(|totals| totals.groups(view.schema()));
     // Plain structs with text keys: serialising them cannot fail.
@@ -224,6 +224,7 @@ pub(crate) fn push_rows<'a>(text: &mut String, rows: impl Iterator<Item = &'a st
 mod tests {
     use super::*;
     use crate::cell::{Cells, Schema, Value};
+    use crate::limit::Limit;
     use crate::row::Change;
     use store::{CellKind, TableSpec};
     use types::Version;
@@ -241,7 +242,7 @@ mod tests {
             ("count".to_owned(), count.to_string()),
             ("pin".to_owned(), "[\"pinned\"]".to_owned()),
         ];
-        let asked = Asked::read(&schema, &pairs).expect("a query");
+        let asked = Asked::read(&schema, &pairs, &Limit::default()).expect("a query");
         let mut view = View::new(schema, day, day);
         view.begin("log", 1);
         let mut shown = Shown::new(day, asked.clone());

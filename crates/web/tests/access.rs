@@ -9,13 +9,14 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use support::World;
-use support::server::Server;
+use support::server::{Server, today};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use types::BusinessDay;
 use web::{
-    AccessOptions, Backstage, BackstageError, Done, LocalUser, Quarantine, QuarantineAsked,
-    QuarantineRecord, Quarantined, RefusedBy, Role, TlsFiles, Transaction, Transactions,
+    AccessOptions, Backstage, BackstageError, Done, Limit, LocalUser, Quarantine, QuarantineAsked,
+    QuarantineRecord, Quarantined, RateOptions, RefusedBy, Role, TlsFiles, Transaction,
+    Transactions, ViewerLimit,
 };
 
 /// Answers as it is told, and notes what it was asked.
@@ -175,7 +176,7 @@ async fn nobody_sees_a_figure_before_he_has_signed_in() {
     let (_, me) = server.get("/api/v1/me").await;
     assert_eq!(
         me,
-        json!({"name": null, "role": null, "required": true, "local": true, "oidc": null})
+        json!({"name": null, "role": null, "limited": false, "required": true, "local": true, "oidc": null})
     );
     assert_eq!(sign_in(&server, "ann", "bob").await.0, 401);
     assert_eq!(sign_in(&server, "kim", "kim").await.0, 401);
@@ -274,7 +275,7 @@ async fn without_users_everybody_on_this_machine_is_an_operator() {
     let (_, me) = server.get("/api/v1/me").await;
     assert_eq!(
         me,
-        json!({"name": null, "role": "operator", "required": false, "local": false, "oidc": null})
+        json!({"name": null, "role": "operator", "limited": false, "required": false, "local": false, "oidc": null})
     );
     let (status, found) = server
         .get("/api/v1/daily_totals/transactions?day=2026-11-23&key=%5B%5D&before=1")
@@ -377,5 +378,213 @@ async fn with_a_certificate_tls_is_spoken_and_the_cookie_is_for_it_alone() {
     let mut answer = Vec::new();
     drop(plain.read_to_end(&mut answer).await);
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    server.stop().await;
+}
+
+/// `bob` sees accounts that begin with HR, in euros.
+async fn limited() -> (World, Server, Arc<Told>) {
+    let (world, told) = (World::new(2), Arc::<Told>::default());
+    let server = Server::start_with(&world, |options| {
+        options.backstage = Some(Arc::clone(&told) as Arc<dyn Backstage>);
+        options.access.users = vec![user("ann", Role::Operator), user("bob", Role::Viewer)];
+        let keys = [("account", "HR*"), ("currency", "EUR")];
+        let keys = keys.map(|(column, pattern)| (column.to_owned(), vec![pattern.to_owned()]));
+        options.access.limits = vec![ViewerLimit {
+            name: "b*".to_owned(),
+            limit: Limit::new(keys.into()),
+        }];
+    });
+    let server = server.await.live().await;
+    for (account, currency, cents) in [
+        ("HR1", "EUR", 100),
+        ("HR2", "EUR", 200),
+        ("HR1", "USD", 400),
+        ("SI1", "EUR", 800),
+    ] {
+        world.book(today(), account, currency, cents, 1);
+    }
+    (world, server, told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sees_a_part_of_the_rows_learns_nothing_of_the_others() {
+    let (_world, server, told) = limited().await;
+    let (_, bob) = sign_in(&server, "bob", "bob").await;
+    let (_, ann) = sign_in(&server, "ann", "ann").await;
+    let get = async |path: &str, who: &str| {
+        let path = format!("/api/v1/daily_totals/{path}");
+        let (status, _, body) = server.get_with(&path, who).await;
+        let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+        (status, body)
+    };
+    let (_, _, me) = server.get_with("/api/v1/me", &bob).await;
+    assert!(me.contains(r#""limited":true"#), "{me}");
+    let key = |account: &str| json!([today().to_string(), account, "EUR"]).to_string();
+    let pinned = |account: &str| format!("pin={}", key(account).replace('"', "%22"));
+    // All four rows are there before anything is said of them.
+    let begun = std::time::Instant::now();
+    while get("window", &ann).await.1["size"] != 4 {
+        assert!(
+            begun.elapsed() < support::server::PATIENCE,
+            "not all rows came"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let begun = std::time::Instant::now();
+    let window = loop {
+        let query = format!("window?{}&{}", pinned("SI1"), pinned("HR2"));
+        let (status, window) = get(&query, &bob).await;
+        assert_eq!(status, 200, "{window}");
+        if window["matching"] == 2 {
+            break window;
+        }
+        assert!(begun.elapsed() < support::server::PATIENCE, "{window}");
+    };
+    assert_eq!(window["size"], 2, "{window}");
+    assert_eq!(
+        window["groups"],
+        json!([{"name": "EUR", "rows": 2, "sums": ["3.00", "2"]}])
+    );
+    assert_eq!(window["rows"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        window["pinned"].as_array().map(Vec::len),
+        Some(1),
+        "{window}"
+    );
+    assert!(!window.to_string().contains("SI1"), "{window}");
+    let (_, export) = get("export.csv", &bob).await;
+    let export = export.as_str().expect("text");
+    assert_eq!(export.lines().count(), 3, "{export}");
+    assert!(
+        !export.contains("SI1") && !export.contains("USD"),
+        "{export}"
+    );
+    let at = |account: &str| format!("key={}", key(account).replace('"', "%22"));
+    assert_eq!(get(&format!("key?{}", at("HR1")), &bob).await.0, 200);
+    assert_eq!(get(&format!("key?{}", at("SI1")), &bob).await.0, 404);
+    assert_eq!(
+        get(&format!("transactions?{}", at("HR1")), &bob).await.0,
+        200
+    );
+    assert_eq!(
+        get(&format!("transactions?{}", at("SI1")), &bob).await.0,
+        404
+    );
+    assert_eq!(
+        told.asked().len(),
+        1,
+        "the log was not looked through for the other"
+    );
+    let (_, sparks) = get(&format!("sparks?{}&{}", at("HR1"), at("SI1")), &bob).await;
+    assert!(!sparks.to_string().contains("SI1"), "{sparks}");
+    for path in [
+        "snapshot",
+        "stream?rows=all",
+        "movers",
+        "curve",
+        "counts",
+        "anything",
+    ] {
+        assert_eq!(get(path, &bob).await.0, 403, "{path}");
+    }
+    for path in [
+        "/api/v1/pipeline",
+        "/api/v1/pipeline/gateway",
+        "/api/v1/quarantine",
+        "/api/v1/quarantine/g-1",
+        "/api/v1/trace?id=t-1",
+    ] {
+        assert_eq!(server.get_with(path, &bob).await.0, 403, "{path}");
+    }
+    assert_eq!(get("snapshot", &ann).await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_a_limited_viewer_of_his_rows_alone() {
+    let (world, server, _) = limited().await;
+    let (_, bob) = sign_in(&server, "bob", "bob").await;
+    let mut events = server.open("count=10", &bob).await;
+    for amount in 0..20 {
+        world.book(today(), "SI1", "EUR", amount, 2);
+        world.book(today(), "SI2", "EUR", amount, 2);
+    }
+    world.book(today(), "HR3", "EUR", 1_600, 3);
+    // The last row of his is there when all before it has been told.
+    loop {
+        let (name, _, data) = events.next().await.expect("an event");
+        let text = data.to_string();
+        assert!(!text.contains("SI"), "{name} {text}");
+        if name == "window" || name == "summary" {
+            assert_eq!(data["size"], data["matching"], "{text}");
+        }
+        if name == "window" && text.contains("HR3") {
+            assert_eq!(data["size"], 3, "{text}");
+            break;
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_a_column_that_no_aggregation_has_does_not_start() {
+    let world = World::new(1);
+    let mut options = web::WebOptions::new(
+        ([127, 0, 0, 1], 0).into(),
+        store::StoreTarget::sqlite("/nonexistent"),
+        kafka_client::Cluster::new("none"),
+    );
+    options.aggregations = vec![support::daily_totals()];
+    options.access.limits = vec![ViewerLimit {
+        name: "*".to_owned(),
+        limit: Limit::new([("acount".to_owned(), vec!["*".to_owned()])].into()),
+    }];
+    let bound = web::Web::bind_with(options, Arc::default(), vec![world.feed()]).await;
+    let error = bound.expect_err("refused").to_string();
+    assert!(
+        error.contains("acount, but must be a key column"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_asks_so_often_and_has_so_many_streams() {
+    let world = World::new(1);
+    let server = Server::start_with(&world, |options| {
+        options.access.users = vec![user("ann", Role::Operator), user("bob", Role::Viewer)];
+        options.rates = RateOptions {
+            requests_per_second: 1,
+            burst: 20,
+            streams: 2,
+        };
+    });
+    let server = server.await.live().await;
+    let (_, bob) = sign_in(&server, "bob", "bob").await;
+    let (_, ann) = sign_in(&server, "ann", "ann").await;
+    let streams = [server.open("", &bob).await, server.open("", &bob).await];
+    let path = "/api/v1/daily_totals/stream";
+    assert_eq!(server.get_with(path, &bob).await.0, 429, "a third stream");
+    drop(server.open("", &ann).await);
+    drop(streams);
+    let begun = std::time::Instant::now();
+    while server.get_with("/api/v1/me", &bob).await.0 == 200 {
+        assert!(begun.elapsed() < support::server::PATIENCE, "it never ends");
+    }
+    let (status, head, body) = server.get_with("/api/v1/me", &bob).await;
+    assert_eq!(status, 429, "{body}");
+    assert!(
+        head.contains("retry-after: 1") && body.contains("more often"),
+        "{head}{body}"
+    );
+    assert_eq!(
+        server.get_with("/api/v1/me", &ann).await.0,
+        200,
+        "others are others"
+    );
+    assert_eq!(
+        server.get("/api/v1/me").await.0,
+        200,
+        "this machine's own are not counted"
+    );
     server.stop().await;
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 use store::{CellKind, TableSpec};
 use types::{BusinessDay, Version};
-use web::{Asked, Cells, Change, Order, Schema, Shown, Value, View};
+use web::{Asked, Cells, Change, Limit, Order, Schema, Shown, Value, View};
 
 const PARTITIONS: usize = 3;
 const KEYS: u64 = 6;
@@ -98,7 +98,7 @@ fn asked(seed: u64) -> Asked {
     ];
     let pairs = pairs[(seed % 6) as usize].iter();
     let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Asked::read(&schema(), &pairs.collect()).expect("a query")
+    Asked::read(&schema(), &pairs.collect(), &Limit::default()).expect("a query")
 }
 
 /// What such a window must show, said in another way: keys in order.

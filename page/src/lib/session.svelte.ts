@@ -8,7 +8,7 @@ const BOOT_RETRY = 1_000;
 const SKEW_NOISE = 500;
 const THEMES: readonly Theme[] = ['auto', 'light', 'dark'];
 /** A server of one's own that asks nobody's name. */
-const NOBODY: Me = { name: null, role: 'operator', required: false, local: false, oidc: null };
+const NOBODY: Me = { name: null, role: 'operator', limited: false, required: false, local: false, oidc: null };
 
 class Session {
   view = $state.raw<View>(readView(location.search));
@@ -34,6 +34,8 @@ class Session {
   readonly day = $derived(this.view.day || this.today);
   readonly zone = $derived(this.aggregation?.zone ?? '');
   readonly operator = $derived(this.me.role === 'operator');
+  /** Sees a part of the rows: what is about all of them is not asked for. */
+  readonly limited = $derived(this.me.limited);
 
   constructor() {
     onDenied(() => (this.denied = true));
@@ -124,6 +126,7 @@ class Session {
     const [about, me] = await Promise.all([get<Aggregations>(url.aggregations), get<Me>(url.me)]);
     this.me = me ?? NOBODY;
     this.denied = this.me.required && this.me.role === null;
+    if (this.limited && (this.view.page === 'pipeline' || this.view.page === 'quarantine')) this.go({ page: 'totals' });
     this.unreachable = about === null && !this.denied;
     if (about && about.aggregations.length > 0) {
       const first = about.aggregations.find(({ name }) => name === this.view.aggregation) ?? about.aggregations[0];
@@ -137,7 +140,7 @@ class Session {
 
   async refreshDays(): Promise<void> {
     const name = this.aggregation?.name;
-    if (!name) return;
+    if (!name || this.limited) return;
     const found = await get<CountsOfDays>(url.counts(name));
     if (found && this.aggregation?.name === name) this.days = found.days;
   }

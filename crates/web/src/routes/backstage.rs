@@ -9,12 +9,13 @@ use axum::{Extension, Router};
 use tracing::warn;
 use types::BusinessDay;
 
-use super::{App, Failure, Parameters, json};
+use super::{App, Failure, Parameters, json, must_see};
 use crate::access::{Identity, Role};
 use crate::api;
 use crate::backstage::{
     Backstage, BackstageError, Done, Quarantine, QuarantineAsked, Quarantined, Transactions,
 };
+use crate::limit::Limit;
 use crate::select::one;
 
 /// Longest word list, in bytes.
@@ -79,9 +80,10 @@ fn operator(who: Option<Extension<Identity>>) -> Result<String, Failure> {
 pub(crate) async fn transactions(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let hub = app.hub(&name)?;
+    let hub = app.hub(&name, &limit)?;
     let day = match one(&pairs, "day") {
         None => hub.view().today(),
         Some(text) => text
@@ -89,6 +91,7 @@ pub(crate) async fn transactions(
             .map_err(|error| Failure::BadQuery(types::report(&error)))?,
     };
     let key = one(&pairs, "key").ok_or_else(|| Failure::BadQuery("key is missing".to_owned()))?;
+    must_see(hub, key, &limit)?;
     let before = one(&pairs, "before");
     let found = backstage(&app)?
         .transactions(&name, day, key, before)

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{self, HeaderName};
@@ -10,6 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::{App, Failure};
+use crate::access::Identity;
+use crate::oidc::{BEGIN, CALLBACK};
 
 /// Headers of every answer. The policy lets the page load its own files and nothing else.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
@@ -29,7 +32,53 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 
 /// What is answered before anybody has said who he is: the page's own files, which hold no figures, and what it signs in with.
 fn is_open(path: &str) -> bool {
-    !path.starts_with("/api/") || ["/api/v1/me", "/api/v1/login", "/api/v1/logout"].contains(&path)
+    !path.starts_with("/api/")
+        || [
+            "/api/v1/me",
+            "/api/v1/login",
+            "/api/v1/logout",
+            BEGIN,
+            CALLBACK,
+        ]
+        .contains(&path)
+}
+
+/// Why somebody who sees a part of the rows is refused.
+pub(super) const PART_ONLY: &str = "you may see a part of the rows, and this is about all of them";
+
+/// What is answered to those who see a part of the rows: what a [`Limit`](crate::limit::Limit) narrows. All else tells of other rows.
+fn is_narrowed(path: &str) -> bool {
+    let Some(path) = path.strip_prefix("/api/v1/") else {
+        return true;
+    };
+    match path.split_once('/') {
+        None => ["me", "login", "logout", "aggregations"].contains(&path),
+        Some(("oidc", _)) => true,
+        Some((_, view)) => [
+            "window",
+            "stream",
+            "export.csv",
+            "export.ndjson",
+            "sparks",
+            "key",
+            "transactions",
+        ]
+        .contains(&view),
+    }
+}
+
+/// Who is counted: see [`Rates`](crate::rate::Rates).
+#[derive(Debug, Clone)]
+pub(crate) struct Client(pub(crate) String);
+
+fn client_of(who: Option<&Identity>, peer: IpAddr) -> Option<String> {
+    match who {
+        Some(Identity {
+            name: Some(name), ..
+        }) => Some(format!("user {name}")),
+        _ if peer.to_canonical().is_loopback() => None,
+        _ => Some(format!("address {}", peer.to_canonical())),
+    }
 }
 
 /// Refuses requests that somebody else's page could have made, and of those who may not ask; and dresses every answer.
@@ -43,12 +92,25 @@ pub(super) async fn guard(
     let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
     let now = (app.options.clock)();
     let who = app.access.identify(peer, request.headers(), now);
-    let may_ask = who.is_some() || is_open(request.uri().path());
+    let path = request.uri().path();
+    let may_ask = who.is_some() || is_open(path);
+    let narrow = who.as_ref().is_some_and(|who| who.limit.is_limited());
+    let refused = refused.or((narrow && !is_narrowed(path)).then_some(PART_ONLY));
+    let client = client_of(who.as_ref(), peer);
+    let counted = client.as_deref().filter(|_| path.starts_with("/api/"));
+    let rated = counted.map_or(Ok(()), |client| app.rates.request(client, Instant::now()));
     if let Some(who) = who {
         request.extensions_mut().insert(who);
     }
+    if let Some(client) = client {
+        request.extensions_mut().insert(Client(client));
+    }
     let mut response = match refused {
         Some(detail) => Failure::Forbidden(detail).into_response(),
+        None if rated.is_err() => {
+            let detail = "you ask more often than one client may; wait a little";
+            Failure::TooMany(detail.to_owned()).into_response()
+        }
         None if may_ask => next.run(request).await,
         None => Failure::Unauthorized("nobody has signed in").into_response(),
     };

@@ -8,10 +8,11 @@ use axum::response::Response;
 use axum::routing::get;
 use types::BusinessDay;
 
-use super::{App, Failure, Parameters, Shared, blocking, json, served};
+use super::{App, Failure, Parameters, Shared, blocking, json, must_see, sees, served};
 use crate::api;
 use crate::cell::Schema;
 use crate::hub::Hub;
+use crate::limit::Limit;
 use crate::order::Looked;
 use crate::row::Change;
 use crate::select::{keys, number, one};
@@ -52,9 +53,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
 pub(crate) async fn curve(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &pairs)?;
+    let (hub, day) = served(&app, &name, &pairs, &limit)?;
     Ok(json(&hub.curve(day)))
 }
 
@@ -75,9 +77,10 @@ pub(crate) async fn curve(
 pub(crate) async fn movers(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &pairs)?;
+    let (hub, day) = served(&app, &name, &pairs, &limit)?;
     let count = number(&pairs, "count", (1, MOVERS_DEFAULT, MOVERS_MAX))?;
     let minutes = match one(&pairs, "minutes") {
         None => MOVER_MINUTES[0],
@@ -163,10 +166,12 @@ fn points_of(hub: &Hub, day: BusinessDay, key: &str) -> Option<Vec<api::SeriesPo
 pub(crate) async fn sparks(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &pairs)?;
-    let keys = keys(&pairs, "key", SPARKS_MAX)?;
+    let (hub, day) = served(&app, &name, &pairs, &limit)?;
+    let mut keys = keys(&pairs, "key", SPARKS_MAX)?;
+    keys.retain(|key| sees(&hub, key, &limit));
     let sparks = keys.iter().filter_map(|key| {
         Some(api::Spark {
             points: points_of(&hub, day, key)?,
@@ -196,11 +201,13 @@ pub(crate) async fn sparks(
 pub(crate) async fn key(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &pairs)?;
+    let (hub, day) = served(&app, &name, &pairs, &limit)?;
     let asked = keys(&pairs, "key", 1)?.pop();
     let asked = asked.ok_or_else(|| Failure::BadQuery("key is missing".to_owned()))?;
+    must_see(&hub, &asked, &limit)?;
     // It has just been read as that.
     let parts: Vec<Option<String>> = serde_json::from_str(&asked).unwrap_or_default();
     let previous_day = hub.spec.calendar.previous(day).unwrap_or(day);
@@ -213,8 +220,10 @@ pub(crate) async fn key(
     let previous = row_of(&app, &hub, previous_day, &before).await?;
     let (others, own, shared) = (app.hubs.clone(), Arc::clone(&hub), parts.clone());
     let others = tokio::task::spawn_blocking(move || {
-        let others = others.iter().filter(|other| other.name() != own.name());
-        let rows = others.filter_map(|other| other_rows(other, &own, day, &shared));
+        let others = others
+            .iter()
+            .filter(|other| other.name() != own.name() && limit.shows(&other.spec.keys));
+        let rows = others.filter_map(|other| other_rows(other, &own, (day, &shared), &limit));
         rows.collect::<Vec<_>>()
     });
     let others = others
@@ -259,8 +268,8 @@ async fn row_of(
 fn other_rows(
     other: &Hub,
     own: &Hub,
-    day: BusinessDay,
-    parts: &[Option<String>],
+    (day, parts): (BusinessDay, &[Option<String>]),
+    limit: &Limit,
 ) -> Option<api::OtherRows> {
     let wanted = other.spec.keys.iter().enumerate().filter_map(|(at, name)| {
         let ours = own.spec.keys.iter().position(|known| known == name)?;
@@ -274,7 +283,8 @@ fn other_rows(
     let view = other.view();
     let same = |key: &str| {
         let key: Vec<Option<String>> = serde_json::from_str(key).unwrap_or_default();
-        wanted.iter().all(|(at, part)| key.get(*at) == Some(*part))
+        let same = wanted.iter().all(|(at, part)| key.get(*at) == Some(*part));
+        same && limit.takes(&other.spec.keys, &key)
     };
     let found = view.present(day).filter(|(key, _)| same(key));
     let mut found: Vec<_> = found.collect();

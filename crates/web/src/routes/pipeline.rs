@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{App, Failure, Shared, blocking, json, json_bytes};
 use crate::hub::Hub;
+use crate::limit::Limit;
 use crate::{api, figures, stored};
 
 /// Longest age of counts that are handed out again: every open page asks once a second.
@@ -105,8 +106,9 @@ impl App {
 pub(crate) async fn counts(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
 ) -> Result<Response, Failure> {
-    app.hub(&name)?;
+    app.hub(&name, &limit)?;
     Ok(json_bytes(counts_of(&app, &name).await?.body))
 }
 

@@ -1,21 +1,23 @@
 //! Rows: all of them, a window on them, their stream, and as files.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{self, HeaderName};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use types::BusinessDay;
 
-use super::{App, Failure, Parameters, Shared, json_bytes, must_serve, served, table};
+use super::guard::{Client, PART_ONLY};
+use super::{App, Failure, Parameters, Shared, json_bytes, must_serve, sees, served, table};
 use crate::api;
 use crate::export::{self, Format};
 use crate::hub::Hub;
+use crate::limit::Limit;
 use crate::order::Looked;
 use crate::position::Position;
 use crate::select::{self, Asked, Pairs, Select, Sort, number, one};
@@ -51,9 +53,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
 pub(crate) async fn snapshot(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &pairs)?;
+    let (hub, day) = served(&app, &name, &pairs, &limit)?;
+    must_see_all(&limit)?;
     let rows = table(&app, &hub, day).await?;
     // A hundred thousand rows take tens of milliseconds to encode: not on a thread for sockets.
     let encode = move || match rows {
@@ -90,14 +94,30 @@ pub(crate) async fn snapshot(
 pub(crate) async fn window(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    let (hub, day) = served(&app, &name, &pairs)?;
-    let asked = hub.look(|view| Asked::read(view.schema(), &pairs))?;
+    let (hub, day) = served(&app, &name, &pairs, &limit)?;
+    let asked = asked(&hub, &pairs, &limit)?;
     let rows = table(&app, &hub, day).await?;
     Ok(json_bytes(
         window_text(&hub, &rows, day, &asked).await.into(),
     ))
+}
+
+/// What is asked for, as far as he may see it.
+fn asked(hub: &Hub, pairs: &Pairs, limit: &Limit) -> Result<Asked, Failure> {
+    let mut asked = Asked::read(hub.view().schema(), pairs, limit)?;
+    // Pinned rows are given wherever they stand, so they are in no order that leaves them out.
+    asked.pins.retain(|pin| sees(hub, pin, limit));
+    Ok(asked)
+}
+
+fn must_see_all(limit: &Limit) -> Result<(), Failure> {
+    match limit.is_limited() {
+        true => Err(Failure::Forbidden(PART_ONLY)),
+        false => Ok(()),
+    }
 }
 
 async fn window_text(hub: &Arc<Hub>, rows: &Table, day: BusinessDay, asked: &Asked) -> String {
@@ -130,33 +150,44 @@ async fn window_text(hub: &Arc<Hub>, rows: &Table, day: BusinessDay, asked: &Ask
         (status = 200, description = "Events `window` (Window), without a name (Frame), `summary` (Summary), `heartbeat` (Heartbeat, at least every 5 s), `day` (DayChange) and `reset` (Reset); see docs/specs/page.md.", body = String, content_type = "text/event-stream"),
         (status = 400, description = "A parameter is not understood.", body = api::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such aggregation.", body = api::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "This client has too many streams, or asks too often.", body = api::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Not ready yet, or the store cannot be read.", body = api::Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn follow(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
+    client: Option<Extension<Client>>,
     Query(pairs): Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let hub = Arc::clone(app.hub(&name)?);
+    let hub = Arc::clone(app.hub(&name, &limit)?);
     let asked_day = select::day(&pairs)?;
     let day = asked_day.unwrap_or_else(|| hub.view().today());
     let hz = number(&pairs, "hz", (1, HZ_DEFAULT, HZ_MAX))?;
     let rows = match one(&pairs, "rows") {
         None | Some("window") => {
-            let asked = hub.look(|view| Asked::read(view.schema(), &pairs))?;
+            let asked = asked(&hub, &pairs, &limit)?;
             match asked_day.filter(|day| !hub.view().holds(*day)) {
                 None => Rows::Window(asked),
                 Some(day) => stored_window(&app, &hub, day, &asked).await?,
             }
         }
-        Some("all") => Rows::All(position(&pairs, &headers)?),
+        Some("all") => {
+            must_see_all(&limit)?;
+            Rows::All(position(&pairs, &headers)?)
+        }
         Some(_) => {
             let detail = "rows must be window or all".to_owned();
             return Err(Failure::BadQuery(detail));
         }
     };
+    let client = client.as_ref().map(|Extension(Client(name))| name.as_str());
+    let permit = app.rates.stream(client, Instant::now());
+    let permit = permit.ok_or_else(|| {
+        Failure::TooMany("you have as many streams open as one client may".to_owned())
+    })?;
     let request = StreamRequest {
         follows: asked_day.is_none(),
         day,
@@ -169,7 +200,7 @@ pub(crate) async fn follow(
         (header::CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    let body = stream::body(hub, request, app.stop.clone());
+    let body = stream::body(hub, request, permit, app.stop.clone());
     Ok((headers, body).into_response())
 }
 
@@ -217,9 +248,10 @@ fn position(pairs: &Pairs, headers: &HeaderMap) -> Result<Option<Position>, Fail
 pub(crate) async fn export_csv(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    export(&app, &name, &pairs, Format::Csv).await
+    export(&app, &name, (&pairs, &limit), Format::Csv).await
 }
 
 /// The selected rows, a JSON object a line.
@@ -240,15 +272,21 @@ pub(crate) async fn export_csv(
 pub(crate) async fn export_ndjson(
     State(app): Shared,
     Path(name): Path<String>,
+    limit: Limit,
     Query(pairs): Parameters,
 ) -> Result<Response, Failure> {
-    export(&app, &name, &pairs, Format::Ndjson).await
+    export(&app, &name, (&pairs, &limit), Format::Ndjson).await
 }
 
 /// The selected rows as they are at one moment; by their keys unless asked otherwise, so that two exports compare.
-async fn export(app: &App, name: &str, pairs: &Pairs, format: Format) -> Result<Response, Failure> {
-    let (hub, day) = served(app, name, pairs)?;
-    let mut select = hub.look(|view| Select::read(view.schema(), pairs))?;
+async fn export(
+    app: &App,
+    name: &str,
+    (pairs, limit): (&Pairs, &Limit),
+    format: Format,
+) -> Result<Response, Failure> {
+    let (hub, day) = served(app, name, pairs, limit)?;
+    let mut select = hub.look(|view| Select::read(view.schema(), pairs, limit))?;
     if one(pairs, "sort").is_none() {
         select.sort = Sort::Key;
     }
