@@ -59,6 +59,8 @@ pub enum Format {
     Csv,
     /// XML documents.
     Xml,
+    /// Records that a COBOL copybook describes.
+    Copybook,
 }
 
 impl fmt::Display for Format {
@@ -67,6 +69,7 @@ impl fmt::Display for Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
+            Self::Copybook => "copybook",
         })
     }
 }
@@ -181,6 +184,7 @@ impl Mapping {
             FormatPlan::Json => Format::Json,
             FormatPlan::Csv(_) => Format::Csv,
             FormatPlan::Xml(_) => Format::Xml,
+            FormatPlan::Copybook(_) => Format::Copybook,
         }
     }
 
@@ -191,7 +195,7 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) => false,
+            FormatPlan::Xml(_) | FormatPlan::Copybook(_) => false,
         }
     }
 
@@ -209,6 +213,28 @@ impl Mapping {
             },
             columns: plan.columns.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// Shows a body whose bytes people cannot read: each record as a JSON object with all its fields,
+    /// whether mapped or not, in the order of the format's description. `None` where the body is text.
+    ///
+    /// Numbers have the exact digits of the record: read them as decimals. How fields are written is
+    /// told in the format's module.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] of the whole body where it cannot be cut into records or one of them not be read.
+    /// `sink` has seen the records before it.
+    pub fn show(
+        &self,
+        body: &[u8],
+        limits: &Limits,
+        sink: &mut dyn FnMut(&str),
+    ) -> Option<Result<u64, Refusal>> {
+        match &self.format {
+            FormatPlan::Copybook(plan) => Some(format::copybook::show(plan, body, limits, sink)),
+            FormatPlan::Json | FormatPlan::Csv(_) | FormatPlan::Xml(_) => None,
+        }
     }
 
     /// Whether the mapping declares where a natural id is found.
@@ -234,6 +260,9 @@ impl Mapping {
         out: &mut Vec<u8>,
         sink: &mut dyn FnMut(RecordOutcome),
     ) -> Result<u64, Refusal> {
+        let is_binary = self.format.is_binary();
+        // Bytes have no lines: everything stands on the first.
+        let lines: &[u8] = if is_binary { &[] } else { body };
         if body.len() > limits.body_bytes_max.min(limits::POSITION_MAX)
             || out.len() + limits.output_bytes_max > limits::POSITION_MAX
         {
@@ -242,12 +271,12 @@ impl Mapping {
                 body.len(),
                 limits.body_bytes_max
             );
-            return Err(document_refusal(body, 0, rule::BODY_BYTES, detail));
+            return Err(document_refusal(lines, 0, rule::BODY_BYTES, detail));
         }
-        let text = std::str::from_utf8(body).map_err(|error| {
+        let text = std::str::from_utf8(lines).map_err(|error| {
             let at = error.valid_up_to();
             document_refusal(
-                body,
+                lines,
                 at,
                 rule::UTF_8,
                 format!("byte {at} of the body is not UTF-8"),
@@ -277,12 +306,13 @@ impl Mapping {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
             FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
+            FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
         }
         let count = records.records();
         if count == 0 && !self.accept_empty {
             let detail = "there is no record in the document";
             return Err(document_refusal(
-                body,
+                lines,
                 body.len(),
                 rule::NO_RECORDS,
                 detail.to_owned(),
@@ -292,10 +322,12 @@ impl Mapping {
     }
 }
 
-fn document_refusal(body: &[u8], offset: usize, rule: &'static str, detail: String) -> Refusal {
+/// `text` is the body, or nothing where it has no lines.
+fn document_refusal(text: &[u8], offset: usize, rule: &'static str, detail: String) -> Refusal {
+    let before = &text[..offset.min(text.len())];
     Refusal {
         record: None,
-        line: memchr::memchr_iter(b'\n', &body[..offset]).count() as u64 + 1,
+        line: memchr::memchr_iter(b'\n', before).count() as u64 + 1,
         offset: offset as u64,
         field: None,
         rule,

@@ -2,6 +2,7 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::format::copybook::CopybookPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
 
@@ -256,6 +257,14 @@ pub(crate) enum FormatPlan {
     Json,
     Csv(CsvPlan),
     Xml(Namespaces),
+    Copybook(Box<CopybookPlan>),
+}
+
+impl FormatPlan {
+    /// Whether bodies are bytes and not UTF-8 text.
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self, Self::Copybook(_))
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! mistake and forgets where in the file a value stood. What each key means is documented for people
 //! in `config/sources/README.md`.
 
+mod copybook;
 mod field;
 mod table;
 mod trie;
@@ -51,6 +52,7 @@ pub(crate) enum FormatKind {
     Json,
     Csv,
     Xml,
+    Copybook,
 }
 
 /// Collects the plan and the mistakes.
@@ -62,6 +64,8 @@ pub(crate) struct Compiler<'t> {
     pub(crate) trie: TrieBuilder,
     /// Names of a CSV's columns, if the mapping gives them.
     pub(crate) columns: Vec<Box<str>>,
+    /// What paths of a copybook are looked up in.
+    copybook: Option<copybook::Names>,
 }
 
 const TOP_KEYS: &[&str] = &[
@@ -75,6 +79,7 @@ const TOP_KEYS: &[&str] = &[
     "pass",
     "csv",
     "xml",
+    "copybook",
     "identity",
     "fields",
 ];
@@ -92,6 +97,7 @@ pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingErro
         format: FormatKind::Json,
         trie: TrieBuilder::default(),
         columns: Vec::new(),
+        copybook: None,
     };
     for error in syntax {
         compiler.error(error.span().unwrap_or(0..0), "", error.message().to_owned());
@@ -143,6 +149,9 @@ impl<'t> Compiler<'t> {
         let fields = self.fields(&root, identity, any_digits, future_max_micros);
         let (source, mut format, fields) = (source?, format?, fields?);
         let plan = std::mem::take(&mut self.trie).finish();
+        if let FormatPlan::Copybook(copybook) = &mut format {
+            copybook.bind(&plan.slots);
+        }
         if let FormatPlan::Csv(csv) = &mut format {
             csv.mapped = plan
                 .slots
@@ -185,13 +194,19 @@ impl<'t> Compiler<'t> {
 
     fn format_kind(&mut self, root: &Section<'_>) -> Option<FormatKind> {
         let (_, span) = root.required_text(self, "format")?;
-        let kind = match root.choice(self, "format", &["json", "csv", "xml"], "") {
+        let known = ["json", "csv", "xml", "copybook"];
+        let kind = match root.choice(self, "format", &known, "") {
             "json" => FormatKind::Json,
             "csv" => FormatKind::Csv,
             "xml" => FormatKind::Xml,
+            "copybook" => FormatKind::Copybook,
             _ => return None,
         };
-        for (section, belongs) in [("csv", FormatKind::Csv), ("xml", FormatKind::Xml)] {
+        for (section, belongs) in [
+            ("csv", FormatKind::Csv),
+            ("xml", FormatKind::Xml),
+            ("copybook", FormatKind::Copybook),
+        ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
                     "the format is {:?}, so the section [{section}] means nothing",
@@ -208,6 +223,10 @@ impl<'t> Compiler<'t> {
     }
 
     fn record_path(&mut self, root: &Section<'_>) {
+        if self.format == FormatKind::Copybook {
+            // Its steps are names of the copybook, which is read first.
+            return;
+        }
         let Some((path, span)) = root.text(self, "records") else {
             if self.format == FormatKind::Xml {
                 let message = "an XML source names the element that is one record, such as \
@@ -248,6 +267,7 @@ impl<'t> Compiler<'t> {
         match self.format {
             FormatKind::Json => Some(FormatPlan::Json),
             FormatKind::Csv => self.csv(root),
+            FormatKind::Copybook => self.copybook(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -360,7 +380,8 @@ impl<'t> Compiler<'t> {
             let key = "identity.natural";
             let part = match alternatives.as_slice() {
                 [(number @ ("@number" | "@number-in-parent"), span)] => {
-                    if self.format == FormatKind::Csv || !self.trie.has_records() {
+                    let is_whole = self.format == FormatKind::Copybook || self.trie.has_records();
+                    if self.format == FormatKind::Csv || !is_whole {
                         let message = "a record's number is an identity only inside of one document, which cannot be \
                                        sent in pieces; use Idempotency-Key and Daybook-First-Record here";
                         self.error(span.clone(), key, message);
@@ -472,10 +493,16 @@ impl<'t> Compiler<'t> {
         key: &str,
         required: bool,
     ) -> Option<u16> {
-        let result = if self.format == FormatKind::Csv {
-            self.trie.column(path, &self.columns)
-        } else {
-            self.trie.path(path, self.format == FormatKind::Xml)
+        let result = match self.format {
+            FormatKind::Csv => self.trie.column(path, &self.columns),
+            FormatKind::Copybook => match self.copybook_path(path) {
+                // The copybook is broken, which is reported.
+                None => return None,
+                Some(found) => found.and_then(|path| self.trie.path(&path, false)),
+            },
+            FormatKind::Json | FormatKind::Xml => {
+                self.trie.path(path, self.format == FormatKind::Xml)
+            }
         };
         match result {
             Ok(slot) => {
@@ -498,6 +525,7 @@ impl FormatKind {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
+            Self::Copybook => "copybook",
         }
     }
 }
