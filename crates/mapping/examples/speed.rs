@@ -50,6 +50,8 @@ fn main() {
     run("cdnow", "CDNOW, 1,000 rows", &cdnow, 1_000, 50);
     let copybook = copybook(1_000);
     run("copybook", "copybook, 1,000 records", &copybook, 1_000, 50);
+    let messages = messages(1_000);
+    run("iso8583", "ISO 8583, 1,000 messages", &messages, 1_000, 50);
 }
 
 fn run(
@@ -184,5 +186,20 @@ fn copybook(count: usize) -> Vec<u8> {
         body.extend((index as u64 * 101).to_be_bytes());
     }
     body.extend([0x40; 12]);
+    body
+}
+
+/// Financial messages of 14 elements in ASCII.
+fn messages(count: usize) -> String {
+    let mut body = String::new();
+    for index in 0..count {
+        write!(
+            body,
+            "02007238400108E08000164111111111111111000000{index:012}1123101500{index:06}11150011235411\
+             051234563270{index:07}TERM0001MERCHANT0000001{:40}978",
+            "Konzum, Zagreb"
+        )
+        .expect("writing to a string");
+    }
     body
 }

@@ -25,6 +25,7 @@
 //! - **A limit on everything**: see [`Limits`].
 
 mod compile;
+mod currency;
 mod encode;
 mod fields;
 mod format;
@@ -61,6 +62,8 @@ pub enum Format {
     Xml,
     /// Records that a COBOL copybook describes.
     Copybook,
+    /// ISO 8583 messages.
+    Iso8583,
 }
 
 impl fmt::Display for Format {
@@ -70,6 +73,7 @@ impl fmt::Display for Format {
             Self::Csv => "csv",
             Self::Xml => "xml",
             Self::Copybook => "copybook",
+            Self::Iso8583 => "iso8583",
         })
     }
 }
@@ -185,6 +189,7 @@ impl Mapping {
             FormatPlan::Csv(_) => Format::Csv,
             FormatPlan::Xml(_) => Format::Xml,
             FormatPlan::Copybook(_) => Format::Copybook,
+            FormatPlan::Iso8583(_) => Format::Iso8583,
         }
     }
 
@@ -195,7 +200,7 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) | FormatPlan::Copybook(_) => false,
+            FormatPlan::Xml(_) | FormatPlan::Copybook(_) | FormatPlan::Iso8583(_) => false,
         }
     }
 
@@ -233,7 +238,30 @@ impl Mapping {
     ) -> Option<Result<u64, Refusal>> {
         match &self.format {
             FormatPlan::Copybook(plan) => Some(format::copybook::show(plan, body, limits, sink)),
+            FormatPlan::Iso8583(plan) => Some(format::iso8583::show(plan, body, limits, sink)),
             FormatPlan::Json | FormatPlan::Csv(_) | FormatPlan::Xml(_) => None,
+        }
+    }
+
+    /// Builds the reply to an ISO 8583 request; `None` for a source of another format.
+    ///
+    /// `request` is one message with its header (TPDU) but without the length of its framing, and so is
+    /// the reply. Its MTI is the request's plus 10 (a repeat is answered like the first one: 0401 by
+    /// 0410), its elements are those of `set`, such as `(39, "00")`, and those that the mapping's `echo`
+    /// names and the request has, byte for byte. A pure function; it costs about as much as decoding.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where the request cannot be read, is itself an answer, or a text of `set` does not fit
+    /// its element.
+    pub fn iso8583_reply(
+        &self,
+        request: &[u8],
+        set: &[(u8, &str)],
+    ) -> Option<Result<Vec<u8>, Refusal>> {
+        match &self.format {
+            FormatPlan::Iso8583(plan) => Some(format::iso8583::reply(plan, request, set)),
+            _ => None,
         }
     }
 
@@ -307,6 +335,7 @@ impl Mapping {
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
             FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
+            FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
         }
         let count = records.records();
         if count == 0 && !self.accept_empty {

@@ -383,7 +383,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             out.push(b'"');
         }
         for extra in &fields.extras {
-            write_extra(out, extra, values, scratch)?;
+            write_extra(out, extra, values, scratch, self.context.received_at)?;
         }
         out.push(b'}');
         let json_end = out.len();

@@ -6,6 +6,7 @@
 
 mod copybook;
 mod field;
+mod iso8583;
 mod table;
 mod trie;
 
@@ -53,6 +54,7 @@ pub(crate) enum FormatKind {
     Csv,
     Xml,
     Copybook,
+    Iso8583,
 }
 
 /// Collects the plan and the mistakes.
@@ -66,6 +68,8 @@ pub(crate) struct Compiler<'t> {
     pub(crate) columns: Vec<Box<str>>,
     /// What paths of a copybook are looked up in.
     copybook: Option<copybook::Names>,
+    /// What paths of messages are looked up in.
+    iso8583: Option<crate::format::iso8583::Spec>,
 }
 
 const TOP_KEYS: &[&str] = &[
@@ -80,6 +84,7 @@ const TOP_KEYS: &[&str] = &[
     "csv",
     "xml",
     "copybook",
+    "iso8583",
     "identity",
     "fields",
 ];
@@ -98,6 +103,7 @@ pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingErro
         trie: TrieBuilder::default(),
         columns: Vec::new(),
         copybook: None,
+        iso8583: None,
     };
     for error in syntax {
         compiler.error(error.span().unwrap_or(0..0), "", error.message().to_owned());
@@ -152,6 +158,9 @@ impl<'t> Compiler<'t> {
         if let FormatPlan::Copybook(copybook) = &mut format {
             copybook.bind(&plan.slots);
         }
+        if let FormatPlan::Iso8583(iso8583) = &mut format {
+            iso8583.bind(&plan.slots);
+        }
         if let FormatPlan::Csv(csv) = &mut format {
             csv.mapped = plan
                 .slots
@@ -194,18 +203,20 @@ impl<'t> Compiler<'t> {
 
     fn format_kind(&mut self, root: &Section<'_>) -> Option<FormatKind> {
         let (_, span) = root.required_text(self, "format")?;
-        let known = ["json", "csv", "xml", "copybook"];
+        let known = ["json", "csv", "xml", "copybook", "iso8583"];
         let kind = match root.choice(self, "format", &known, "") {
             "json" => FormatKind::Json,
             "csv" => FormatKind::Csv,
             "xml" => FormatKind::Xml,
             "copybook" => FormatKind::Copybook,
+            "iso8583" => FormatKind::Iso8583,
             _ => return None,
         };
         for (section, belongs) in [
             ("csv", FormatKind::Csv),
             ("xml", FormatKind::Xml),
             ("copybook", FormatKind::Copybook),
+            ("iso8583", FormatKind::Iso8583),
         ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
@@ -235,12 +246,13 @@ impl<'t> Compiler<'t> {
             }
             return;
         };
-        if self.format == FormatKind::Csv {
-            self.error(
-                span,
-                "records",
-                "in CSV each row is a record: remove this key",
-            );
+        let sole = match self.format {
+            FormatKind::Csv => Some("in CSV each row is a record: remove this key"),
+            FormatKind::Iso8583 => Some("in ISO 8583 each message is a record: remove this key"),
+            _ => None,
+        };
+        if let Some(message) = sole {
+            self.error(span, "records", message);
             return;
         }
         let steps: Option<Vec<String>> = path
@@ -268,6 +280,7 @@ impl<'t> Compiler<'t> {
             FormatKind::Json => Some(FormatPlan::Json),
             FormatKind::Csv => self.csv(root),
             FormatKind::Copybook => self.copybook(root),
+            FormatKind::Iso8583 => self.iso8583(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -380,8 +393,9 @@ impl<'t> Compiler<'t> {
             let key = "identity.natural";
             let part = match alternatives.as_slice() {
                 [(number @ ("@number" | "@number-in-parent"), span)] => {
-                    let is_whole = self.format == FormatKind::Copybook || self.trie.has_records();
-                    if self.format == FormatKind::Csv || !is_whole {
+                    let is_whole =
+                        matches!(self.format, FormatKind::Copybook | FormatKind::Iso8583);
+                    if self.format == FormatKind::Csv || !(is_whole || self.trie.has_records()) {
                         let message = "a record's number is an identity only inside of one document, which cannot be \
                                        sent in pieces; use Idempotency-Key and Daybook-First-Record here";
                         self.error(span.clone(), key, message);
@@ -500,6 +514,11 @@ impl<'t> Compiler<'t> {
                 None => return None,
                 Some(found) => found.and_then(|path| self.trie.path(&path, false)),
             },
+            FormatKind::Iso8583 => match self.message_path(path) {
+                // The specification is broken, which is reported.
+                None => return None,
+                Some(found) => found.and_then(|()| self.trie.path(path, false)),
+            },
             FormatKind::Json | FormatKind::Xml => {
                 self.trie.path(path, self.format == FormatKind::Xml)
             }
@@ -526,6 +545,7 @@ impl FormatKind {
             Self::Csv => "csv",
             Self::Xml => "xml",
             Self::Copybook => "copybook",
+            Self::Iso8583 => "iso8583",
         }
     }
 }

@@ -4,5 +4,6 @@
 
 pub(crate) mod copybook;
 pub(crate) mod csv;
+pub(crate) mod iso8583;
 pub(crate) mod json;
 pub(crate) mod xml;

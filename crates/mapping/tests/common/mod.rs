@@ -76,6 +76,7 @@ pub(crate) struct Options<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) first_record: u64,
     pub(crate) lines: bool,
+    pub(crate) received_at: i64,
     pub(crate) limits: Limits,
 }
 
@@ -85,6 +86,7 @@ impl Default for Options<'_> {
             key: Some("key"),
             first_record: 1,
             lines: false,
+            received_at: RECEIVED_AT,
             limits: Limits::default(),
         }
     }
@@ -97,7 +99,7 @@ pub(crate) fn decode(mapping: &Mapping, body: &[u8], options: &Options<'_>) -> D
         format!("made-up-{count}")
     };
     let mut context = Context {
-        received_at: RECEIVED_AT,
+        received_at: options.received_at,
         idempotency_key: options.key,
         first_record: options.first_record,
         lines: options.lines,

@@ -23,7 +23,7 @@ use crate::record::{Assembler, Value};
 use crate::refusal::{Problem, Refusal, rule, shown};
 
 pub(crate) use code_page::{CodePage, NAMES as CODE_PAGES};
-pub(crate) use frame::{Framing, Kind as FrameKind};
+pub(crate) use frame::{Framing, Kind as FrameKind, hex};
 pub(crate) use json::show;
 pub(crate) use layout::{ItemId, Kind, Layout};
 pub(crate) use parse::{Options, canonical, parse};
