@@ -421,17 +421,21 @@ fn tables_are_transactions_and_ascii_is_read() {
          [fields.account]\nfrom = \"/NAME\"\n[fields.amount]\nfrom = \"AMT\"\n[fields.currency]\nconst = \"EUR\"\n\
          [fields.booked_at]\nconst = \"2026-11-23T10:00:00Z\"\n",
     );
-    // Tables are at their longest, so the name is behind three elements; the last line is cut.
-    let body = b"20123E0000JxxxxxJos\xe9\r\n100001          Ann \n0               Bob\n100001";
+    // Tables are at their longest, so the name is behind three elements. Of the third line's two elements
+    // one is blank and no transaction; the last lines are cut.
+    let body = b"20123E0000JxxxxxJos\xe9\r\n100001          Ann \n2     00001     Eve \n0               Bob\n100001\n200001\n";
     check(
         &mapping,
         body,
         expect![[r#"
-        {"id":"José/1/1","source":"t","account":"José","amount":"12.35","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
-        {"id":"José/2/2","source":"t","account":"José","amount":"-0.01","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
-        {"id":"Ann/3/1","source":"t","account":"Ann","amount":"0.01","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
-        record 4, line 1, field account: account is missing or empty (missing)
-    "#]],
+            {"id":"José/1/1","source":"t","account":"José","amount":"12.35","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
+            {"id":"José/2/2","source":"t","account":"José","amount":"-0.01","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
+            {"id":"Ann/3/1","source":"t","account":"Ann","amount":"0.01","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
+            {"id":"Eve/4/1","source":"t","account":"Eve","amount":"0.01","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
+            record 5, line 1, field account: account is missing or empty (missing)
+            record 6, line 1, field account: account is missing or empty (missing)
+            record 7, line 1, field LINES: the record ends before the last 1 of its LINES (copybook)
+        "#]],
     );
 }
 
@@ -524,4 +528,51 @@ fn broken_bodies_never_panic() {
     ] {
         common::cut_and_change(mapping, body);
     }
+}
+
+#[test]
+fn whole_numbers_without_sign_keep_their_zeros() {
+    let mapping = compile(
+        "t.toml",
+        "source = \"t\"\nformat = \"copybook\"\nrecords = \"/R\"\n[copybook]\ntext = '''\n01 R.\n 05 TYP PIC 9(2).\n 05 ACC PIC 9(6).\n \
+         05 DAY-N PIC 9(6).\n 05 AMT PIC S9(3).\n'''\ncode_page = \"ascii\"\nsegment = \"TYP\"\n[copybook.segments]\nR = \"01\"\n\
+         [fields.account]\nfrom = \"ACC\"\n[fields.amount]\nfrom = \"AMT\"\n[fields.currency]\nconst = \"EUR\"\n\
+         [fields.booked_at]\nfrom = \"DAY-N\"\nformat = \"%y%m%d\"\nat = \"12:00\"\nzone = \"UTC\"\n",
+    );
+    let body = b"01000017010203007";
+    check(&mapping, body, expect![[r#"
+        {"id":"2b26adb4d3a1035aa578f2c1d8b69121","source":"t","account":"000017","amount":"7.00","currency":"EUR","booked_at":"2001-02-03T12:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
+    "#]]);
+    expect![[r#"{"TYP":1,"ACC":17,"DAY_N":10203,"AMT":7}"#]].assert_eq(&show(&mapping, body).expect("readable").join("\n"));
+}
+
+/// At a limit a copybook is read; one beyond it is refused.
+#[test]
+fn limits_hold_exactly() {
+    let compiled = |copybook: &str| {
+        let text = format!(
+            "source = \"t\"\nformat = \"copybook\"\n[copybook]\ntext = '''\n{copybook}'''\n\
+             [fields.account]\nconst = \"a\"\n[fields.amount]\nconst = \"1\"\n[fields.currency]\nconst = \"EUR\"\n\
+             [fields.booked_at]\nconst = \"2026-11-23T10:00:00Z\"\n"
+        );
+        let errors = Mapping::compile("t.toml", &text).map(|_| ());
+        errors.map_err(|errors| errors[0].message.clone())
+    };
+    let fields = |count: usize| format!("01 R.\n{}", " 05 F PIC X.\n".repeat(count - 1));
+    assert_eq!(compiled(&fields(4_096)), Ok(()));
+    assert_eq!(
+        compiled(&fields(4_097)),
+        Err("the copybook has more than 4096 fields".to_owned())
+    );
+    assert_eq!(compiled("01 R. 05 F PIC X(16384) OCCURS 64."), Ok(()));
+    assert_eq!(
+        compiled("01 R. 05 F PIC X(16384) OCCURS 64. 05 G PIC X."),
+        Err("the record is longer than 1048576 bytes".to_owned())
+    );
+    let padded = |bytes: usize| format!("01 R PIC X.\n{}\n", " ".repeat(bytes - 13));
+    assert_eq!(compiled(&padded(1 << 20)), Ok(()));
+    assert_eq!(
+        compiled(&padded((1 << 20) + 1)),
+        Err("the copybook has 1048577 bytes, at most 1048576 are read".to_owned())
+    );
 }

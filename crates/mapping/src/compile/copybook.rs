@@ -49,6 +49,12 @@ impl Names {
         let wanted = root
             .and_then(|root| wanted.strip_prefix(&root))
             .unwrap_or(&wanted);
+        if let Some(root) = layout
+            .root()
+            .filter(|root| *layout.items[*root].name == *wanted)
+        {
+            return Ok(root);
+        }
         let paths: Vec<String> = (0..layout.items.len())
             .map(|item| layout.path(item))
             .collect();
@@ -252,6 +258,8 @@ impl Compiler<'_> {
             )),
         };
         match found {
+            // The whole record, as without this key.
+            Ok(item) if Some(item) == layout.root() => None,
             Ok(item) if layout.items[item].kind == Kind::Group => {
                 let steps = layout.path(item).split('/').map(str::to_owned).collect();
                 self.trie.set_records(steps);

@@ -160,7 +160,16 @@ impl Writer<'_, '_> {
                 self.name(item);
                 let is_number = matches!(known.kind, Kind::Number(_));
                 if is_number {
-                    self.out.extend_from_slice(self.reader.value().as_bytes());
+                    let value = self.reader.value();
+                    let zeros = value.bytes().take_while(|digit| *digit == b'0').count();
+                    let is_next_digit =
+                        |at: &usize| value.as_bytes().get(*at).is_some_and(u8::is_ascii_digit);
+                    let from = if is_next_digit(&zeros) {
+                        zeros
+                    } else {
+                        zeros.saturating_sub(1)
+                    };
+                    self.out.extend_from_slice(&value.as_bytes()[from..]);
                 } else {
                     self.out.push(b'"');
                     write_string(&mut self.out, self.reader.value());

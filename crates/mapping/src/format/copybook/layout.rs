@@ -255,6 +255,21 @@ impl Walker {
                     } else if frame.inside {
                         frame.inside = false;
                         Some(Event::Close(frame.item, self.offset))
+                    } else if frame.left > 0 && self.offset >= record.len() {
+                        // Behind the record's end nothing has a value: a short record is no more work
+                        // than it has bytes.
+                        let (table, left) = (frame.item, std::mem::take(&mut frame.left));
+                        if item.occurs.is_some_and(|occurs| occurs.depending.is_some()) {
+                            return Err(Wrong {
+                                item: table,
+                                offset: self.offset,
+                                detail: format!(
+                                    "the record ends before the last {left} of its {}",
+                                    item.name
+                                ),
+                            });
+                        }
+                        None
                     } else if frame.left > 0 {
                         frame.left -= 1;
                         let start = self.offset;

@@ -74,7 +74,10 @@ impl CopybookPlan {
                 (None, Some(group)) => format!("{group}{}", plan.path),
                 (None, None) => plan.path.to_string(),
             };
-            let found = paths.iter().position(|path| *path == full);
+            let found = paths.iter().enumerate().position(|(item, path)| {
+                let item = &self.layout.items[item];
+                *path == full && item.kind != Kind::Group && !item.is_filler()
+            });
             if let Some(item) = found {
                 self.slots[item] = Some(slot as SlotId);
             }
@@ -279,10 +282,12 @@ impl<'b> Decoder<'_, 'b> {
                 Err(wrong) => return Ok(Some(wrong)),
             };
             match event {
-                Event::Open(item, offset) if plan.record == Some(item) => {
+                Event::Open(item, offset)
+                    if plan.record == Some(item) && !self.reader.is_blank(item, record, offset) =>
+                {
                     records.begin_record(base + offset)?;
                 }
-                Event::Close(item, offset) if plan.record == Some(item) => {
+                Event::Close(item, offset) if plan.record == Some(item) && records.in_record() => {
                     self.spoil_inherited(records)?;
                     records.end_record(base + offset.min(record.len()))?;
                 }

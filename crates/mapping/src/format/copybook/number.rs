@@ -60,6 +60,12 @@ impl Number {
         }
     }
 
+    /// Whether it may be a date, an account or a code: whole and without sign. Such numbers keep their
+    /// leading zeros.
+    pub(crate) fn is_code(&self) -> bool {
+        !self.signed && self.picture.scale == 0 && !self.picture.edited && !self.picture.point
+    }
+
     /// Reads the field into `out`, which is emptied first. The error says what is wrong with it.
     pub(crate) fn read(
         &self,
@@ -251,7 +257,7 @@ fn binary(
 }
 
 /// Only spaces, or only low values.
-fn is_blank(bytes: &[u8], ebcdic: bool) -> bool {
+pub(super) fn is_blank(bytes: &[u8], ebcdic: bool) -> bool {
     let space = if ebcdic { 0x40 } else { b' ' };
     bytes.iter().all(|byte| *byte == space) || bytes.iter().all(|byte| *byte == 0)
 }
@@ -349,7 +355,7 @@ fn place_point(digits: &mut String, scale: i32, negative: bool) {
 }
 
 /// As many zeros as a PICTURE can have places: digits and `P`s are bounded by its limit on digits.
-const ZEROS: &str =
+pub(super) const ZEROS: &str =
     "00000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::CopybookPlan;
 use super::frame::hex;
 use super::layout::{Event, ItemId, Kind, Walker, Wrong};
-use super::number::Presence;
+use super::number::{self, Presence, ZEROS};
 
 /// What a record is by its segment field.
 pub(super) enum Segment {
@@ -53,6 +53,14 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
         let found = segments.values().position(|known| *known == *value);
         found.map_or_else(|| Segment::Unknown(value.to_owned()), Segment::Read)
+    }
+
+    /// Whether an element of a table is unused: only spaces, or only low values.
+    pub(super) fn is_blank(&self, item: ItemId, record: &[u8], start: usize) -> bool {
+        let item = &self.plan.layout.items[item];
+        let end = (start + item.element).min(record.len());
+        let bytes = record.get(start..end).unwrap_or_default();
+        item.occurs.is_some() && number::is_blank(bytes, self.plan.page.ebcdic)
     }
 
     /// Reads a field; whether there is a value, which is then [`Reader::value`]. The error says what is wrong.
@@ -107,6 +115,10 @@ impl<'p, 'b> Reader<'p, 'b> {
                     .map_err(|wrong| format!("{wrong}: {}", hex(bytes)))?;
                 if read == Presence::Blank {
                     return Ok(false);
+                }
+                if number.is_code() {
+                    let missing = (number.picture.digits as usize).saturating_sub(self.text.len());
+                    self.text.insert_str(0, &ZEROS[..missing.min(ZEROS.len())]);
                 }
             }
         }
