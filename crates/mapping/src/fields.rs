@@ -227,7 +227,11 @@ pub(crate) fn signed(
             debit,
         } => {
             let text = indicator(source, values, scratch);
-            let is = |known: &[Box<str>]| known.iter().any(|known| glob(known, text));
+            let is = |known: &[Box<str>]| {
+                known
+                    .iter()
+                    .any(|known| **known == *text || (known.contains('*') && glob(known, text)))
+            };
             if is(debit) {
                 true
             } else if is(credit) {

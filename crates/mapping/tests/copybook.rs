@@ -465,7 +465,7 @@ fn mistakes_of_a_mapping_are_told_with_their_place() {
             t.toml:3:2: copybook.record_bytes: `record_bytes` is for framing = "fixed", and at least the 17 bytes that the copybook describes
             t.toml:3:2: copybook.blocks: blocks have descriptor words only where records have: framing = "rdw"
             t.toml:11:11: copybook.segment: the copybook has no "C"; did you mean "G/C"?
-            t.toml:12:11: copybook.framing: "fix" is none of "fixed", "rdw", "rdw-little", "lines"
+            t.toml:12:11: copybook.framing: "fix" is none of "fixed", "rdw", "rdw-little", "lines", "none"
             t.toml:16:8: fields.account.from: the copybook has no "B"; did you mean "G/B"?
             t.toml:18:8: fields.amount.from: "A" is a floating-point number (COMP-1 or COMP-2), which is not exact: no amount is read from it; ask the source for COMP-3 or DISPLAY
             t.toml:20:8: fields.currency.from: "G" is a group; name one of its fields
@@ -530,6 +530,51 @@ fn broken_bodies_never_panic() {
     }
 }
 
+/// Cobrix's test21: tables in tables, nothing between the records.
+#[test]
+fn records_end_where_their_tables_end() {
+    let copybook = "      01 RECORD.
+          02 COUNT PIC 9(1).
+          02 GROUP OCCURS 0 TO 2 TIMES DEPENDING ON COUNT.
+             03 INNER-COUNT PIC 9(1).
+             03 INNER-GROUP OCCURS 0 TO 3 TIMES
+                                DEPENDING ON INNER-COUNT.
+                04 FIELD PIC X.
+";
+    let mapping = looking_at(
+        copybook,
+        "tables = \"short\"\nframing = \"none\"\ncode_page = \"ascii\"",
+    );
+    let shown = |body: &[u8]| match show(&mapping, body) {
+        Ok(shown) => shown.join("\n"),
+        Err(refusal) => refusal.to_string(),
+    };
+    expect![[r#"
+        {"COUNT":0,"GROUP":[]}
+        {"COUNT":1,"GROUP":[{"INNER_COUNT":0,"INNER_GROUP":[]}]}"#]]
+    .assert_eq(&shown(b"010" as &[u8]));
+    expect![[r#"
+        {"COUNT":0,"GROUP":[]}
+        {"COUNT":1,"GROUP":[{"INNER_COUNT":0,"INNER_GROUP":[]}]}
+        {"COUNT":1,"GROUP":[{"INNER_COUNT":2,"INNER_GROUP":[{"FIELD":"A"},{"FIELD":"B"}]}]}
+        {"COUNT":2,"GROUP":[{"INNER_COUNT":1,"INNER_GROUP":[{"FIELD":"A"}]},{"INNER_COUNT":2,"INNER_GROUP":[{"FIELD":"B"},{"FIELD":"C"}]}]}
+        {"COUNT":2,"GROUP":[{"INNER_COUNT":1,"INNER_GROUP":[{"FIELD":"A"}]},{"INNER_COUNT":1,"INNER_GROUP":[{"FIELD":"B"}]}]}"#]].assert_eq(&shown(
+        b"0 10 12AB 21A2BC 21A1B"
+            .split(|byte| *byte == b' ')
+            .collect::<Vec<_>>()
+            .concat()
+            .as_slice(),
+    ));
+    expect!["line 1: the record ends before the last 1 of its INNER-GROUP (framing)"]
+        .assert_eq(&shown(b"012A"));
+    expect!["line 1: COUNT says how many GROUP there are, but is no number from 0 to 2 (framing)"]
+        .assert_eq(&shown(b"03"));
+    expect!["line 1: the record ends before the last 1 of its GROUP (framing)"]
+        .assert_eq(&shown(b"1"));
+    common::cut_and_change(&mapping, b"010" as &[u8]);
+    common::cut_and_change(&mapping, b"21A2BC21A1B");
+}
+
 #[test]
 fn whole_numbers_without_sign_keep_their_zeros() {
     let mapping = compile(
@@ -540,10 +585,15 @@ fn whole_numbers_without_sign_keep_their_zeros() {
          [fields.booked_at]\nfrom = \"DAY-N\"\nformat = \"%y%m%d\"\nat = \"12:00\"\nzone = \"UTC\"\n",
     );
     let body = b"01000017010203007";
-    check(&mapping, body, expect![[r#"
+    check(
+        &mapping,
+        body,
+        expect![[r#"
         {"id":"2b26adb4d3a1035aa578f2c1d8b69121","source":"t","account":"000017","amount":"7.00","currency":"EUR","booked_at":"2001-02-03T12:00:00Z","received_at":"2026-11-23T12:00:00.000000Z"}
-    "#]]);
-    expect![[r#"{"TYP":1,"ACC":17,"DAY_N":10203,"AMT":7}"#]].assert_eq(&show(&mapping, body).expect("readable").join("\n"));
+    "#]],
+    );
+    expect![[r#"{"TYP":1,"ACC":17,"DAY_N":10203,"AMT":7}"#]]
+        .assert_eq(&show(&mapping, body).expect("readable").join("\n"));
 }
 
 /// At a limit a copybook is read; one beyond it is refused.

@@ -202,7 +202,7 @@ impl Compiler<'_> {
     }
 
     fn framing(&mut self, section: &Section<'_>, layout: &Layout) -> Option<Framing> {
-        let kinds = ["fixed", "rdw", "rdw-little", "lines"];
+        let kinds = ["fixed", "rdw", "rdw-little", "lines", "none"];
         let kind = section.choice(self, "framing", &kinds, "fixed");
         let longest = layout.record_bytes;
         let bytes = section.number(self, "record_bytes", 1, SKIPPED_MAX);
@@ -215,7 +215,7 @@ impl Compiler<'_> {
             self.error(section.span(), "copybook.record_bytes", message);
         }
         if kind == "fixed" && !layout.is_fixed {
-            let message = "records with `tables = \"short\"` have no fixed length: framing is \"rdw\", \"rdw-little\" or \"lines\"";
+            let message = "records with `tables = \"short\"` have no fixed length: framing is \"rdw\", \"rdw-little\", \"lines\" or \"none\"";
             self.error(section.span(), "copybook.framing", message);
         }
         let mut framing = Framing::fixed(bytes.unwrap_or(longest));
@@ -227,6 +227,7 @@ impl Compiler<'_> {
                 little_endian: true,
             },
             "lines" => FrameKind::Lines,
+            "none" => FrameKind::Walked,
             _ => framing.kind,
         };
         framing.blocks = section.flag(self, "blocks").unwrap_or(false);
@@ -242,6 +243,10 @@ impl Compiler<'_> {
         framing.trailer_bytes = skipped("trailer_bytes");
         framing.header_records = skipped("header_records");
         framing.trailer_records = skipped("trailer_records");
+        if framing.trailer_records > 0 && framing.kind == FrameKind::Walked {
+            let message = "where nothing tells records apart, trailers are skipped by `trailer_bytes` or `skip_segments`";
+            self.error(section.span(), "copybook.trailer_records", message);
+        }
         Some(framing)
     }
 

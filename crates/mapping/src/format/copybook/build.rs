@@ -116,9 +116,11 @@ impl Parser<'_> {
                 let storage = match usage {
                     Some(Usage::Binary) => Storage::Binary {
                         little_endian: false,
+                        native: false,
                     },
                     Some(Usage::Native) => Storage::Binary {
                         little_endian: self.options.comp5_little,
+                        native: true,
                     },
                     Some(Usage::Packed) => Storage::Packed,
                     _ => Storage::Display(place),

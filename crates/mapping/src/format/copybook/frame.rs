@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     },
     /// A line feed behind each, perhaps with a carriage return in front of it.
     Lines,
+    /// Nothing: each ends where its fields end, which depends on its tables.
+    Walked,
 }
 
 /// How a body is cut into records.
@@ -112,8 +114,19 @@ impl<'b> Frames<'b> {
                 let cut = end > start && self.body[end - 1] == b'\r';
                 Ok(Some((start, if cut { end - 1 } else { end })))
             }
+            Kind::Walked => Ok(Some(self.take(left))),
             Kind::Rdw { little_endian } => self.described(little_endian).map(Some),
         }
+    }
+
+    /// Whether a record's end is known only when its fields are read.
+    pub(crate) fn is_walked(&self) -> bool {
+        self.framing.kind == Kind::Walked
+    }
+
+    /// The record ended here, so the next one begins here.
+    pub(crate) fn ended(&mut self, end: usize) {
+        self.at = end;
     }
 
     fn described(&mut self, little_endian: bool) -> Result<(usize, usize), Broken> {

@@ -41,7 +41,7 @@ pub(crate) fn show(
     let mut frames = Frames::new(body, &plan.framing).map_err(refusal)?;
     let last = last_transaction(plan, body).map_err(refusal)?;
     let (mut index, mut written) = (0, 0);
-    while let Some((start, end)) = frames.next().map_err(refusal)? {
+    while let Some((start, end)) = writer.reader.frame(&mut frames).map_err(refusal)? {
         let is_inside =
             index >= plan.framing.header_records && last.is_none_or(|last| index < last);
         index += 1;
@@ -181,6 +181,11 @@ impl Writer<'_, '_> {
                 self.out.extend_from_slice(b"0.");
                 let digits = decimals(known.kind);
                 self.out.extend(std::iter::repeat_n(b'0', digits));
+            }
+            // Cobrix reads a text as far as the record goes.
+            Ok(false) if start == record.len() && matches!(known.kind, Kind::Text(_)) => {
+                self.name(item);
+                self.out.extend_from_slice(b"\"\"");
             }
             _ if in_table => {
                 self.name(item);

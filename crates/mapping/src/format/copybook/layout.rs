@@ -236,6 +236,11 @@ impl Walker {
         self.offset = 0;
     }
 
+    /// Bytes of what was walked.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// The next event; `None` at the end of the copybook. Items in `skipped` are left out.
     pub(crate) fn next(
         &mut self,

@@ -166,7 +166,7 @@ pub(crate) fn decode(
     };
     let mut index = 0;
     loop {
-        let (start, end) = match frames.next() {
+        let (start, end) = match decoder.reader.frame(&mut frames) {
             Ok(Some(range)) => range,
             Ok(None) => return Ok(()),
             Err(wrong) => return Err(broken(records, wrong)),

@@ -24,7 +24,11 @@ pub(crate) enum Storage {
     /// A character a digit.
     Display(SignPlace),
     /// Two's complement (COMP, COMP-4, BINARY, COMP-5).
-    Binary { little_endian: bool },
+    Binary {
+        little_endian: bool,
+        /// COMP-5: all bits count, whatever the PICTURE says.
+        native: bool,
+    },
     /// Two digits a byte, the last half byte is the sign (COMP-3, PACKED-DECIMAL).
     Packed,
 }
@@ -75,7 +79,23 @@ impl Number {
     ) -> Result<Presence, &'static str> {
         out.clear();
         let negative = match self.storage {
-            Storage::Binary { little_endian } => binary(bytes, little_endian, self.signed, out)?,
+            Storage::Binary {
+                little_endian,
+                native,
+            } => {
+                // Beyond 9 and 18 digits by far: these bytes are something else. Two bytes are left
+                // alone, as databases fill them.
+                let first = if little_endian {
+                    bytes.last()
+                } else {
+                    bytes.first()
+                };
+                let is_full = first.is_some_and(|byte| *byte >= 0x80) && bytes.len() >= 4;
+                if is_full && !self.signed && !native {
+                    return Err("does not fit its PICTURE; all its bits would count in a COMP-5");
+                }
+                binary(bytes, little_endian, self.signed, out)?
+            }
             _ if is_blank(bytes, ebcdic) => return Ok(Presence::Blank),
             Storage::Packed => self.packed(bytes, out)?,
             Storage::Display(place) => self.display(place, bytes, ebcdic, out)?,

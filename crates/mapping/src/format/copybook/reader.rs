@@ -1,7 +1,7 @@
 //! Reading the fields of one record: which segment it is, and the text of a field.
 
 use super::CopybookPlan;
-use super::frame::hex;
+use super::frame::{Broken, Frames, hex};
 use super::layout::{Event, ItemId, Kind, Walker, Wrong};
 use super::number::{self, Presence, ZEROS};
 
@@ -53,6 +53,47 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
         let found = segments.values().position(|known| *known == *value);
         found.map_or_else(|| Segment::Unknown(value.to_owned()), Segment::Read)
+    }
+
+    /// The next record where nothing tells records apart: it is walked to its end.
+    pub(super) fn frame(
+        &mut self,
+        frames: &mut Frames<'b>,
+    ) -> Result<Option<(usize, usize)>, Broken> {
+        let Some((start, end)) = frames.next()? else {
+            return Ok(None);
+        };
+        if !frames.is_walked() {
+            return Ok(Some((start, end)));
+        }
+        let body: &'b [u8] = self.body;
+        let record = &body[start..end];
+        let broken = |offset: usize, detail: String| Broken {
+            offset: start + offset.min(record.len()),
+            detail,
+        };
+        let list = match self.segment(record) {
+            Segment::Read(list) => list,
+            Segment::Skip | Segment::Unknown(_) => self.skipped.len() - 1,
+        };
+        self.walker.begin(&self.plan.layout);
+        loop {
+            match self.next(list, record) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(wrong) => return Err(broken(wrong.offset, wrong.detail)),
+            }
+        }
+        let length = self.walker.offset();
+        if length == 0 || length > record.len() {
+            let detail = format!(
+                "the last {} bytes are no whole record, which has {length}",
+                record.len()
+            );
+            return Err(broken(0, detail));
+        }
+        frames.ended(start + length);
+        Ok(Some((start, start + length)))
     }
 
     /// Whether an element of a table is unused: only spaces, or only low values.

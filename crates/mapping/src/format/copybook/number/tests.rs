@@ -116,6 +116,13 @@ fn binary_numbers() {
     check("S9PPPV COMP", "0003", "3000");
     check("SPPP9(10) COMP", "00000000B5D14EA9", "0.0003050393257");
     check("S9(4) COMP", "0000", "0");
+    check("9(4) COMP", "FFFF", "65535");
+    check("9(9) COMP-5", "F9F2F7F1", "4193449969");
+    check(
+        "9(8) COMP",
+        "F9F2F7F1",
+        "does not fit its PICTURE; all its bits would count in a COMP-5",
+    );
     check(
         "S9(38) COMP",
         "80000000000000000000000000000000",
