@@ -115,7 +115,8 @@ impl Spec {
 
 /// First and last number, digits of the length prefix, length, encoding.
 ///
-/// Elements 2 to 64 and 90 as in moov-io's spec87ascii.json, the others as in ISO 8583:1987, table 3.
+/// Elements 2 to 64 and 90 as in moov-io's spec87ascii.json, the others as in ISO 8583:1987 (moov-io's
+/// specification_ver_1987.json has the same).
 const ASCII_1987: &[(usize, usize, usize, usize, Encoding)] = &[
     (2, 2, 2, 19, Encoding::Ascii),
     (3, 3, 0, 6, Encoding::Ascii),
