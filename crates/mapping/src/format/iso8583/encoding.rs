@@ -38,6 +38,15 @@ pub(crate) fn read(
 }
 
 fn characters(bytes: &[u8], page: CodePage, out: &mut String) -> Result<(), String> {
+    // Nearly every element is plain ASCII, which needs no table.
+    let plain = |byte: &u8| (0x20..0x7f).contains(byte);
+    if !page.ebcdic
+        && bytes.iter().all(plain)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        out.push_str(text);
+        return Ok(());
+    }
     page.read(bytes, out)
         .map_err(|byte| format!("has the byte {byte:02X}, which is no character"))
 }

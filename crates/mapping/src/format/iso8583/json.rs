@@ -23,6 +23,7 @@ pub(crate) fn show(
     sink: &mut dyn FnMut(&str),
 ) -> Result<u64, Refusal> {
     let mut frames = Frames::new(plan.framing, body);
+    let mut message = Message::default();
     let mut count = 0;
     let refusal = |record, offset: usize, field: Option<u8>, rule, detail| Refusal {
         record,
@@ -45,8 +46,8 @@ pub(crate) fn show(
         }
         count += 1;
         let bytes = &body[start..end];
-        let message = message::parse(plan, bytes)
-            .and_then(|message| whole(plan, bytes, message))
+        message::parse(plan, bytes, &mut message)
+            .and_then(|()| whole(plan, bytes, &message))
             .map_err(|wrong| {
                 refusal(
                     Some(count),

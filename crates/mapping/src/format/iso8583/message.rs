@@ -61,24 +61,32 @@ impl Message {
     }
 }
 
-/// Takes the message at the front of `bytes` apart.
-pub(crate) fn parse(plan: &Iso8583Plan, bytes: &[u8]) -> Result<Message, Wrong> {
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            mti: *b"0000",
+            bits: 0,
+            places: [Place::default(); LAST as usize + 1],
+            mti_start: 0,
+            end: 0,
+        }
+    }
+}
+
+/// Takes the message at the front of `bytes` apart, into a buffer that is kept from message to message:
+/// what it held before does not matter.
+pub(crate) fn parse(plan: &Iso8583Plan, bytes: &[u8], message: &mut Message) -> Result<(), Wrong> {
     let mti_start = match plan.header {
         Header::Bytes(count) => count,
         Header::Tpdu => TPDU_BYTES,
     };
     let mut at = mti_start;
-    let mti = mti(plan, bytes, at)?;
+    message.mti_start = mti_start;
+    message.mti = mti(plan, bytes, at)?;
     at += plan.mti.bytes(4);
     let mut bits = bitmap(plan, bytes, at)?;
     at += bitmap_bytes(plan);
-    let mut message = Message {
-        mti,
-        bits: u128::from(bits) << 64,
-        places: [Place::default(); LAST as usize + 1],
-        mti_start,
-        end: at,
-    };
+    message.bits = u128::from(bits) << 64;
     if message.has(1) {
         bits = bitmap(plan, bytes, at)?;
         message.places[1] = Place {
@@ -98,10 +106,11 @@ pub(crate) fn parse(plan: &Iso8583Plan, bytes: &[u8]) -> Result<Message, Wrong> 
                 .to_owned(),
         });
     }
-    for number in 2..=LAST {
-        if !message.has(number) {
-            continue;
-        }
+    // Bit by bit that is set, without element 1, which is the second bitmap.
+    let mut left = message.bits & (u128::MAX >> 1);
+    while left != 0 {
+        let number = left.leading_zeros() as u8 + 1;
+        left &= !(1 << (LAST - number));
         let Some(spec) = plan.spec.get(number) else {
             return Err(Wrong {
                 offset: at,
@@ -120,7 +129,7 @@ pub(crate) fn parse(plan: &Iso8583Plan, bytes: &[u8]) -> Result<Message, Wrong> 
         message.places[usize::from(number)] = place;
     }
     message.end = at;
-    Ok(message)
+    Ok(())
 }
 
 /// Bytes of a TPDU: identifier, destination, origin.

@@ -160,6 +160,7 @@ pub(crate) fn decode(
 ) -> Result<(), Refusal> {
     let mut frames = Frames::new(plan.framing, body);
     let mut texts = Texts::default();
+    let mut message = Message::default();
     loop {
         let (start, end) = match frames.next() {
             Ok(Some(range)) => range,
@@ -169,9 +170,9 @@ pub(crate) fn decode(
             }
         };
         let bytes = &body[start..end];
-        let parsed = message::parse(plan, bytes).and_then(|message| whole(plan, bytes, message));
-        match parsed {
-            Ok(message) => {
+        let parsed = message::parse(plan, bytes, &mut message);
+        match parsed.and_then(|()| whole(plan, bytes, &message)) {
+            Ok(()) => {
                 let end = start + message.end;
                 frames.ended(end);
                 if !plan.is_skipped(&message.mti) {
@@ -203,10 +204,10 @@ pub(crate) fn decode(
     }
 }
 
-/// A message that ends where its frame ends.
-fn whole(plan: &Iso8583Plan, bytes: &[u8], message: Message) -> Result<Message, Wrong> {
+/// Whether the message ends where its frame ends.
+fn whole(plan: &Iso8583Plan, bytes: &[u8], message: &Message) -> Result<(), Wrong> {
     if plan.framing == Framing::None || message.end == bytes.len() {
-        return Ok(message);
+        return Ok(());
     }
     Err(Wrong {
         offset: message.end,

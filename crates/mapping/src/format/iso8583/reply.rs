@@ -21,7 +21,8 @@ pub(crate) fn reply(
         rule: rule::ISO8583,
         detail: wrong.detail,
     };
-    let message = message::parse(plan, request).map_err(refusal)?;
+    let mut message = Message::default();
+    message::parse(plan, request, &mut message).map_err(refusal)?;
     build(plan, request, &message, set).map_err(refusal)
 }
 
