@@ -48,9 +48,20 @@ fn main() {
     run("card-csv", "CSV, 1,000 rows", &cards(1_000), 1_000, 20);
     let cdnow = cdnow(1_000);
     run("cdnow", "CDNOW, 1,000 rows", &cdnow, 1_000, 50);
+    let copybook = copybook(1_000);
+    run("copybook", "copybook, 1,000 records", &copybook, 1_000, 50);
+    let messages = messages(1_000);
+    run("iso8583", "ISO 8583, 1,000 messages", &messages, 1_000, 50);
 }
 
-fn run(source: &str, title: &str, body: &str, records: usize, repeat: usize) {
+fn run(
+    source: &str,
+    title: &str,
+    body: &(impl AsRef<[u8]> + ?Sized),
+    records: usize,
+    repeat: usize,
+) {
+    let body = body.as_ref();
     if std::env::args()
         .nth(1)
         .is_some_and(|filter| !title.contains(&filter))
@@ -78,16 +89,17 @@ fn run(source: &str, title: &str, body: &str, records: usize, repeat: usize) {
                 lines: false,
                 new_id: &mut new_id,
             };
-            let result = mapping.decode(
-                body.as_bytes(),
-                &mut context,
-                &limits,
-                &mut out,
-                &mut |outcome| match outcome {
-                    RecordOutcome::Translated(_) => translated += 1,
-                    RecordOutcome::Refused(refused) => panic!("{}", refused.refusal),
-                },
-            );
+            let result =
+                mapping.decode(
+                    body,
+                    &mut context,
+                    &limits,
+                    &mut out,
+                    &mut |outcome| match outcome {
+                        RecordOutcome::Translated(_) => translated += 1,
+                        RecordOutcome::Refused(refused) => panic!("{}", refused.refusal),
+                    },
+                );
             assert_eq!((result, translated), (Ok(records as u64), records));
         }
         let spent = (cpu_nanos() - begun) as f64 / 1_000.0;
@@ -157,6 +169,37 @@ fn cdnow(count: usize) -> String {
     for index in 0..count {
         writeln!(body, " {index:05} 19970112  5   77.{:02}\r", index % 100)
             .expect("writing to a string");
+    }
+    body
+}
+
+/// Records of the ready-made copybook between its header and trailer: 45 bytes of cp037 each.
+fn copybook(count: usize) -> Vec<u8> {
+    let mut body = vec![0x40; 10];
+    for index in 0..count {
+        body.extend([0xc5, 0xe4, 0xd9]);
+        body.extend([0xe2, 0xf9, 0xf2, 0xf7, 0xf6, 0xf5, 0xf1, 0xf1]);
+        body.extend([0xc1; 12]);
+        body.extend([0; 3]);
+        body.extend([0xf7; 10]);
+        body.push(0xf1);
+        body.extend((index as u64 * 101).to_be_bytes());
+    }
+    body.extend([0x40; 12]);
+    body
+}
+
+/// Financial messages of 14 elements in ASCII.
+fn messages(count: usize) -> String {
+    let mut body = String::new();
+    for index in 0..count {
+        write!(
+            body,
+            "02007238400108E08000164111111111111111000000{index:012}1123101500{index:06}11150011235411\
+             051234563270{index:07}TERM0001MERCHANT0000001{:40}978",
+            "Konzum, Zagreb"
+        )
+        .expect("writing to a string");
     }
     body
 }

@@ -7,7 +7,7 @@ use types::{Amount, currency_digits};
 use crate::Limits;
 use crate::encode::{write_amount, write_string};
 use crate::plan::{
-    ExtraKind, ExtraRule, Fields, Piece, Plan, SignRule, SlotId, Source, TextRule, When,
+    ExtraKind, ExtraRule, Fields, Piece, Plan, SignRule, SlotId, Source, TextRule, When, glob,
 };
 use crate::refusal::{Problem, rule, shown};
 use crate::time::{Fraction, received_at_text, write_rfc3339};
@@ -156,7 +156,11 @@ pub(crate) fn write_money(
     currency.copy_from_slice(code.as_bytes());
     let rule = &fields.amount;
     let text = required(&rule.text, values, scratch)?;
-    let amount = parse_amount("amount", text, rule.decimal_comma)?;
+    let amount = if rule.minor_units {
+        parse_minor("amount", text, digits)?
+    } else {
+        parse_amount("amount", text, rule.decimal_comma)?
+    };
     if rule.currency_digits && amount.decimals() > digits {
         let detail = format!(
             "{} has more decimal digits than {} has, which is {digits}",
@@ -165,7 +169,7 @@ pub(crate) fn write_money(
         );
         return Err(Problem::new("amount", rule::CURRENCY_DIGITS, detail));
     }
-    let amount = signed(&rule.sign, amount, values)?;
+    let amount = signed(&rule.sign, amount, values, scratch)?;
     write_amount(out, amount, digits);
     out.extend_from_slice(b"\",\"currency\":\"");
     out.extend_from_slice(&currency);
@@ -191,21 +195,43 @@ pub(crate) fn parse_amount(
     result.map_err(|error| Problem::new(field, rule::AMOUNT, format!("{}: {error}", shown(text))))
 }
 
+/// Whole minor units: the point stands in front of the currency's last digits.
+fn parse_minor(field: &str, text: &str, digits: u32) -> Result<Amount, Problem> {
+    let amount = parse_amount(field, text, false)?;
+    let is_whole = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'+');
+    // An amount has five digits behind the point and no currency has more, so nothing is lost.
+    let minor = is_whole.then(|| amount.units() / 10_i128.pow(digits.min(5)));
+    minor.and_then(Amount::from_units).ok_or_else(|| {
+        let detail = format!(
+            "{} is no whole number of the currency's minor units",
+            shown(text)
+        );
+        Problem::new(field, rule::AMOUNT, detail)
+    })
+}
+
 pub(crate) fn signed(
     rule: &SignRule,
     amount: Amount,
     values: &Values<'_>,
+    scratch: &mut String,
 ) -> Result<Amount, Problem> {
     let negative = match rule {
         SignRule::Own => return Ok(amount),
         SignRule::Fixed { negative } => *negative,
         SignRule::Indicator {
-            slots,
+            source,
             credit,
             debit,
         } => {
-            let text = values.first_of(slots).map_or("", |(_, text)| text);
-            let is = |known: &[Box<str>]| known.iter().any(|known| **known == *text);
+            let text = indicator(source, values, scratch);
+            let is = |known: &[Box<str>]| {
+                known
+                    .iter()
+                    .any(|known| **known == *text || (known.contains('*') && glob(known, text)))
+            };
             if is(debit) {
                 true
             } else if is(credit) {
@@ -228,6 +254,24 @@ pub(crate) fn signed(
     Ok(if negative { amount.negated() } else { amount })
 }
 
+/// The text that says whether an amount is a credit; empty where it is missing.
+fn indicator<'v>(source: &'v Source, values: &'v Values<'_>, scratch: &'v mut String) -> &'v str {
+    match source {
+        Source::Const(text) => text,
+        Source::FirstOf(slots) => values.first_of(slots).map_or("", |(_, text)| text),
+        Source::Template(pieces) => {
+            scratch.clear();
+            for piece in pieces {
+                match piece {
+                    Piece::Text(text) => scratch.push_str(text),
+                    Piece::Slot(slot) => scratch.push_str(values.get(*slot).unwrap_or_default()),
+                }
+            }
+            scratch
+        }
+    }
+}
+
 pub(crate) fn write_booked_at(
     out: &mut Vec<u8>,
     fields: &Fields,
@@ -239,7 +283,7 @@ pub(crate) fn write_booked_at(
     let problem = |rule, detail| Problem::new("booked_at", rule, detail);
     let moment = fields
         .booked_time
-        .parse(text)
+        .parse(text, received_at)
         .map_err(|error| problem(rule::TIME, format!("{} {error}", shown(text))))?;
     if moment.micros < 0 {
         let detail = format!("{} is before 1970-01-01", shown(text));
@@ -263,6 +307,7 @@ pub(crate) fn write_extra(
     extra: &ExtraRule,
     values: &Values<'_>,
     scratch: &mut String,
+    received_at: i64,
 ) -> Result<(), Problem> {
     let name = &extra.text.name;
     let Some(text) = text_of(&extra.text, values, scratch)? else {
@@ -281,7 +326,7 @@ pub(crate) fn write_extra(
             write_string(out, text);
         }
         ExtraKind::Time(time) => {
-            let moment = time.parse(text).map_err(|error| {
+            let moment = time.parse(text, received_at).map_err(|error| {
                 Problem::new(name, rule::TIME, format!("{} {error}", shown(text)))
             })?;
             write_rfc3339(out, moment, Fraction::IfAny);

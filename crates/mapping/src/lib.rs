@@ -25,6 +25,7 @@
 //! - **A limit on everything**: see [`Limits`].
 
 mod compile;
+mod currency;
 mod encode;
 mod fields;
 mod format;
@@ -59,6 +60,10 @@ pub enum Format {
     Csv,
     /// XML documents.
     Xml,
+    /// Records that a COBOL copybook describes.
+    Copybook,
+    /// ISO 8583 messages.
+    Iso8583,
 }
 
 impl fmt::Display for Format {
@@ -67,6 +72,8 @@ impl fmt::Display for Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
+            Self::Copybook => "copybook",
+            Self::Iso8583 => "iso8583",
         })
     }
 }
@@ -181,6 +188,8 @@ impl Mapping {
             FormatPlan::Json => Format::Json,
             FormatPlan::Csv(_) => Format::Csv,
             FormatPlan::Xml(_) => Format::Xml,
+            FormatPlan::Copybook(_) => Format::Copybook,
+            FormatPlan::Iso8583(_) => Format::Iso8583,
         }
     }
 
@@ -191,7 +200,7 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) => false,
+            FormatPlan::Xml(_) | FormatPlan::Copybook(_) | FormatPlan::Iso8583(_) => false,
         }
     }
 
@@ -209,6 +218,51 @@ impl Mapping {
             },
             columns: plan.columns.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// Shows a body whose bytes people cannot read: each record as a JSON object with all its fields,
+    /// whether mapped or not, in the order of the format's description. `None` where the body is text.
+    ///
+    /// Numbers have the exact digits of the record: read them as decimals. How fields are written is
+    /// told in the format's module.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] of the whole body where it cannot be cut into records or one of them not be read.
+    /// `sink` has seen the records before it.
+    pub fn show(
+        &self,
+        body: &[u8],
+        limits: &Limits,
+        sink: &mut dyn FnMut(&str),
+    ) -> Option<Result<u64, Refusal>> {
+        match &self.format {
+            FormatPlan::Copybook(plan) => Some(format::copybook::show(plan, body, limits, sink)),
+            FormatPlan::Iso8583(plan) => Some(format::iso8583::show(plan, body, limits, sink)),
+            FormatPlan::Json | FormatPlan::Csv(_) | FormatPlan::Xml(_) => None,
+        }
+    }
+
+    /// Builds the reply to an ISO 8583 request; `None` for a source of another format.
+    ///
+    /// `request` is one message with its header (TPDU) but without the length of its framing, and so is
+    /// the reply. Its MTI is the request's plus 10 (a repeat is answered like the first one: 0401 by
+    /// 0410), its elements are those of `set`, such as `(39, "00")`, and those that the mapping's `echo`
+    /// names and the request has, byte for byte. A pure function; it costs about as much as decoding.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where the request cannot be read, is itself an answer, or a text of `set` does not fit
+    /// its element.
+    pub fn iso8583_reply(
+        &self,
+        request: &[u8],
+        set: &[(u8, &str)],
+    ) -> Option<Result<Vec<u8>, Refusal>> {
+        match &self.format {
+            FormatPlan::Iso8583(plan) => Some(format::iso8583::reply(plan, request, set)),
+            _ => None,
+        }
     }
 
     /// Whether the mapping declares where a natural id is found.
@@ -234,6 +288,9 @@ impl Mapping {
         out: &mut Vec<u8>,
         sink: &mut dyn FnMut(RecordOutcome),
     ) -> Result<u64, Refusal> {
+        let is_binary = self.format.is_binary();
+        // Bytes have no lines: everything stands on the first.
+        let lines: &[u8] = if is_binary { &[] } else { body };
         if body.len() > limits.body_bytes_max.min(limits::POSITION_MAX)
             || out.len() + limits.output_bytes_max > limits::POSITION_MAX
         {
@@ -242,12 +299,12 @@ impl Mapping {
                 body.len(),
                 limits.body_bytes_max
             );
-            return Err(document_refusal(body, 0, rule::BODY_BYTES, detail));
+            return Err(document_refusal(lines, 0, rule::BODY_BYTES, detail));
         }
-        let text = std::str::from_utf8(body).map_err(|error| {
+        let text = std::str::from_utf8(lines).map_err(|error| {
             let at = error.valid_up_to();
             document_refusal(
-                body,
+                lines,
                 at,
                 rule::UTF_8,
                 format!("byte {at} of the body is not UTF-8"),
@@ -277,12 +334,14 @@ impl Mapping {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
             FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
+            FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
+            FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
         }
         let count = records.records();
         if count == 0 && !self.accept_empty {
             let detail = "there is no record in the document";
             return Err(document_refusal(
-                body,
+                lines,
                 body.len(),
                 rule::NO_RECORDS,
                 detail.to_owned(),
@@ -292,10 +351,12 @@ impl Mapping {
     }
 }
 
-fn document_refusal(body: &[u8], offset: usize, rule: &'static str, detail: String) -> Refusal {
+/// `text` is the body, or nothing where it has no lines.
+fn document_refusal(text: &[u8], offset: usize, rule: &'static str, detail: String) -> Refusal {
+    let before = &text[..offset.min(text.len())];
     Refusal {
         record: None,
-        line: memchr::memchr_iter(b'\n', &body[..offset]).count() as u64 + 1,
+        line: memchr::memchr_iter(b'\n', before).count() as u64 + 1,
         offset: offset as u64,
         field: None,
         rule,

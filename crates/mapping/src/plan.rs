@@ -2,6 +2,8 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::format::copybook::CopybookPlan;
+use crate::format::iso8583::Iso8583Plan;
 use crate::steps::Step;
 use crate::time::TimeRule;
 
@@ -120,9 +122,10 @@ pub(crate) enum SignRule {
     Own,
     /// Always this one; the amount itself has none.
     Fixed { negative: bool },
-    /// From an indicator; the amount itself has none.
+    /// From an indicator; the amount itself has none. In `credit` and `debit` a `*` stands for any
+    /// characters.
     Indicator {
-        slots: Vec<SlotId>,
+        source: Source,
         credit: Vec<Box<str>>,
         debit: Vec<Box<str>>,
     },
@@ -133,6 +136,8 @@ pub(crate) enum SignRule {
 pub(crate) struct AmountRule {
     pub(crate) text: TextRule,
     pub(crate) decimal_comma: bool,
+    /// Whole minor units of the currency: `1250` is 12.50 EUR.
+    pub(crate) minor_units: bool,
     pub(crate) sign: SignRule,
     /// Refuse more decimal digits than the currency has.
     pub(crate) currency_digits: bool,
@@ -203,7 +208,7 @@ impl Namespaces {
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters, none included.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
         return false;
@@ -256,6 +261,15 @@ pub(crate) enum FormatPlan {
     Json,
     Csv(CsvPlan),
     Xml(Namespaces),
+    Copybook(Box<CopybookPlan>),
+    Iso8583(Box<Iso8583Plan>),
+}
+
+impl FormatPlan {
+    /// Whether bodies are bytes and not UTF-8 text.
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self, Self::Copybook(_) | Self::Iso8583(_))
+    }
 }
 
 #[cfg(test)]

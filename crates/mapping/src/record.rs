@@ -142,6 +142,22 @@ impl<'a, 'b> Assembler<'a, 'b> {
         }
     }
 
+    /// Whether a value belongs to an element around the records.
+    pub(crate) fn is_inherited(&self, slot: SlotId) -> bool {
+        self.plan.slots[usize::from(slot)].scope.is_some()
+    }
+
+    /// An element around the records begins that replaces only some of what the one before it said:
+    /// those values are forgotten one by one.
+    pub(crate) fn begin_parent(&mut self) {
+        self.scopes.fill(Scope::default());
+    }
+
+    /// An inherited value is no longer said.
+    pub(crate) fn forget(&mut self, slot: SlotId) {
+        self.values.slots[usize::from(slot)] = Slot::default();
+    }
+
     /// A record begins. An error ends the document.
     pub(crate) fn begin_record(&mut self, offset: usize) -> Result<(), Refusal> {
         debug_assert!(self.record_start.is_none(), "records do not nest");
@@ -367,7 +383,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             out.push(b'"');
         }
         for extra in &fields.extras {
-            write_extra(out, extra, values, scratch)?;
+            write_extra(out, extra, values, scratch, self.context.received_at)?;
         }
         out.push(b'}');
         let json_end = out.len();

@@ -80,6 +80,14 @@ pub mod rule {
         FUTURE = "future";
         /// Booked before 1970-01-01.
         BEFORE_1970 = "before-1970";
+        /// Records or messages cannot be told apart: a length or descriptor word is wrong.
+        FRAMING = "framing";
+        /// A field's bytes are not what the copybook says.
+        COPYBOOK = "copybook";
+        /// A message is not what the ISO 8583 specification says.
+        ISO8583 = "iso8583";
+        /// A record of no known segment.
+        SEGMENT = "segment";
         /// A value that the lookup table does not know.
         LOOKUP = "lookup";
     }

@@ -1,5 +1,6 @@
 //! The closed set of text functions a field can go through, in the order the mapping lists them.
 
+use crate::currency;
 use crate::refusal::{Problem, rule, shown};
 
 /// One text function.
@@ -13,6 +14,10 @@ pub(crate) enum Step {
     Lower,
     /// BLAKE3 of the text, 32 hexadecimal digits: a pseudonym that stays the same.
     Hash,
+    /// The first six and last four characters of a card's number, `*` for those between.
+    Mask,
+    /// The alphabetic code of a numeric ISO 4217 code: `978` is `EUR`. An alphabetic one stays.
+    Currency,
     /// `length` characters from the `start`-th, from 0; fewer when the text is shorter.
     Substring { start: usize, length: usize },
     /// The text beside it in a table.
@@ -35,6 +40,18 @@ impl Step {
             Self::Upper => *text = text.to_uppercase(),
             Self::Lower => *text = text.to_lowercase(),
             Self::Hash => *text = hash_text(text.as_bytes()),
+            Self::Mask => *text = masked(text),
+            Self::Currency => {
+                if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+                    return Ok(());
+                }
+                let Some(code) = currency::alphabetic(text) else {
+                    let detail = format!("{} is no numeric ISO 4217 code such as 978", shown(text));
+                    return Err(Problem::new(field, rule::CURRENCY, detail));
+                };
+                text.clear();
+                text.push_str(code);
+            }
             Self::Substring { start, length } => {
                 *text = text.chars().skip(*start).take(*length).collect();
             }
@@ -61,6 +78,23 @@ impl Step {
     }
 }
 
+/// What PCI DSS lets people see of a card's number; of a text of up to ten characters the last four.
+fn masked(text: &str) -> String {
+    let count = text.chars().count();
+    let front = if count > 10 { 6 } else { 0 };
+    let back = count.saturating_sub(4).max(front);
+    text.chars()
+        .enumerate()
+        .map(|(index, character)| {
+            if (front..back).contains(&index) {
+                '*'
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
 /// BLAKE3 cut to 128 bits, in 32 hexadecimal digits.
 pub(crate) fn hash_text(bytes: &[u8]) -> String {
     let mut hex = blake3::hash(bytes).to_hex();
@@ -85,6 +119,17 @@ mod tests {
         check(&Step::Trim, " \t a b \n", "a b");
         check(&Step::Upper, "straße", "STRASSE");
         check(&Step::Lower, "ABC", "abc");
+        check(&Step::Mask, "4111111111111111", "411111******1111");
+        check(&Step::Mask, "12345678901", "123456*8901");
+        check(&Step::Mask, "1234567890", "******7890");
+        check(&Step::Mask, "123", "123");
+        check(&Step::Currency, "978", "EUR");
+        check(&Step::Currency, "EUR", "EUR");
+        check(
+            &Step::Currency,
+            "999",
+            "\"999\" is no numeric ISO 4217 code such as 978",
+        );
         check(
             &Step::Substring {
                 start: 1,

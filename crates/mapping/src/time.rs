@@ -49,8 +49,9 @@ impl TimeRule {
     /// Reads a time.
     ///
     /// A local time that clocks skip is moved behind the gap, one that comes twice is its first
-    /// coming (jiff's "compatible", as in RFC 5545).
-    pub(crate) fn parse(&self, text: &str) -> Result<Moment, String> {
+    /// coming (jiff's "compatible", as in RFC 5545). A date without a year is the one nearest to
+    /// `received_at`, microseconds since 1970.
+    pub(crate) fn parse(&self, text: &str, received_at: i64) -> Result<Moment, String> {
         let moment = match &self.format {
             TimeFormat::Iso => {
                 let iso = parse_iso(text.as_bytes()).ok_or_else(|| {
@@ -58,7 +59,9 @@ impl TimeRule {
                 })?;
                 self.place(iso)?
             }
-            TimeFormat::Pattern(pattern) => self.place(parse_pattern(pattern, text)?)?,
+            TimeFormat::Pattern(pattern) => {
+                self.place(parse_pattern(pattern, text, received_at)?)?
+            }
             TimeFormat::UnixSeconds => unix(text, MICROS_PER_SECOND)?,
             TimeFormat::UnixMillis => unix(text, 1_000)?,
         };
@@ -143,7 +146,7 @@ struct Local {
     offset: Option<(i32, bool)>,
 }
 
-fn parse_pattern(pattern: &str, text: &str) -> Result<Local, String> {
+fn parse_pattern(pattern: &str, text: &str, received_at: i64) -> Result<Local, String> {
     let wrong = || format!("does not have the form {pattern}");
     // CSV files with eight-digit dates are the common case and long.
     if pattern == "%Y%m%d" {
@@ -165,13 +168,17 @@ fn parse_pattern(pattern: &str, text: &str) -> Result<Local, String> {
         });
     }
     let parts = jiff::fmt::strtime::parse(pattern, text).map_err(|_| wrong())?;
-    let date = parts.to_date().map_err(|_| wrong())?;
-    let days = days_of(
-        u32::from(date.year().unsigned_abs()),
-        u32::from(date.month().unsigned_abs()),
-        u32::from(date.day().unsigned_abs()),
-    )
-    .ok_or_else(wrong)?;
+    let days = if parts.year().is_some() || parts.month().is_none() {
+        let date = parts.to_date().map_err(|_| wrong())?;
+        days_of(
+            u32::from(date.year().unsigned_abs()),
+            u32::from(date.month().unsigned_abs()),
+            u32::from(date.day().unsigned_abs()),
+        )
+    } else {
+        nearest_days(parts.month(), parts.day(), received_at)
+    };
+    let days = days.ok_or_else(wrong)?;
     let time_micros = parts
         .to_time()
         .ok()
@@ -187,6 +194,17 @@ fn parse_pattern(pattern: &str, text: &str) -> Result<Local, String> {
         time_micros,
         offset: parts.offset().map(|offset| (offset.seconds(), false)),
     })
+}
+
+/// Days from 1970-01-01 to the month and day in the year in which they lie nearest to an instant.
+fn nearest_days(month: Option<i8>, day: Option<i8>, near_micros: i64) -> Option<i64> {
+    let (month, day) = (u32::try_from(month?).ok()?, u32::try_from(day?).ok()?);
+    let near = near_micros.clamp(MICROS_MIN, MICROS_MAX);
+    let near = near.div_euclid(SECONDS_PER_DAY * MICROS_PER_SECOND);
+    let (year, _, _) = civil_of(near);
+    (year - 1..=year + 1)
+        .filter_map(|year| days_of(u32::try_from(year).ok()?, month, day))
+        .min_by_key(|days| (days - near).abs())
 }
 
 /// Reads `YYYY-MM-DD`, `YYYY-MM-DDThh:mm:ss[.f…]`, each with or without `Z` or `±hh:mm`.
@@ -383,6 +401,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// 2026-11-23T12:00:00Z.
+    const RECEIVED_AT: i64 = 1_795_435_200_000_000;
+
     #[track_caller]
     fn check(format: &str, zone: &str, at: &str, text: &str, expected: &str) {
         let rule = TimeRule {
@@ -395,7 +416,7 @@ mod tests {
             zone: (!zone.is_empty()).then(|| TimeZone::get(zone).expect("a zone")),
             at: (!at.is_empty()).then(|| at.parse().expect("a time")),
         };
-        let actual = match rule.parse(text) {
+        let actual = match rule.parse(text, RECEIVED_AT) {
             Ok(moment) => {
                 let mut out = Vec::new();
                 write_rfc3339(&mut out, moment, Fraction::IfAny);
@@ -523,6 +544,19 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_year_is_the_nearest() {
+        let near = |text, expected| check("%m%d%H%M%S", "UTC", "", text, expected);
+        near("1123101500", "2026-11-23T10:15:00Z");
+        near("1231235959", "2026-12-31T23:59:59Z");
+        near("0101000000", "2027-01-01T00:00:00Z");
+        near("0526000000", "2026-05-26T00:00:00Z");
+        near("0523000000", "2027-05-23T00:00:00Z");
+        near("0229000000", "does not have the form %m%d%H%M%S");
+        near("2005080501", "does not have the form %m%d%H%M%S");
+        check("%m%d", "UTC", "12:00", "1120", "2026-11-20T12:00:00Z");
+    }
+
+    #[test]
     fn what_is_no_time_is_refused() {
         for text in [
             "",
@@ -585,7 +619,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,30}") {
             let rule = TimeRule { format: TimeFormat::Iso, zone: Some(TimeZone::UTC), at: None };
-            let _ = rule.parse(&text);
+            let _ = rule.parse(&text, RECEIVED_AT);
         }
     }
 }

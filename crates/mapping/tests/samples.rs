@@ -189,7 +189,8 @@ fn every_ready_made_source_compiles() {
     }
     sources.sort();
     let expected = [
-        "camt.053", "camt.054", "card-csv", "cdnow", "json", "pacs.008", "pain.001",
+        "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json", "pacs.008",
+        "pain.001",
     ];
     assert_eq!(sources, expected);
 }

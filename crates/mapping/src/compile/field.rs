@@ -16,7 +16,7 @@ const TEXT_KEYS: &[&str] = &[
     "from", "const", "template", "steps", "default", "when", "optional", "repeated",
 ];
 const TIME_KEYS: &[&str] = &["format", "zone", "at"];
-const STEPS: &[&str] = &["trim", "upper", "lower", "hash"];
+const STEPS: &[&str] = &["trim", "upper", "lower", "hash", "mask", "currency"];
 
 impl Compiler<'_> {
     /// A field whose value is a text.
@@ -139,10 +139,12 @@ impl Compiler<'_> {
                     "upper" => steps.push(Step::Upper),
                     "lower" => steps.push(Step::Lower),
                     "hash" => steps.push(Step::Hash),
+                    "mask" => steps.push(Step::Mask),
+                    "currency" => steps.push(Step::Currency),
                     _ => {
                         let hint = match super::nearest(name, STEPS) {
                             Some(meant) => format!("did you mean \"{meant}\"?"),
-                            None => "known are \"trim\", \"upper\", \"lower\", \"hash\", { substring = [start, length] }, \
+                            None => "known are \"trim\", \"upper\", \"lower\", \"hash\", \"mask\", \"currency\", { substring = [start, length] }, \
                                      { lookup = { a = \"b\" }, else = \"c\" }"
                                 .to_owned(),
                         };
@@ -217,11 +219,13 @@ impl Compiler<'_> {
             .collect();
         section.only(self, &known);
         let text = self.text_rule(&section, "amount", false);
-        let decimal_comma = self.decimal_comma(&section);
+        let decimals = ["point", "comma", "minor-units"];
+        let decimal = section.choice(self, "decimal", &decimals, "point");
         let sign = self.sign(&section);
         Some(AmountRule {
             text: text?,
-            decimal_comma,
+            decimal_comma: decimal == "comma",
+            minor_units: decimal == "minor-units",
             sign: sign?,
             currency_digits: !any_digits,
         })
@@ -242,26 +246,20 @@ impl Compiler<'_> {
             });
         }
         let sign = section.section(self, "sign")?;
-        sign.only(self, &["from", "credit", "debit"]);
-        let key = sign.key("from");
-        let slots: Vec<SlotId> = sign
-            .texts(self, "from")
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(path, span)| self.slot(path, span, &key, true))
-            .collect();
+        sign.only(self, &["from", "template", "credit", "debit"]);
+        let source = self.source(&sign, true);
         let mut list = |name| -> Vec<Box<str>> {
             let texts = sign.texts(self, name).unwrap_or_default();
             texts.into_iter().map(|(text, _)| text.into()).collect()
         };
         let (credit, debit) = (list("credit"), list("debit"));
-        if slots.is_empty() || credit.is_empty() || debit.is_empty() {
+        if credit.is_empty() || debit.is_empty() {
             let message = "a sign is \"+\", \"-\" or { from = \"CdtDbtInd\", credit = \"CRDT\", debit = \"DBIT\" }";
             self.error(sign.span(), &section.key("sign"), message);
             return None;
         }
         Some(SignRule::Indicator {
-            slots,
+            source: source?,
             credit,
             debit,
         })

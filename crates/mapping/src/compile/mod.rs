@@ -4,7 +4,9 @@
 //! mistake and forgets where in the file a value stood. What each key means is documented for people
 //! in `config/sources/README.md`.
 
+mod copybook;
 mod field;
+mod iso8583;
 mod table;
 mod trie;
 
@@ -51,6 +53,8 @@ pub(crate) enum FormatKind {
     Json,
     Csv,
     Xml,
+    Copybook,
+    Iso8583,
 }
 
 /// Collects the plan and the mistakes.
@@ -62,6 +66,10 @@ pub(crate) struct Compiler<'t> {
     pub(crate) trie: TrieBuilder,
     /// Names of a CSV's columns, if the mapping gives them.
     pub(crate) columns: Vec<Box<str>>,
+    /// What paths of a copybook are looked up in.
+    copybook: Option<copybook::Names>,
+    /// What paths of messages are looked up in.
+    iso8583: Option<crate::format::iso8583::Spec>,
 }
 
 const TOP_KEYS: &[&str] = &[
@@ -75,6 +83,8 @@ const TOP_KEYS: &[&str] = &[
     "pass",
     "csv",
     "xml",
+    "copybook",
+    "iso8583",
     "identity",
     "fields",
 ];
@@ -92,6 +102,8 @@ pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingErro
         format: FormatKind::Json,
         trie: TrieBuilder::default(),
         columns: Vec::new(),
+        copybook: None,
+        iso8583: None,
     };
     for error in syntax {
         compiler.error(error.span().unwrap_or(0..0), "", error.message().to_owned());
@@ -143,6 +155,12 @@ impl<'t> Compiler<'t> {
         let fields = self.fields(&root, identity, any_digits, future_max_micros);
         let (source, mut format, fields) = (source?, format?, fields?);
         let plan = std::mem::take(&mut self.trie).finish();
+        if let FormatPlan::Copybook(copybook) = &mut format {
+            copybook.bind(&plan.slots);
+        }
+        if let FormatPlan::Iso8583(iso8583) = &mut format {
+            iso8583.bind(&plan.slots);
+        }
         if let FormatPlan::Csv(csv) = &mut format {
             csv.mapped = plan
                 .slots
@@ -185,13 +203,21 @@ impl<'t> Compiler<'t> {
 
     fn format_kind(&mut self, root: &Section<'_>) -> Option<FormatKind> {
         let (_, span) = root.required_text(self, "format")?;
-        let kind = match root.choice(self, "format", &["json", "csv", "xml"], "") {
+        let known = ["json", "csv", "xml", "copybook", "iso8583"];
+        let kind = match root.choice(self, "format", &known, "") {
             "json" => FormatKind::Json,
             "csv" => FormatKind::Csv,
             "xml" => FormatKind::Xml,
+            "copybook" => FormatKind::Copybook,
+            "iso8583" => FormatKind::Iso8583,
             _ => return None,
         };
-        for (section, belongs) in [("csv", FormatKind::Csv), ("xml", FormatKind::Xml)] {
+        for (section, belongs) in [
+            ("csv", FormatKind::Csv),
+            ("xml", FormatKind::Xml),
+            ("copybook", FormatKind::Copybook),
+            ("iso8583", FormatKind::Iso8583),
+        ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
                     "the format is {:?}, so the section [{section}] means nothing",
@@ -208,6 +234,10 @@ impl<'t> Compiler<'t> {
     }
 
     fn record_path(&mut self, root: &Section<'_>) {
+        if self.format == FormatKind::Copybook {
+            // Its steps are names of the copybook, which is read first.
+            return;
+        }
         let Some((path, span)) = root.text(self, "records") else {
             if self.format == FormatKind::Xml {
                 let message = "an XML source names the element that is one record, such as \
@@ -216,12 +246,13 @@ impl<'t> Compiler<'t> {
             }
             return;
         };
-        if self.format == FormatKind::Csv {
-            self.error(
-                span,
-                "records",
-                "in CSV each row is a record: remove this key",
-            );
+        let sole = match self.format {
+            FormatKind::Csv => Some("in CSV each row is a record: remove this key"),
+            FormatKind::Iso8583 => Some("in ISO 8583 each message is a record: remove this key"),
+            _ => None,
+        };
+        if let Some(message) = sole {
+            self.error(span, "records", message);
             return;
         }
         let steps: Option<Vec<String>> = path
@@ -248,6 +279,8 @@ impl<'t> Compiler<'t> {
         match self.format {
             FormatKind::Json => Some(FormatPlan::Json),
             FormatKind::Csv => self.csv(root),
+            FormatKind::Copybook => self.copybook(root),
+            FormatKind::Iso8583 => self.iso8583(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -360,7 +393,9 @@ impl<'t> Compiler<'t> {
             let key = "identity.natural";
             let part = match alternatives.as_slice() {
                 [(number @ ("@number" | "@number-in-parent"), span)] => {
-                    if self.format == FormatKind::Csv || !self.trie.has_records() {
+                    let is_whole =
+                        matches!(self.format, FormatKind::Copybook | FormatKind::Iso8583);
+                    if self.format == FormatKind::Csv || !(is_whole || self.trie.has_records()) {
                         let message = "a record's number is an identity only inside of one document, which cannot be \
                                        sent in pieces; use Idempotency-Key and Daybook-First-Record here";
                         self.error(span.clone(), key, message);
@@ -472,10 +507,21 @@ impl<'t> Compiler<'t> {
         key: &str,
         required: bool,
     ) -> Option<u16> {
-        let result = if self.format == FormatKind::Csv {
-            self.trie.column(path, &self.columns)
-        } else {
-            self.trie.path(path, self.format == FormatKind::Xml)
+        let result = match self.format {
+            FormatKind::Csv => self.trie.column(path, &self.columns),
+            FormatKind::Copybook => match self.copybook_path(path) {
+                // The copybook is broken, which is reported.
+                None => return None,
+                Some(found) => found.and_then(|path| self.trie.path(&path, false)),
+            },
+            FormatKind::Iso8583 => match self.message_path(path) {
+                // The specification is broken, which is reported.
+                None => return None,
+                Some(found) => found.and_then(|()| self.trie.path(path, false)),
+            },
+            FormatKind::Json | FormatKind::Xml => {
+                self.trie.path(path, self.format == FormatKind::Xml)
+            }
         };
         match result {
             Ok(slot) => {
@@ -498,6 +544,8 @@ impl FormatKind {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
+            Self::Copybook => "copybook",
+            Self::Iso8583 => "iso8583",
         }
     }
 }

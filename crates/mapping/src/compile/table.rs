@@ -256,6 +256,27 @@ impl<'v> Section<'v> {
         pairs
     }
 
+    /// A whole number from `min` to `max`.
+    pub(crate) fn number(
+        &self,
+        compiler: &mut Compiler<'_>,
+        key: &str,
+        min: usize,
+        max: usize,
+    ) -> Option<usize> {
+        let value = self.get(key)?;
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|integer| integer.as_str().parse::<usize>().ok())
+            .filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            let message = format!("a whole number from {min} to {max} is expected");
+            compiler.error(value.span(), &self.key(key), message);
+        }
+        number
+    }
+
     /// An array of two whole numbers.
     pub(crate) fn two_numbers(
         &self,

@@ -2,6 +2,8 @@
 //!
 //! None recurses, none builds a tree, and each checks its limits before it reads on.
 
+pub(crate) mod copybook;
 pub(crate) mod csv;
+pub(crate) mod iso8583;
 pub(crate) mod json;
 pub(crate) mod xml;

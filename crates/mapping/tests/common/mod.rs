@@ -76,6 +76,7 @@ pub(crate) struct Options<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) first_record: u64,
     pub(crate) lines: bool,
+    pub(crate) received_at: i64,
     pub(crate) limits: Limits,
 }
 
@@ -85,6 +86,7 @@ impl Default for Options<'_> {
             key: Some("key"),
             first_record: 1,
             lines: false,
+            received_at: RECEIVED_AT,
             limits: Limits::default(),
         }
     }
@@ -97,7 +99,7 @@ pub(crate) fn decode(mapping: &Mapping, body: &[u8], options: &Options<'_>) -> D
         format!("made-up-{count}")
     };
     let mut context = Context {
-        received_at: RECEIVED_AT,
+        received_at: options.received_at,
         idempotency_key: options.key,
         first_record: options.first_record,
         lines: options.lines,
@@ -119,4 +121,42 @@ pub(crate) fn decode(mapping: &Mapping, body: &[u8], options: &Options<'_>) -> D
         outcomes,
         result,
     }
+}
+
+/// Cuts a body everywhere and changes each byte of it; nothing may panic.
+#[allow(clippy::print_stdout, reason = "shown when the test fails")]
+pub(crate) fn cut_and_change(mapping: &Mapping, body: &[u8]) {
+    for end in 0..=body.len() {
+        decode_any(mapping, &body[..end]);
+    }
+    let seed = 20_261_123_u64;
+    println!("seed {seed}");
+    let mut state = seed;
+    for at in 0..body.len() {
+        // A linear congruential generator: Knuth's MMIX.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let mut changed = body.to_vec();
+        changed[at] = (state >> 56) as u8;
+        decode_any(mapping, &changed);
+    }
+}
+
+/// Decodes and shows whatever bytes come: every outcome is a refusal or canonical JSON, inside of the body.
+fn decode_any(mapping: &Mapping, body: &[u8]) {
+    let decoded = decode(mapping, body, &Options::default());
+    for object in decoded.objects() {
+        assert!(object["amount"].is_string() && object["id"].is_string());
+    }
+    for outcome in &decoded.outcomes {
+        let original = match outcome {
+            RecordOutcome::Translated(record) => &record.original,
+            RecordOutcome::Refused(record) => &record.original,
+        };
+        assert!(original.start <= original.end && original.end as usize <= body.len());
+    }
+    let _ = mapping.show(body, &Limits::default(), &mut |json| {
+        serde_json::from_str::<serde_json::Value>(json).expect("JSON");
+    });
 }
