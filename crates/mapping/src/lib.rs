@@ -24,6 +24,7 @@
 //!   rule; a body whose structure is broken is refused as a whole.
 //! - **A limit on everything**: see [`Limits`].
 
+mod charset;
 mod compile;
 mod encode;
 mod fields;
@@ -46,6 +47,7 @@ pub use limits::Limits;
 pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
 
+use charset::Charset;
 use plan::{Fields, FormatPlan, Header, Plan};
 use record::{Assembler, Job};
 use types::Amount;
@@ -59,6 +61,8 @@ pub enum Format {
     Csv,
     /// XML documents.
     Xml,
+    /// SWIFT MT messages and statements.
+    SwiftMt,
 }
 
 impl fmt::Display for Format {
@@ -67,6 +71,7 @@ impl fmt::Display for Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
+            Self::SwiftMt => "swift-mt",
         })
     }
 }
@@ -91,6 +96,7 @@ pub struct Mapping {
     plan: Plan,
     fields: Fields,
     accept_empty: bool,
+    charsets: Vec<Charset>,
 }
 
 /// What of a request, beside its body, goes into its records.
@@ -181,6 +187,7 @@ impl Mapping {
             FormatPlan::Json => Format::Json,
             FormatPlan::Csv(_) => Format::Csv,
             FormatPlan::Xml(_) => Format::Xml,
+            FormatPlan::SwiftMt(_) => Format::SwiftMt,
         }
     }
 
@@ -191,7 +198,7 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) => false,
+            FormatPlan::Xml(_) | FormatPlan::SwiftMt(_) => false,
         }
     }
 
@@ -244,8 +251,7 @@ impl Mapping {
             );
             return Err(document_refusal(body, 0, rule::BODY_BYTES, detail));
         }
-        let text = std::str::from_utf8(body).map_err(|error| {
-            let at = error.valid_up_to();
+        let decoded = charset::decode(body, &self.charsets).map_err(|at| {
             document_refusal(
                 body,
                 at,
@@ -253,7 +259,15 @@ impl Mapping {
                 format!("byte {at} of the body is not UTF-8"),
             )
         })?;
-        let without_mark = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if decoded.text.len() > limits::POSITION_MAX {
+            let detail = "the body is too long once it is UTF-8";
+            return Err(document_refusal(
+                body,
+                0,
+                rule::BODY_BYTES,
+                detail.to_owned(),
+            ));
+        }
         let mut new_id = || (context.new_id)();
         let mut inner = Context {
             received_at: context.received_at,
@@ -267,8 +281,8 @@ impl Mapping {
             fields: &self.fields,
             source: &self.source,
             limits,
-            body: without_mark,
-            shift: text.len() - without_mark.len(),
+            body: &decoded.text,
+            positions: decoded.positions,
             context: &mut inner,
             out,
             sink,
@@ -277,6 +291,7 @@ impl Mapping {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
             FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
+            FormatPlan::SwiftMt(plan) => format::swift_mt::decode(&mut records, plan)?,
         }
         let count = records.records();
         if count == 0 && !self.accept_empty {

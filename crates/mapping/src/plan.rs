@@ -2,6 +2,7 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::format::swift_mt::MtPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
 
@@ -256,6 +257,7 @@ pub(crate) enum FormatPlan {
     Json,
     Csv(CsvPlan),
     Xml(Namespaces),
+    SwiftMt(MtPlan),
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub mod rule {
         XML = "xml";
         /// The body is not well-formed CSV.
         CSV = "csv";
+        /// The body is no SWIFT MT message, or a field does not follow its grammar.
+        SWIFT_MT = "swift-mt";
+        /// A message of another type than the source lists.
+        MESSAGE_TYPE = "message-type";
         /// A DOCTYPE: document type definitions are never read.
         DOCTYPE = "doctype";
         /// A reference to an entity other than the five predefined ones.

@@ -135,9 +135,9 @@ fn syntax_and_names() {
         "other.toml",
         "source = \"t\"\nformat = \"yaml\"\n",
         expect![[r#"
-        other.toml:1:10: source: the source is called "t", so the file must be called t.toml
-        other.toml:2:10: format: "yaml" is none of "json", "csv", "xml"
-    "#]],
+            other.toml:1:10: source: the source is called "t", so the file must be called t.toml
+            other.toml:2:10: format: "yaml" is none of "json", "csv", "xml", "swift-mt"
+        "#]],
     );
     check(
         "t.toml",

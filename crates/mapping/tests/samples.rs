@@ -131,6 +131,40 @@ fn pacs_008_made_up() {
 }
 
 #[test]
+fn mt940_dialects() {
+    let check = |file, records, expected: &[(&str, &str)]| {
+        check("mt940", &format!("swift-mt/{file}"), records, expected);
+    };
+    check("abnamro.sta", 10, &[("EUR -", "-345.93")]);
+    check("generic.sta", 2, &[("EUR -", "-20.00")]);
+    check("ing.sta", 7, &[("EUR +", "4.68"), ("EUR -", "-50.27")]);
+    check("mt940.sta", 3, &[("PLN +", "0.03")]);
+    check("february_30.sta", 1, &[("EUR -", "-6.00")]);
+}
+
+#[test]
+fn mt942() {
+    check("mt942", "swift-mt/mt942.sta", 3, &[("PLN +", "0.03")]);
+}
+
+#[test]
+fn mt101() {
+    check("mt101", "swift-mt/MT101.fin", 1, &[("CNY +", "14.00")]);
+}
+
+#[test]
+fn treasury_messages_are_no_transactions() {
+    for file in ["MT305.fin", "SWIFTMT300_0000039099_0002.txt"] {
+        for source in ["mt101", "mt103", "mt202", "mt940", "mt942"] {
+            let body = sample(&format!("swift-mt/{file}"));
+            let decoded = decode(&ready_made(source), &body, &Options::default());
+            let rule = decoded.result.map_err(|refusal| refusal.rule);
+            assert_eq!(rule, Err(rule::MESSAGE_TYPE), "{source} {file}");
+        }
+    }
+}
+
+#[test]
 fn status_reports_are_no_transactions() {
     for (source, file) in [
         ("pacs.008", "valid_pacs_v11.xml"),
@@ -189,7 +223,8 @@ fn every_ready_made_source_compiles() {
     }
     sources.sort();
     let expected = [
-        "camt.053", "camt.054", "card-csv", "cdnow", "json", "pacs.008", "pain.001",
+        "camt.053", "camt.054", "card-csv", "cdnow", "json", "mt101", "mt103", "mt202", "mt940",
+        "mt942", "pacs.008", "pain.001",
     ];
     assert_eq!(sources, expected);
 }

@@ -12,7 +12,8 @@ macro_rules! built_in {
 
 /// File names and texts of the ready-made sources.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
-    "json", "cdnow", "card-csv", "pain.001", "camt.053", "camt.054", "pacs.008",
+    "json", "cdnow", "card-csv", "pain.001", "camt.053", "camt.054", "pacs.008", "mt101", "mt103",
+    "mt202", "mt940", "mt942",
 ];
 
 /// Something is wrong with a source's file.
@@ -126,7 +127,8 @@ mod tests {
         assert_eq!(
             names,
             [
-                "camt.053", "camt.054", "card-csv", "cdnow", "json", "pacs.008", "pain.001"
+                "camt.053", "camt.054", "card-csv", "cdnow", "json", "mt101", "mt103", "mt202",
+                "mt940", "mt942", "pacs.008", "pain.001"
             ]
         );
     }

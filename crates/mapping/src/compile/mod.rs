@@ -5,7 +5,9 @@
 //! in `config/sources/README.md`.
 
 mod field;
+mod swift_mt;
 mod table;
+mod text;
 mod trie;
 
 use std::fmt;
@@ -51,6 +53,7 @@ pub(crate) enum FormatKind {
     Json,
     Csv,
     Xml,
+    SwiftMt,
 }
 
 /// Collects the plan and the mistakes.
@@ -68,6 +71,7 @@ const TOP_KEYS: &[&str] = &[
     "source",
     "title",
     "format",
+    "encoding",
     "records",
     "empty",
     "future_max",
@@ -75,6 +79,7 @@ const TOP_KEYS: &[&str] = &[
     "pass",
     "csv",
     "xml",
+    "swift-mt",
     "identity",
     "fields",
 ];
@@ -135,6 +140,7 @@ impl<'t> Compiler<'t> {
         self.format = self.format_kind(&root)?;
         self.record_path(&root);
         let format = self.format_plan(&root);
+        let charsets = self.charsets(&root);
         let future_max_micros = self.future_max(&root);
         let accept_empty = root.choice(self, "empty", &["refuse", "accept"], "refuse") == "accept";
         let any_digits =
@@ -158,6 +164,7 @@ impl<'t> Compiler<'t> {
             plan: plan.into_plan(),
             fields,
             accept_empty,
+            charsets,
         })
     }
 
@@ -185,13 +192,14 @@ impl<'t> Compiler<'t> {
 
     fn format_kind(&mut self, root: &Section<'_>) -> Option<FormatKind> {
         let (_, span) = root.required_text(self, "format")?;
-        let kind = match root.choice(self, "format", &["json", "csv", "xml"], "") {
-            "json" => FormatKind::Json,
-            "csv" => FormatKind::Csv,
-            "xml" => FormatKind::Xml,
-            _ => return None,
-        };
-        for (section, belongs) in [("csv", FormatKind::Csv), ("xml", FormatKind::Xml)] {
+        let names = FormatKind::ALL.map(FormatKind::name);
+        let name = root.choice(self, "format", &names, "");
+        let kind = *FormatKind::ALL.iter().find(|kind| kind.name() == name)?;
+        for (section, belongs) in [
+            ("csv", FormatKind::Csv),
+            ("xml", FormatKind::Xml),
+            ("swift-mt", FormatKind::SwiftMt),
+        ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
                     "the format is {:?}, so the section [{section}] means nothing",
@@ -209,19 +217,25 @@ impl<'t> Compiler<'t> {
 
     fn record_path(&mut self, root: &Section<'_>) {
         let Some((path, span)) = root.text(self, "records") else {
-            if self.format == FormatKind::Xml {
-                let message = "an XML source names the element that is one record, such as \
-                               \"/Document/CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf\"";
-                self.error(0..0, "records", message);
-            }
+            let message = match self.format {
+                FormatKind::Xml => {
+                    "an XML source names the element that is one record, such as \
+                     \"/Document/CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf\""
+                }
+                _ => return,
+            };
+            self.error(0..0, "records", message);
             return;
         };
-        if self.format == FormatKind::Csv {
-            self.error(
-                span,
-                "records",
-                "in CSV each row is a record: remove this key",
-            );
+        let elsewhere = match self.format {
+            FormatKind::Csv => Some("in CSV each row is a record: remove this key"),
+            FormatKind::SwiftMt => Some(
+                "in SWIFT MT the key `record` of [swift-mt] names the field that begins a record",
+            ),
+            _ => None,
+        };
+        if let Some(message) = elsewhere {
+            self.error(span, "records", message);
             return;
         }
         let steps: Option<Vec<String>> = path
@@ -248,6 +262,7 @@ impl<'t> Compiler<'t> {
         match self.format {
             FormatKind::Json => Some(FormatPlan::Json),
             FormatKind::Csv => self.csv(root),
+            FormatKind::SwiftMt => self.swift_mt(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -472,10 +487,12 @@ impl<'t> Compiler<'t> {
         key: &str,
         required: bool,
     ) -> Option<u16> {
-        let result = if self.format == FormatKind::Csv {
-            self.trie.column(path, &self.columns)
-        } else {
-            self.trie.path(path, self.format == FormatKind::Xml)
+        let result = match self.format {
+            FormatKind::Csv => self.trie.column(path, &self.columns),
+            FormatKind::SwiftMt => {
+                swift_mt::check_path(path).and_then(|()| self.trie.path(path, false))
+            }
+            kind => self.trie.path(path, kind == FormatKind::Xml),
         };
         match result {
             Ok(slot) => {
@@ -493,11 +510,14 @@ impl<'t> Compiler<'t> {
 }
 
 impl FormatKind {
-    fn name(self) -> &'static str {
+    const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Xml, Self::SwiftMt];
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
+            Self::SwiftMt => "swift-mt",
         }
     }
 }

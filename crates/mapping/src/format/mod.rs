@@ -4,4 +4,5 @@
 
 pub(crate) mod csv;
 pub(crate) mod json;
+pub(crate) mod swift_mt;
 pub(crate) mod xml;
