@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use types::{Amount, currency_digits};
+use types::{Amount, SCALE_DIGITS, currency_digits};
 
 use crate::Limits;
 use crate::encode::{write_amount, write_string};
 use crate::plan::{
-    ExtraKind, ExtraRule, Fields, Piece, Plan, SignRule, SlotId, Source, TextRule, When,
+    ExtraKind, ExtraRule, Fields, ImpliedDecimals, Piece, Plan, SignRule, SlotId, Source, TextRule,
+    When,
 };
 use crate::refusal::{Problem, rule, shown};
 use crate::time::{Fraction, received_at_text, write_rfc3339};
@@ -156,7 +157,11 @@ pub(crate) fn write_money(
     currency.copy_from_slice(code.as_bytes());
     let rule = &fields.amount;
     let text = required(&rule.text, values, scratch)?;
-    let amount = parse_amount("amount", text, rule.decimal_comma)?;
+    let amount = match rule.implied {
+        None => parse_amount("amount", text, rule.decimal_comma)?,
+        Some(ImpliedDecimals::Digits(decimals)) => implied_amount(text, decimals)?,
+        Some(ImpliedDecimals::OfCurrency) => implied_amount(text, digits)?,
+    };
     if rule.currency_digits && amount.decimals() > digits {
         let detail = format!(
             "{} has more decimal digits than {} has, which is {digits}",
@@ -189,6 +194,27 @@ pub(crate) fn parse_amount(
         Amount::parse(&text.replacen(',', ".", 1))
     };
     result.map_err(|error| Problem::new(field, rule::AMOUNT, format!("{}: {error}", shown(text))))
+}
+
+/// An amount written without its decimal point: `1250` with two decimals is 12.50.
+fn implied_amount(text: &str, decimals: u32) -> Result<Amount, Problem> {
+    if text.contains(['.', ',']) {
+        let detail = format!(
+            "{} has a decimal point, but this source writes amounts without one",
+            shown(text)
+        );
+        return Err(Problem::new("amount", rule::AMOUNT, detail));
+    }
+    let whole = parse_amount("amount", text, false)?;
+    // A whole number has `SCALE_DIGITS` zeros behind it, so nothing is lost.
+    let units = whole.units() / 10_i128.pow(decimals.min(SCALE_DIGITS));
+    Amount::from_units(units).ok_or_else(|| {
+        Problem::new(
+            "amount",
+            rule::AMOUNT,
+            format!("{} is too large", shown(text)),
+        )
+    })
 }
 
 pub(crate) fn signed(

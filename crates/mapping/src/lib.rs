@@ -63,6 +63,8 @@ pub enum Format {
     Xml,
     /// SWIFT MT messages and statements.
     SwiftMt,
+    /// Lines of fixed columns.
+    Fixed,
 }
 
 impl fmt::Display for Format {
@@ -72,6 +74,7 @@ impl fmt::Display for Format {
             Self::Csv => "csv",
             Self::Xml => "xml",
             Self::SwiftMt => "swift-mt",
+            Self::Fixed => "fixed",
         })
     }
 }
@@ -188,6 +191,7 @@ impl Mapping {
             FormatPlan::Csv(_) => Format::Csv,
             FormatPlan::Xml(_) => Format::Xml,
             FormatPlan::SwiftMt(_) => Format::SwiftMt,
+            FormatPlan::Fixed(_) => Format::Fixed,
         }
     }
 
@@ -198,7 +202,7 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) | FormatPlan::SwiftMt(_) => false,
+            FormatPlan::Xml(_) | FormatPlan::SwiftMt(_) | FormatPlan::Fixed(_) => false,
         }
     }
 
@@ -292,6 +296,7 @@ impl Mapping {
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
             FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
             FormatPlan::SwiftMt(plan) => format::swift_mt::decode(&mut records, plan)?,
+            FormatPlan::Fixed(plan) => format::fixed::decode(&mut records, plan)?,
         }
         let count = records.records();
         if count == 0 && !self.accept_empty {

@@ -2,6 +2,7 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::format::fixed::FixedPlan;
 use crate::format::swift_mt::MtPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
@@ -129,11 +130,22 @@ pub(crate) enum SignRule {
     },
 }
 
+/// Where the decimal point of an amount without one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ImpliedDecimals {
+    /// Before this many digits.
+    Digits(u32),
+    /// Before as many digits as the currency has.
+    OfCurrency,
+}
+
 /// How the amount is made.
 #[derive(Debug)]
 pub(crate) struct AmountRule {
     pub(crate) text: TextRule,
     pub(crate) decimal_comma: bool,
+    /// The amount has no decimal point of its own.
+    pub(crate) implied: Option<ImpliedDecimals>,
     pub(crate) sign: SignRule,
     /// Refuse more decimal digits than the currency has.
     pub(crate) currency_digits: bool,
@@ -258,6 +270,7 @@ pub(crate) enum FormatPlan {
     Csv(CsvPlan),
     Xml(Namespaces),
     SwiftMt(MtPlan),
+    Fixed(FixedPlan),
 }
 
 #[cfg(test)]

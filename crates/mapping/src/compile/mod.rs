@@ -5,6 +5,7 @@
 //! in `config/sources/README.md`.
 
 mod field;
+mod fixed;
 mod swift_mt;
 mod table;
 mod text;
@@ -54,6 +55,7 @@ pub(crate) enum FormatKind {
     Csv,
     Xml,
     SwiftMt,
+    Fixed,
 }
 
 /// Collects the plan and the mistakes.
@@ -65,6 +67,8 @@ pub(crate) struct Compiler<'t> {
     pub(crate) trie: TrieBuilder,
     /// Names of a CSV's columns, if the mapping gives them.
     pub(crate) columns: Vec<Box<str>>,
+    /// Lines of fixed columns, if the mapping declares them.
+    lines: Vec<fixed::LineKind>,
 }
 
 const TOP_KEYS: &[&str] = &[
@@ -80,6 +84,7 @@ const TOP_KEYS: &[&str] = &[
     "csv",
     "xml",
     "swift-mt",
+    "fixed",
     "identity",
     "fields",
 ];
@@ -97,6 +102,7 @@ pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingErro
         format: FormatKind::Json,
         trie: TrieBuilder::default(),
         columns: Vec::new(),
+        lines: Vec::new(),
     };
     for error in syntax {
         compiler.error(error.span().unwrap_or(0..0), "", error.message().to_owned());
@@ -157,6 +163,9 @@ impl<'t> Compiler<'t> {
                 .map(|(slot, required)| (slot.path.clone(), !required))
                 .collect();
         }
+        if let FormatPlan::Fixed(fixed) = &mut format {
+            self.finish_lines(fixed);
+        }
         Some(Mapping {
             source,
             title: title.unwrap_or_default(),
@@ -199,6 +208,7 @@ impl<'t> Compiler<'t> {
             ("csv", FormatKind::Csv),
             ("xml", FormatKind::Xml),
             ("swift-mt", FormatKind::SwiftMt),
+            ("fixed", FormatKind::Fixed),
         ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
@@ -232,6 +242,9 @@ impl<'t> Compiler<'t> {
             FormatKind::SwiftMt => Some(
                 "in SWIFT MT the key `record` of [swift-mt] names the field that begins a record",
             ),
+            FormatKind::Fixed => {
+                Some("lines with `role = \"record\"` are the records: remove this key")
+            }
             _ => None,
         };
         if let Some(message) = elsewhere {
@@ -263,6 +276,7 @@ impl<'t> Compiler<'t> {
             FormatKind::Json => Some(FormatPlan::Json),
             FormatKind::Csv => self.csv(root),
             FormatKind::SwiftMt => self.swift_mt(root),
+            FormatKind::Fixed => self.fixed(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -489,6 +503,7 @@ impl<'t> Compiler<'t> {
     ) -> Option<u16> {
         let result = match self.format {
             FormatKind::Csv => self.trie.column(path, &self.columns),
+            FormatKind::Fixed => self.fixed_slot(path),
             FormatKind::SwiftMt => {
                 swift_mt::check_path(path).and_then(|()| self.trie.path(path, false))
             }
@@ -510,7 +525,7 @@ impl<'t> Compiler<'t> {
 }
 
 impl FormatKind {
-    const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Xml, Self::SwiftMt];
+    const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Xml, Self::SwiftMt, Self::Fixed];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -518,6 +533,7 @@ impl FormatKind {
             Self::Csv => "csv",
             Self::Xml => "xml",
             Self::SwiftMt => "swift-mt",
+            Self::Fixed => "fixed",
         }
     }
 }

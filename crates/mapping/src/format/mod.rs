@@ -3,6 +3,7 @@
 //! None recurses, none builds a tree, and each checks its limits before it reads on.
 
 pub(crate) mod csv;
+pub(crate) mod fixed;
 pub(crate) mod json;
 pub(crate) mod swift_mt;
 pub(crate) mod xml;
