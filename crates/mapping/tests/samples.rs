@@ -165,6 +165,19 @@ fn treasury_messages_are_no_transactions() {
 }
 
 #[test]
+fn nacha() {
+    let file = "nacha/201805101354.ach";
+    check("nacha", file, 5_000, &[("USD +", "5000000.00")]);
+    check("nacha", "nacha/ccd-debit.ach", 2, &[("USD -", "-5001.25")]);
+    check(
+        "nacha",
+        "nacha/ppd-debit.ach",
+        1,
+        &[("USD -", "-2000000.00")],
+    );
+}
+
+#[test]
 fn status_reports_are_no_transactions() {
     for (source, file) in [
         ("pacs.008", "valid_pacs_v11.xml"),
@@ -224,7 +237,7 @@ fn every_ready_made_source_compiles() {
     sources.sort();
     let expected = [
         "camt.053", "camt.054", "card-csv", "cdnow", "json", "mt101", "mt103", "mt202", "mt940",
-        "mt942", "pacs.008", "pain.001",
+        "mt942", "nacha", "pacs.008", "pain.001",
     ];
     assert_eq!(sources, expected);
 }
