@@ -65,6 +65,8 @@ pub enum Format {
     SwiftMt,
     /// Lines of fixed columns.
     Fixed,
+    /// Open Financial Exchange, 1.x (SGML) and 2.x (XML).
+    Ofx,
 }
 
 impl fmt::Display for Format {
@@ -75,6 +77,7 @@ impl fmt::Display for Format {
             Self::Xml => "xml",
             Self::SwiftMt => "swift-mt",
             Self::Fixed => "fixed",
+            Self::Ofx => "ofx",
         })
     }
 }
@@ -192,6 +195,7 @@ impl Mapping {
             FormatPlan::Xml(_) => Format::Xml,
             FormatPlan::SwiftMt(_) => Format::SwiftMt,
             FormatPlan::Fixed(_) => Format::Fixed,
+            FormatPlan::Ofx(_) => Format::Ofx,
         }
     }
 
@@ -202,7 +206,10 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) | FormatPlan::SwiftMt(_) | FormatPlan::Fixed(_) => false,
+            FormatPlan::Xml(_)
+            | FormatPlan::SwiftMt(_)
+            | FormatPlan::Fixed(_)
+            | FormatPlan::Ofx(_) => false,
         }
     }
 
@@ -297,6 +304,7 @@ impl Mapping {
             FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
             FormatPlan::SwiftMt(plan) => format::swift_mt::decode(&mut records, plan)?,
             FormatPlan::Fixed(plan) => format::fixed::decode(&mut records, plan)?,
+            FormatPlan::Ofx(plan) => format::ofx::decode(&mut records, plan)?,
         }
         let count = records.records();
         if count == 0 && !self.accept_empty {

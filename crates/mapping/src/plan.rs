@@ -3,6 +3,7 @@
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
 use crate::format::fixed::FixedPlan;
+use crate::format::ofx::OfxPlan;
 use crate::format::swift_mt::MtPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
@@ -271,6 +272,7 @@ pub(crate) enum FormatPlan {
     Xml(Namespaces),
     SwiftMt(MtPlan),
     Fixed(FixedPlan),
+    Ofx(OfxPlan),
 }
 
 #[cfg(test)]

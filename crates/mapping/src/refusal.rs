@@ -38,6 +38,8 @@ pub mod rule {
         CONTROL_TOTAL = "control-total";
         /// The document holds what this source says it cannot read.
         UNSUPPORTED = "unsupported";
+        /// The body is not well-formed OFX.
+        OFX = "ofx";
         /// A DOCTYPE: document type definitions are never read.
         DOCTYPE = "doctype";
         /// A reference to an entity other than the five predefined ones.

@@ -165,6 +165,13 @@ fn treasury_messages_are_no_transactions() {
 }
 
 #[test]
+fn ofx() {
+    check("ofx", "ofx/bank_medium.ofx", 3, &[("CAD -", "-345.27")]);
+    let expected = [("USD +", "0.01"), ("USD -", "-59.51")];
+    check("ofx", "ofx/checking.ofx", 3, &expected);
+}
+
+#[test]
 fn nacha() {
     let file = "nacha/201805101354.ach";
     check("nacha", file, 5_000, &[("USD +", "5000000.00")]);
@@ -237,7 +244,7 @@ fn every_ready_made_source_compiles() {
     sources.sort();
     let expected = [
         "camt.053", "camt.054", "card-csv", "cdnow", "json", "mt101", "mt103", "mt202", "mt940",
-        "mt942", "nacha", "pacs.008", "pain.001",
+        "mt942", "nacha", "ofx", "pacs.008", "pain.001",
     ];
     assert_eq!(sources, expected);
 }

@@ -56,6 +56,7 @@ pub(crate) enum FormatKind {
     Xml,
     SwiftMt,
     Fixed,
+    Ofx,
 }
 
 /// Collects the plan and the mistakes.
@@ -85,6 +86,7 @@ const TOP_KEYS: &[&str] = &[
     "xml",
     "swift-mt",
     "fixed",
+    "ofx",
     "identity",
     "fields",
 ];
@@ -209,6 +211,7 @@ impl<'t> Compiler<'t> {
             ("xml", FormatKind::Xml),
             ("swift-mt", FormatKind::SwiftMt),
             ("fixed", FormatKind::Fixed),
+            ("ofx", FormatKind::Ofx),
         ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
@@ -231,6 +234,10 @@ impl<'t> Compiler<'t> {
                 FormatKind::Xml => {
                     "an XML source names the element that is one record, such as \
                      \"/Document/CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf\""
+                }
+                FormatKind::Ofx => {
+                    "an OFX source names the element that is one record: \
+                     \"/OFX/*/*/*/BANKTRANLIST/STMTTRN\""
                 }
                 _ => return,
             };
@@ -277,6 +284,7 @@ impl<'t> Compiler<'t> {
             FormatKind::Csv => self.csv(root),
             FormatKind::SwiftMt => self.swift_mt(root),
             FormatKind::Fixed => self.fixed(root),
+            FormatKind::Ofx => Some(self.ofx(root)),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -525,7 +533,14 @@ impl<'t> Compiler<'t> {
 }
 
 impl FormatKind {
-    const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Xml, Self::SwiftMt, Self::Fixed];
+    const ALL: [Self; 6] = [
+        Self::Json,
+        Self::Csv,
+        Self::Xml,
+        Self::SwiftMt,
+        Self::Fixed,
+        Self::Ofx,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -534,6 +549,7 @@ impl FormatKind {
             Self::Xml => "xml",
             Self::SwiftMt => "swift-mt",
             Self::Fixed => "fixed",
+            Self::Ofx => "ofx",
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Compiling what text formats share.
+//! Compiling what text formats share, and `[ofx]`.
 
 use super::table::Section;
 use super::{Compiler, FormatKind};
 use crate::charset::{self, Charset};
+use crate::format::ofx::OfxPlan;
+use crate::plan::FormatPlan;
 
 impl Compiler<'_> {
     /// Character sets of the bodies, in the order in which they are tried.
@@ -33,5 +35,16 @@ impl Compiler<'_> {
             charsets.push(Charset::Utf8);
         }
         charsets
+    }
+
+    /// `[ofx]`: what refuses a document.
+    pub(super) fn ofx(&mut self, root: &Section<'_>) -> FormatPlan {
+        let mut refuse = Vec::new();
+        if let Some(section) = root.section(self, "ofx") {
+            section.only(self, &["refuse"]);
+            let names = section.texts(self, "refuse").unwrap_or_default();
+            refuse.extend(names.into_iter().map(|(name, _)| name.into()));
+        }
+        FormatPlan::Ofx(OfxPlan { refuse })
     }
 }

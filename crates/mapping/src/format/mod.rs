@@ -5,5 +5,6 @@
 pub(crate) mod csv;
 pub(crate) mod fixed;
 pub(crate) mod json;
+pub(crate) mod ofx;
 pub(crate) mod swift_mt;
 pub(crate) mod xml;
