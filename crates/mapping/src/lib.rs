@@ -301,7 +301,7 @@ impl Mapping {
         match &self.format {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
-            FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
+            FormatPlan::Xml(plan) => format::xml::decode(&mut records, plan)?,
             FormatPlan::SwiftMt(plan) => format::swift_mt::decode(&mut records, plan)?,
             FormatPlan::Fixed(plan) => format::fixed::decode(&mut records, plan)?,
             FormatPlan::Ofx(plan) => format::ofx::decode(&mut records, plan)?,

@@ -209,6 +209,14 @@ pub(crate) struct Fields {
 #[derive(Debug)]
 pub(crate) struct Namespaces(pub(crate) Vec<Box<str>>);
 
+/// How XML documents are read.
+#[derive(Debug)]
+pub(crate) struct XmlPlan {
+    pub(crate) namespaces: Namespaces,
+    /// The document may stand inside of a known envelope.
+    pub(crate) envelope: bool,
+}
+
 impl Namespaces {
     /// Whether a namespace URI is accepted. An empty list accepts every one.
     pub(crate) fn accept(&self, uri: &str) -> bool {
@@ -269,7 +277,7 @@ pub(crate) struct CsvPlan {
 pub(crate) enum FormatPlan {
     Json,
     Csv(CsvPlan),
-    Xml(Namespaces),
+    Xml(XmlPlan),
     SwiftMt(MtPlan),
     Fixed(FixedPlan),
     Ofx(OfxPlan),

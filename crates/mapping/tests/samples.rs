@@ -131,6 +131,16 @@ fn pacs_008_made_up() {
 }
 
 #[test]
+fn pain_008_of_six() {
+    check(
+        "pain.008",
+        "pain008-musterfile.xml",
+        2,
+        &[("CHF +", "4.50")],
+    );
+}
+
+#[test]
 fn mt940_dialects() {
     let check = |file, records, expected: &[(&str, &str)]| {
         check("mt940", &format!("swift-mt/{file}"), records, expected);
@@ -244,7 +254,7 @@ fn every_ready_made_source_compiles() {
     sources.sort();
     let expected = [
         "camt.053", "camt.054", "card-csv", "cdnow", "json", "mt101", "mt103", "mt202", "mt940",
-        "mt942", "nacha", "ofx", "pacs.008", "pain.001",
+        "mt942", "nacha", "ofx", "pacs.008", "pain.001", "pain.008",
     ];
     assert_eq!(sources, expected);
 }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use crate::Mapping;
-use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces};
+use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces, XmlPlan};
 use table::{Section, distance, nearest};
 use trie::TrieBuilder;
 
@@ -291,14 +291,19 @@ impl<'t> Compiler<'t> {
                     self.error(0..0, "xml", message);
                     return None;
                 };
-                section.only(self, &["namespaces"]);
+                section.only(self, &["namespaces", "envelope"]);
+                let envelope =
+                    section.choice(self, "envelope", &["refuse", "accept"], "refuse") == "accept";
                 let Some(patterns) = section.texts(self, "namespaces") else {
                     let message = "list the accepted namespaces; \"*\" accepts every one, \"\" documents without one";
                     self.error(section.span(), "xml.namespaces", message);
                     return None;
                 };
                 let patterns = patterns.into_iter().map(|(text, _)| text.into()).collect();
-                Some(FormatPlan::Xml(Namespaces(patterns)))
+                Some(FormatPlan::Xml(XmlPlan {
+                    namespaces: Namespaces(patterns),
+                    envelope,
+                }))
             }
         }
     }
