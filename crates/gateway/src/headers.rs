@@ -133,6 +133,8 @@ pub(crate) fn content(headers: &HeaderMap, format: Format) -> Content {
     } else {
         None
     };
+    // OFX 2.x is XML.
+    let named = named.filter(|named| (*named, format) != (Format::Xml, Format::Ofx));
     if named.is_some_and(|named| named != format) {
         Content::Contradicts
     } else {
@@ -214,6 +216,7 @@ mod tests {
         assert!(fits("application/x-www-form-urlencoded", Format::Json));
         assert!(fits("text/plain", Format::Csv));
         assert!(fits("application/pain.001+xml", Format::Xml));
+        assert!(fits("application/xml", Format::Ofx));
         assert!(!fits("text/xml", Format::Json));
         assert!(!fits("application/json", Format::Xml));
         assert_eq!(

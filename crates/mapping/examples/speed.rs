@@ -48,6 +48,17 @@ fn main() {
     run("card-csv", "CSV, 1,000 rows", &cards(1_000), 1_000, 20);
     let cdnow = cdnow(1_000);
     run("cdnow", "CDNOW, 1,000 rows", &cdnow, 1_000, 50);
+    let statement = statement(1_000);
+    run("mt940", "MT940, 1,000 entries", &statement, 1_000, 20);
+    run(
+        "mt103",
+        "MT103, 1,000 messages",
+        &transfers(1_000),
+        1_000,
+        20,
+    );
+    run("nacha", "NACHA, 1,000 entries", &ach(1_000), 1_000, 20);
+    run("ofx", "OFX 1.x, 1,000 transactions", &ofx(1_000), 1_000, 20);
     let copybook = copybook(1_000);
     run("copybook", "copybook, 1,000 records", &copybook, 1_000, 50);
     let messages = messages(1_000);
@@ -170,6 +181,81 @@ fn cdnow(count: usize) -> String {
         writeln!(body, " {index:05} 19970112  5   77.{:02}\r", index % 100)
             .expect("writing to a string");
     }
+    body
+}
+
+fn statement(count: usize) -> String {
+    let mut body = String::from(
+        ":20:STARTUMSE\r\n:25:12345678/1020304050\r\n:28C:00001/001\r\n:60F:C261120EUR1200,00\r\n",
+    );
+    for index in 0..count {
+        write!(
+            body,
+            ":61:2611201120DR{index},25N024NONREF//B{index}\r\n:86:166?00GUTSCHRIFT?109310?20EREF+E2E-{index}?21SVWZ+Rechnung\r\n {index}?30BBBBDEFF?31DE89370400440532013000?32Beispiel GmbH\r\n"
+        )
+        .expect("writing to a string");
+    }
+    body.push_str(":62F:C261120EUR1194,00\r\n-\r\n");
+    body
+}
+
+fn transfers(count: usize) -> String {
+    let mut body = String::new();
+    for index in 0..count {
+        write!(
+            body,
+            "{{1:F01AAAABEBBAXXX0000000000}}{{2:O1031805261123BBBBDEFFAXXX00000000002611231806N}}{{3:{{121:a0b1c2d3-0000-4000-8000-000000000000}}}}{{4:\r\n\
+             :20:REF-{index}\r\n:23B:CRED\r\n:32A:261123EUR{index},5\r\n:50K:/DE89370400440532013000\r\nBEISPIEL GMBH\r\nSTRASSE 1\r\n\
+             :59:/HR1210010051863000160\r\nPRIMJER D.O.O.\r\nZAGREB\r\n:70:RECHNUNG {index}\r\n:71A:SHA\r\n-}}{{5:{{CHK:000000000000}}}}\r\n"
+        )
+        .expect("writing to a string");
+    }
+    body
+}
+
+fn ach(count: usize) -> String {
+    let mut body = format!(
+        "{:<94}\n{:<94}\n",
+        "101 231380104 1210428822611230000A094101Citadel                Wells Fargo",
+        "5200Wells Fargo                         121042882 PPDTrans. Des      261123   1121042880000001"
+    );
+    for index in 0..count {
+        let line = format!(
+            "62223138010481967038518      {index:010}#83738AB#      Steven Tander           112104288{index:07}"
+        );
+        writeln!(body, "{line:<94}").expect("writing to a string");
+        writeln!(
+            body,
+            "705{:<80}0001{index:07}",
+            "bonus pay for amazing work"
+        )
+        .expect("writing to a string");
+    }
+    let (hash, sum) = (23_138_010 * count % 10_000_000_000, count * (count - 1) / 2);
+    let entries = 2 * count;
+    let batch = format!(
+        "8200{entries:06}{hash:010}000000000000{sum:012}121042882                          121042880000001"
+    );
+    writeln!(body, "{batch:<94}").expect("writing to a string");
+    let file = format!("9000001000001{entries:08}{hash:010}000000000000{sum:012}");
+    writeln!(body, "{file:<94}").expect("writing to a string");
+    body
+}
+
+fn ofx(count: usize) -> String {
+    let mut body = String::from(
+        "OFXHEADER:100\nDATA:OFXSGML\n\n<OFX><BANKMSGSRSV1><STMTTRNRS><TRNUID>1<STMTRS><CURDEF>EUR<BANKACCTFROM><BANKID>9<ACCTID>12\
+         <ACCTTYPE>CHECKING</BANKACCTFROM><BANKTRANLIST><DTSTART>20261101<DTEND>20261130\n",
+    );
+    for index in 0..count {
+        writeln!(
+            body,
+            "<STMTTRN><TRNTYPE>POS<DTPOSTED>20261120101500.000[+1:CET]<TRNAMT>-{index}.50<FITID>2026112{index}\
+             <NAME>Konzum &amp; Co<MEMO>POS MERCHANDISE;Konzum Zagreb</STMTTRN>"
+        )
+        .expect("writing to a string");
+    }
+    body.push_str("</BANKTRANLIST></STMTRS></STMTTRNRS></BANKMSGSRSV1></OFX>\n");
     body
 }
 

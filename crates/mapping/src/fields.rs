@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use types::{Amount, currency_digits};
+use types::{Amount, SCALE_DIGITS, currency_digits};
 
 use crate::Limits;
 use crate::encode::{write_amount, write_string};
 use crate::plan::{
-    ExtraKind, ExtraRule, Fields, Piece, Plan, SignRule, SlotId, Source, TextRule, When, glob,
+    ExtraKind, ExtraRule, Fields, ImpliedDecimals, Piece, Plan, SignRule, SlotId, Source, TextRule,
+    When, glob,
 };
 use crate::refusal::{Problem, rule, shown};
 use crate::time::{Fraction, received_at_text, write_rfc3339};
@@ -156,10 +157,10 @@ pub(crate) fn write_money(
     currency.copy_from_slice(code.as_bytes());
     let rule = &fields.amount;
     let text = required(&rule.text, values, scratch)?;
-    let amount = if rule.minor_units {
-        parse_minor("amount", text, digits)?
-    } else {
-        parse_amount("amount", text, rule.decimal_comma)?
+    let amount = match rule.implied {
+        None => parse_amount("amount", text, rule.decimal_comma)?,
+        Some(ImpliedDecimals::Digits(decimals)) => implied_amount(text, decimals)?,
+        Some(ImpliedDecimals::OfCurrency) => implied_amount(text, digits)?,
     };
     if rule.currency_digits && amount.decimals() > digits {
         let detail = format!(
@@ -195,20 +196,24 @@ pub(crate) fn parse_amount(
     result.map_err(|error| Problem::new(field, rule::AMOUNT, format!("{}: {error}", shown(text))))
 }
 
-/// Whole minor units: the point stands in front of the currency's last digits.
-fn parse_minor(field: &str, text: &str, digits: u32) -> Result<Amount, Problem> {
-    let amount = parse_amount(field, text, false)?;
-    let is_whole = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'+');
-    // An amount has five digits behind the point and no currency has more, so nothing is lost.
-    let minor = is_whole.then(|| amount.units() / 10_i128.pow(digits.min(5)));
-    minor.and_then(Amount::from_units).ok_or_else(|| {
+/// An amount written without its decimal point: `1250` with two decimals is 12.50.
+fn implied_amount(text: &str, decimals: u32) -> Result<Amount, Problem> {
+    if text.contains(['.', ',']) {
         let detail = format!(
-            "{} is no whole number of the currency's minor units",
+            "{} has a decimal point, but this source writes amounts without one",
             shown(text)
         );
-        Problem::new(field, rule::AMOUNT, detail)
+        return Err(Problem::new("amount", rule::AMOUNT, detail));
+    }
+    let whole = parse_amount("amount", text, false)?;
+    // A whole number has `SCALE_DIGITS` zeros behind it, so nothing is lost.
+    let units = whole.units() / 10_i128.pow(decimals.min(SCALE_DIGITS));
+    Amount::from_units(units).ok_or_else(|| {
+        Problem::new(
+            "amount",
+            rule::AMOUNT,
+            format!("{} is too large", shown(text)),
+        )
     })
 }
 

@@ -24,6 +24,7 @@
 //!   rule; a body whose structure is broken is refused as a whole.
 //! - **A limit on everything**: see [`Limits`].
 
+mod charset;
 mod compile;
 mod currency;
 mod encode;
@@ -47,6 +48,7 @@ pub use limits::Limits;
 pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
 
+use charset::Charset;
 use plan::{Fields, FormatPlan, Header, Plan};
 use record::{Assembler, Job};
 use types::Amount;
@@ -64,6 +66,12 @@ pub enum Format {
     Copybook,
     /// ISO 8583 messages.
     Iso8583,
+    /// SWIFT MT messages and statements.
+    SwiftMt,
+    /// Lines of fixed columns.
+    Fixed,
+    /// Open Financial Exchange, 1.x (SGML) and 2.x (XML).
+    Ofx,
 }
 
 impl fmt::Display for Format {
@@ -74,6 +82,9 @@ impl fmt::Display for Format {
             Self::Xml => "xml",
             Self::Copybook => "copybook",
             Self::Iso8583 => "iso8583",
+            Self::SwiftMt => "swift-mt",
+            Self::Fixed => "fixed",
+            Self::Ofx => "ofx",
         })
     }
 }
@@ -98,6 +109,7 @@ pub struct Mapping {
     plan: Plan,
     fields: Fields,
     accept_empty: bool,
+    charsets: Vec<Charset>,
 }
 
 /// What of a request, beside its body, goes into its records.
@@ -190,6 +202,9 @@ impl Mapping {
             FormatPlan::Xml(_) => Format::Xml,
             FormatPlan::Copybook(_) => Format::Copybook,
             FormatPlan::Iso8583(_) => Format::Iso8583,
+            FormatPlan::SwiftMt(_) => Format::SwiftMt,
+            FormatPlan::Fixed(_) => Format::Fixed,
+            FormatPlan::Ofx(_) => Format::Ofx,
         }
     }
 
@@ -200,7 +215,12 @@ impl Mapping {
         match self.format {
             FormatPlan::Json => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
-            FormatPlan::Xml(_) | FormatPlan::Copybook(_) | FormatPlan::Iso8583(_) => false,
+            FormatPlan::Xml(_)
+            | FormatPlan::SwiftMt(_)
+            | FormatPlan::Fixed(_)
+            | FormatPlan::Ofx(_)
+            | FormatPlan::Copybook(_)
+            | FormatPlan::Iso8583(_) => false,
         }
     }
 
@@ -239,7 +259,7 @@ impl Mapping {
         match &self.format {
             FormatPlan::Copybook(plan) => Some(format::copybook::show(plan, body, limits, sink)),
             FormatPlan::Iso8583(plan) => Some(format::iso8583::show(plan, body, limits, sink)),
-            FormatPlan::Json | FormatPlan::Csv(_) | FormatPlan::Xml(_) => None,
+            _ => None,
         }
     }
 
@@ -301,8 +321,7 @@ impl Mapping {
             );
             return Err(document_refusal(lines, 0, rule::BODY_BYTES, detail));
         }
-        let text = std::str::from_utf8(lines).map_err(|error| {
-            let at = error.valid_up_to();
+        let decoded = charset::decode(lines, &self.charsets).map_err(|at| {
             document_refusal(
                 lines,
                 at,
@@ -310,7 +329,15 @@ impl Mapping {
                 format!("byte {at} of the body is not UTF-8"),
             )
         })?;
-        let without_mark = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if decoded.text.len() > limits::POSITION_MAX {
+            let detail = "the body is too long once it is UTF-8";
+            return Err(document_refusal(
+                body,
+                0,
+                rule::BODY_BYTES,
+                detail.to_owned(),
+            ));
+        }
         let mut new_id = || (context.new_id)();
         let mut inner = Context {
             received_at: context.received_at,
@@ -324,8 +351,8 @@ impl Mapping {
             fields: &self.fields,
             source: &self.source,
             limits,
-            body: without_mark,
-            shift: text.len() - without_mark.len(),
+            body: &decoded.text,
+            positions: decoded.positions,
             context: &mut inner,
             out,
             sink,
@@ -333,7 +360,10 @@ impl Mapping {
         match &self.format {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
-            FormatPlan::Xml(namespaces) => format::xml::decode(&mut records, namespaces)?,
+            FormatPlan::Xml(plan) => format::xml::decode(&mut records, plan)?,
+            FormatPlan::SwiftMt(plan) => format::swift_mt::decode(&mut records, plan)?,
+            FormatPlan::Fixed(plan) => format::fixed::decode(&mut records, plan)?,
+            FormatPlan::Ofx(plan) => format::ofx::decode(&mut records, plan)?,
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
             FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
         }

@@ -3,7 +3,10 @@
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
 use crate::format::copybook::CopybookPlan;
+use crate::format::fixed::FixedPlan;
 use crate::format::iso8583::Iso8583Plan;
+use crate::format::ofx::OfxPlan;
+use crate::format::swift_mt::MtPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
 
@@ -131,13 +134,22 @@ pub(crate) enum SignRule {
     },
 }
 
+/// Where the decimal point of an amount without one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ImpliedDecimals {
+    /// Before this many digits.
+    Digits(u32),
+    /// Before as many digits as the currency has.
+    OfCurrency,
+}
+
 /// How the amount is made.
 #[derive(Debug)]
 pub(crate) struct AmountRule {
     pub(crate) text: TextRule,
     pub(crate) decimal_comma: bool,
-    /// Whole minor units of the currency: `1250` is 12.50 EUR.
-    pub(crate) minor_units: bool,
+    /// The amount has no decimal point of its own.
+    pub(crate) implied: Option<ImpliedDecimals>,
     pub(crate) sign: SignRule,
     /// Refuse more decimal digits than the currency has.
     pub(crate) currency_digits: bool,
@@ -200,6 +212,14 @@ pub(crate) struct Fields {
 #[derive(Debug)]
 pub(crate) struct Namespaces(pub(crate) Vec<Box<str>>);
 
+/// How XML documents are read.
+#[derive(Debug)]
+pub(crate) struct XmlPlan {
+    pub(crate) namespaces: Namespaces,
+    /// The document may stand inside of a known envelope.
+    pub(crate) envelope: bool,
+}
+
 impl Namespaces {
     /// Whether a namespace URI is accepted. An empty list accepts every one.
     pub(crate) fn accept(&self, uri: &str) -> bool {
@@ -260,13 +280,16 @@ pub(crate) struct CsvPlan {
 pub(crate) enum FormatPlan {
     Json,
     Csv(CsvPlan),
-    Xml(Namespaces),
+    Xml(XmlPlan),
+    SwiftMt(MtPlan),
+    Fixed(FixedPlan),
+    Ofx(OfxPlan),
     Copybook(Box<CopybookPlan>),
     Iso8583(Box<Iso8583Plan>),
 }
 
 impl FormatPlan {
-    /// Whether bodies are bytes and not UTF-8 text.
+    /// Whether bodies are bytes and not text.
     pub(crate) fn is_binary(&self) -> bool {
         matches!(self, Self::Copybook(_) | Self::Iso8583(_))
     }

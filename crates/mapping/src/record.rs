@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use crate::charset::Positions;
 use crate::encode::write_string;
 use crate::fields::{
     append, identifier, repeated, required, text_of, write_booked_at, write_extra, write_money,
@@ -35,6 +36,8 @@ struct Scope {
 struct Lines {
     offset: usize,
     line: u64,
+    /// What ends a line, once somebody asks: CR where the body has no LF.
+    end: Option<u8>,
 }
 
 /// Turns path events into translated or refused records.
@@ -49,8 +52,7 @@ pub(crate) struct Assembler<'a, 'b> {
     sink: &'a mut dyn FnMut(RecordOutcome),
     values: Values<'b>,
     scopes: Vec<Scope>,
-    /// Bytes cut off in front of `body` (a byte order mark), for positions.
-    shift: usize,
+    positions: Positions,
     record_start: Option<usize>,
     problem: Option<(Problem, usize)>,
     records: u64,
@@ -77,7 +79,7 @@ pub(crate) struct Job<'a, 'b> {
     pub(crate) source: &'a str,
     pub(crate) limits: &'a Limits,
     pub(crate) body: &'b str,
-    pub(crate) shift: usize,
+    pub(crate) positions: Positions,
     pub(crate) context: &'a mut Context<'b>,
     pub(crate) out: &'a mut Vec<u8>,
     pub(crate) sink: &'a mut dyn FnMut(RecordOutcome),
@@ -99,11 +101,15 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 kept_text: String::new(),
             },
             scopes: vec![Scope::default(); usize::from(job.plan.scopes)],
-            shift: job.shift,
+            positions: job.positions,
             record_start: None,
             problem: None,
             records: 0,
-            lines: Lines { offset: 0, line: 1 },
+            lines: Lines {
+                offset: 0,
+                line: 1,
+                end: None,
+            },
             received_at,
             out_start: job.out.len(),
             id: String::with_capacity(128),
@@ -262,7 +268,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
         Refusal {
             record,
             line: self.line(offset),
-            offset: (offset + self.shift) as u64,
+            offset: self.positions.in_body(self.body, offset) as u64,
             field: field.map(Into::into),
             rule,
             detail: detail.into(),
@@ -305,7 +311,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 let refusal = Refusal {
                     record: Some(self.number()),
                     line: self.line(offset),
-                    offset: (offset + self.shift) as u64,
+                    offset: self.positions.in_body(self.body, offset) as u64,
                     field: problem.field,
                     rule: problem.rule,
                     detail: problem.detail,
@@ -321,8 +327,9 @@ impl<'a, 'b> Assembler<'a, 'b> {
         (self.sink)(RecordOutcome::Refused(Refused { refusal, original }));
     }
 
-    fn original(&self, start: usize, end: usize) -> Range<u32> {
-        (start + self.shift) as u32..(end + self.shift) as u32
+    fn original(&mut self, start: usize, end: usize) -> Range<u32> {
+        let start = self.positions.in_body(self.body, start) as u32;
+        start..self.positions.in_body(self.body, end) as u32
     }
 
     /// Number of the current or last record.
@@ -334,13 +341,18 @@ impl<'a, 'b> Assembler<'a, 'b> {
 
     fn line(&mut self, offset: usize) -> u64 {
         let offset = offset.min(self.body.len());
+        let body = self.body.as_bytes();
+        let end = *self.lines.end.get_or_insert_with(|| {
+            let has_line_feed = memchr::memchr(b'\n', body).is_some();
+            if has_line_feed { b'\n' } else { b'\r' }
+        });
         // Refusals come in the order of the body but for the start of a record that ended badly.
         if offset < self.lines.offset {
-            let back = &self.body.as_bytes()[offset..self.lines.offset];
-            return self.lines.line - memchr::memchr_iter(b'\n', back).count() as u64;
+            let back = &body[offset..self.lines.offset];
+            return self.lines.line - memchr::memchr_iter(end, back).count() as u64;
         }
-        let between = &self.body.as_bytes()[self.lines.offset..offset];
-        self.lines.line += memchr::memchr_iter(b'\n', between).count() as u64;
+        let between = &body[self.lines.offset..offset];
+        self.lines.line += memchr::memchr_iter(end, between).count() as u64;
         self.lines.offset = offset;
         self.lines.line
     }

@@ -26,6 +26,20 @@ pub mod rule {
         XML = "xml";
         /// The body is not well-formed CSV.
         CSV = "csv";
+        /// The body is no SWIFT MT message, or a field does not follow its grammar.
+        SWIFT_MT = "swift-mt";
+        /// A message of another type than the source lists.
+        MESSAGE_TYPE = "message-type";
+        /// A line of fixed columns that the mapping does not know, or in the wrong place.
+        FIXED = "fixed";
+        /// A line of fixed columns is too short or too long.
+        LINE_LENGTH = "line-length";
+        /// A total at the end of a document differs from what stands in it, or is missing.
+        CONTROL_TOTAL = "control-total";
+        /// The document holds what this source says it cannot read.
+        UNSUPPORTED = "unsupported";
+        /// The body is not well-formed OFX.
+        OFX = "ofx";
         /// A DOCTYPE: document type definitions are never read.
         DOCTYPE = "doctype";
         /// A reference to an entity other than the five predefined ones.

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use mapping::{Limits, Mapping, Refusal};
 use serde_json::Value;
 
-const FIELDS: &str = "[fields.account]\nfrom = \"2\"\nsteps = [\"mask\"]\n[fields.amount]\nfrom = \"4\"\ndecimal = \"minor-units\"\n\
+const FIELDS: &str = "[fields.account]\nfrom = \"2\"\nsteps = [\"mask\"]\n[fields.amount]\nfrom = \"4\"\ndecimals = \"currency\"\n\
     sign = { template = \"{mti/2}{3/1}\", debit = [\"20*\", \"42*\"], credit = [\"22*\", \"40*\"] }\n\
     [fields.currency]\nfrom = \"49\"\nsteps = [\"currency\"]\n\
     [fields.booked_at]\ntemplate = \"{13}{12}\"\nformat = \"%m%d%H%M%S\"\nzone = \"Europe/Zagreb\"\n";

@@ -131,6 +131,70 @@ fn pacs_008_made_up() {
 }
 
 #[test]
+fn pain_008_of_six() {
+    check(
+        "pain.008",
+        "pain008-musterfile.xml",
+        2,
+        &[("CHF +", "4.50")],
+    );
+}
+
+#[test]
+fn mt940_dialects() {
+    let check = |file, records, expected: &[(&str, &str)]| {
+        check("mt940", &format!("swift-mt/{file}"), records, expected);
+    };
+    check("abnamro.sta", 10, &[("EUR -", "-345.93")]);
+    check("generic.sta", 2, &[("EUR -", "-20.00")]);
+    check("ing.sta", 7, &[("EUR +", "4.68"), ("EUR -", "-50.27")]);
+    check("mt940.sta", 3, &[("PLN +", "0.03")]);
+    check("february_30.sta", 1, &[("EUR -", "-6.00")]);
+}
+
+#[test]
+fn mt942() {
+    check("mt942", "swift-mt/mt942.sta", 3, &[("PLN +", "0.03")]);
+}
+
+#[test]
+fn mt101() {
+    check("mt101", "swift-mt/MT101.fin", 1, &[("CNY +", "14.00")]);
+}
+
+#[test]
+fn treasury_messages_are_no_transactions() {
+    for file in ["MT305.fin", "SWIFTMT300_0000039099_0002.txt"] {
+        for source in ["mt101", "mt103", "mt202", "mt940", "mt942"] {
+            let body = sample(&format!("swift-mt/{file}"));
+            let decoded = decode(&ready_made(source), &body, &Options::default());
+            let rule = decoded.result.map_err(|refusal| refusal.rule);
+            assert_eq!(rule, Err(rule::MESSAGE_TYPE), "{source} {file}");
+        }
+    }
+}
+
+#[test]
+fn ofx() {
+    check("ofx", "ofx/bank_medium.ofx", 3, &[("CAD -", "-345.27")]);
+    let expected = [("USD +", "0.01"), ("USD -", "-59.51")];
+    check("ofx", "ofx/checking.ofx", 3, &expected);
+}
+
+#[test]
+fn nacha() {
+    let file = "nacha/201805101354.ach";
+    check("nacha", file, 5_000, &[("USD +", "5000000.00")]);
+    check("nacha", "nacha/ccd-debit.ach", 2, &[("USD -", "-5001.25")]);
+    check(
+        "nacha",
+        "nacha/ppd-debit.ach",
+        1,
+        &[("USD -", "-2000000.00")],
+    );
+}
+
+#[test]
 fn status_reports_are_no_transactions() {
     for (source, file) in [
         ("pacs.008", "valid_pacs_v11.xml"),
@@ -189,8 +253,8 @@ fn every_ready_made_source_compiles() {
     }
     sources.sort();
     let expected = [
-        "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json", "pacs.008",
-        "pain.001",
+        "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json", "mt101",
+        "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.008", "pain.001", "pain.008",
     ];
     assert_eq!(sources, expected);
 }

@@ -12,8 +12,8 @@ macro_rules! built_in {
 
 /// File names and texts of the ready-made sources.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
-    "json", "cdnow", "card-csv", "pain.001", "camt.053", "camt.054", "pacs.008", "copybook",
-    "iso8583",
+    "json", "cdnow", "card-csv", "pain.001", "pain.008", "camt.053", "camt.054", "pacs.008",
+    "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "copybook", "iso8583",
 ];
 
 /// Something is wrong with a source's file.
@@ -128,7 +128,8 @@ mod tests {
             names,
             [
                 "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json",
-                "pacs.008", "pain.001"
+                "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.008",
+                "pain.001", "pain.008"
             ]
         );
     }

@@ -2,12 +2,14 @@
 
 use jiff::civil;
 use jiff::tz::TimeZone;
+use types::SCALE_DIGITS;
 
 use super::table::Section;
 use super::{CANONICAL, Compiler, RESERVED};
 use crate::encode::write_string;
 use crate::plan::{
-    AmountRule, ExtraKind, ExtraRule, Piece, SignRule, SlotId, Source, TextRule, When,
+    AmountRule, ExtraKind, ExtraRule, ImpliedDecimals, Piece, SignRule, SlotId, Source, TextRule,
+    When,
 };
 use crate::steps::Step;
 use crate::time::{TimeFormat, TimeRule};
@@ -214,21 +216,43 @@ impl Compiler<'_> {
         let section = self.field_section(fields, "amount")?;
         let known: Vec<&str> = TEXT_KEYS
             .iter()
-            .chain(&["decimal", "sign"])
+            .chain(&["decimal", "decimals", "sign"])
             .copied()
             .collect();
         section.only(self, &known);
         let text = self.text_rule(&section, "amount", false);
-        let decimals = ["point", "comma", "minor-units"];
-        let decimal = section.choice(self, "decimal", &decimals, "point");
+        let decimal_comma = self.decimal_comma(&section);
+        let implied = self.implied_decimals(&section);
         let sign = self.sign(&section);
         Some(AmountRule {
             text: text?,
-            decimal_comma: decimal == "comma",
-            minor_units: decimal == "minor-units",
+            decimal_comma,
+            implied,
             sign: sign?,
             currency_digits: !any_digits,
         })
+    }
+
+    fn implied_decimals(&mut self, section: &Section<'_>) -> Option<ImpliedDecimals> {
+        if section.has("decimals") && section.has("decimal") {
+            let message =
+                "with `decimals` the amount has no decimal point, so `decimal` means nothing";
+            self.error(section.span(), &section.key("decimal"), message);
+        }
+        if section.is_text("decimals") {
+            section.choice(self, "decimals", &["currency"], "currency");
+            return Some(ImpliedDecimals::OfCurrency);
+        }
+        let (digits, span) = section.whole(self, "decimals")?;
+        match u32::try_from(digits) {
+            Ok(digits) if digits <= SCALE_DIGITS => Some(ImpliedDecimals::Digits(digits)),
+            _ => {
+                let message =
+                    format!("a number from 0 to {SCALE_DIGITS} or \"currency\" is expected");
+                self.error(span, &section.key("decimals"), message);
+                None
+            }
+        }
     }
 
     fn decimal_comma(&mut self, section: &Section<'_>) -> bool {

@@ -6,8 +6,11 @@
 
 mod copybook;
 mod field;
+mod fixed;
 mod iso8583;
+mod swift_mt;
 mod table;
+mod text;
 mod trie;
 
 use std::fmt;
@@ -16,7 +19,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use crate::Mapping;
-use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces};
+use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces, XmlPlan};
 use table::{Section, distance, nearest};
 use trie::TrieBuilder;
 
@@ -55,6 +58,9 @@ pub(crate) enum FormatKind {
     Xml,
     Copybook,
     Iso8583,
+    SwiftMt,
+    Fixed,
+    Ofx,
 }
 
 /// Collects the plan and the mistakes.
@@ -70,12 +76,15 @@ pub(crate) struct Compiler<'t> {
     copybook: Option<copybook::Names>,
     /// What paths of messages are looked up in.
     iso8583: Option<crate::format::iso8583::Spec>,
+    /// Lines of fixed columns, if the mapping declares them.
+    lines: Vec<fixed::LineKind>,
 }
 
 const TOP_KEYS: &[&str] = &[
     "source",
     "title",
     "format",
+    "encoding",
     "records",
     "empty",
     "future_max",
@@ -85,6 +94,9 @@ const TOP_KEYS: &[&str] = &[
     "xml",
     "copybook",
     "iso8583",
+    "swift-mt",
+    "fixed",
+    "ofx",
     "identity",
     "fields",
 ];
@@ -104,6 +116,7 @@ pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingErro
         columns: Vec::new(),
         copybook: None,
         iso8583: None,
+        lines: Vec::new(),
     };
     for error in syntax {
         compiler.error(error.span().unwrap_or(0..0), "", error.message().to_owned());
@@ -147,6 +160,7 @@ impl<'t> Compiler<'t> {
         self.format = self.format_kind(&root)?;
         self.record_path(&root);
         let format = self.format_plan(&root);
+        let charsets = self.charsets(&root);
         let future_max_micros = self.future_max(&root);
         let accept_empty = root.choice(self, "empty", &["refuse", "accept"], "refuse") == "accept";
         let any_digits =
@@ -169,6 +183,9 @@ impl<'t> Compiler<'t> {
                 .map(|(slot, required)| (slot.path.clone(), !required))
                 .collect();
         }
+        if let FormatPlan::Fixed(fixed) = &mut format {
+            self.finish_lines(fixed);
+        }
         Some(Mapping {
             source,
             title: title.unwrap_or_default(),
@@ -176,6 +193,7 @@ impl<'t> Compiler<'t> {
             plan: plan.into_plan(),
             fields,
             accept_empty,
+            charsets,
         })
     }
 
@@ -203,18 +221,15 @@ impl<'t> Compiler<'t> {
 
     fn format_kind(&mut self, root: &Section<'_>) -> Option<FormatKind> {
         let (_, span) = root.required_text(self, "format")?;
-        let known = ["json", "csv", "xml", "copybook", "iso8583"];
-        let kind = match root.choice(self, "format", &known, "") {
-            "json" => FormatKind::Json,
-            "csv" => FormatKind::Csv,
-            "xml" => FormatKind::Xml,
-            "copybook" => FormatKind::Copybook,
-            "iso8583" => FormatKind::Iso8583,
-            _ => return None,
-        };
+        let names = FormatKind::ALL.map(FormatKind::name);
+        let name = root.choice(self, "format", &names, "");
+        let kind = *FormatKind::ALL.iter().find(|kind| kind.name() == name)?;
         for (section, belongs) in [
             ("csv", FormatKind::Csv),
             ("xml", FormatKind::Xml),
+            ("swift-mt", FormatKind::SwiftMt),
+            ("fixed", FormatKind::Fixed),
+            ("ofx", FormatKind::Ofx),
             ("copybook", FormatKind::Copybook),
             ("iso8583", FormatKind::Iso8583),
         ] {
@@ -239,19 +254,32 @@ impl<'t> Compiler<'t> {
             return;
         }
         let Some((path, span)) = root.text(self, "records") else {
-            if self.format == FormatKind::Xml {
-                let message = "an XML source names the element that is one record, such as \
-                               \"/Document/CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf\"";
-                self.error(0..0, "records", message);
-            }
+            let message = match self.format {
+                FormatKind::Xml => {
+                    "an XML source names the element that is one record, such as \
+                     \"/Document/CstmrCdtTrfInitn/PmtInf/CdtTrfTxInf\""
+                }
+                FormatKind::Ofx => {
+                    "an OFX source names the element that is one record: \
+                     \"/OFX/*/*/*/BANKTRANLIST/STMTTRN\""
+                }
+                _ => return,
+            };
+            self.error(0..0, "records", message);
             return;
         };
-        let sole = match self.format {
+        let elsewhere = match self.format {
             FormatKind::Csv => Some("in CSV each row is a record: remove this key"),
+            FormatKind::SwiftMt => Some(
+                "in SWIFT MT the key `record` of [swift-mt] names the field that begins a record",
+            ),
+            FormatKind::Fixed => {
+                Some("lines with `role = \"record\"` are the records: remove this key")
+            }
             FormatKind::Iso8583 => Some("in ISO 8583 each message is a record: remove this key"),
             _ => None,
         };
-        if let Some(message) = sole {
+        if let Some(message) = elsewhere {
             self.error(span, "records", message);
             return;
         }
@@ -281,20 +309,28 @@ impl<'t> Compiler<'t> {
             FormatKind::Csv => self.csv(root),
             FormatKind::Copybook => self.copybook(root),
             FormatKind::Iso8583 => self.iso8583(root),
+            FormatKind::SwiftMt => self.swift_mt(root),
+            FormatKind::Fixed => self.fixed(root),
+            FormatKind::Ofx => Some(self.ofx(root)),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
                     self.error(0..0, "xml", message);
                     return None;
                 };
-                section.only(self, &["namespaces"]);
+                section.only(self, &["namespaces", "envelope"]);
+                let envelope =
+                    section.choice(self, "envelope", &["refuse", "accept"], "refuse") == "accept";
                 let Some(patterns) = section.texts(self, "namespaces") else {
                     let message = "list the accepted namespaces; \"*\" accepts every one, \"\" documents without one";
                     self.error(section.span(), "xml.namespaces", message);
                     return None;
                 };
                 let patterns = patterns.into_iter().map(|(text, _)| text.into()).collect();
-                Some(FormatPlan::Xml(Namespaces(patterns)))
+                Some(FormatPlan::Xml(XmlPlan {
+                    namespaces: Namespaces(patterns),
+                    envelope,
+                }))
             }
         }
     }
@@ -519,9 +555,11 @@ impl<'t> Compiler<'t> {
                 None => return None,
                 Some(found) => found.and_then(|()| self.trie.path(path, false)),
             },
-            FormatKind::Json | FormatKind::Xml => {
-                self.trie.path(path, self.format == FormatKind::Xml)
+            FormatKind::Fixed => self.fixed_slot(path),
+            FormatKind::SwiftMt => {
+                swift_mt::check_path(path).and_then(|()| self.trie.path(path, false))
             }
+            kind => self.trie.path(path, kind == FormatKind::Xml),
         };
         match result {
             Ok(slot) => {
@@ -539,13 +577,27 @@ impl<'t> Compiler<'t> {
 }
 
 impl FormatKind {
-    fn name(self) -> &'static str {
+    const ALL: [Self; 8] = [
+        Self::Json,
+        Self::Csv,
+        Self::Xml,
+        Self::SwiftMt,
+        Self::Fixed,
+        Self::Ofx,
+        Self::Copybook,
+        Self::Iso8583,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Xml => "xml",
             Self::Copybook => "copybook",
             Self::Iso8583 => "iso8583",
+            Self::SwiftMt => "swift-mt",
+            Self::Fixed => "fixed",
+            Self::Ofx => "ofx",
         }
     }
 }

@@ -256,6 +256,28 @@ impl<'v> Section<'v> {
         pairs
     }
 
+    pub(crate) fn is_list(&self, key: &str) -> bool {
+        self.get(key)
+            .is_some_and(|value| value.get_ref().is_array())
+    }
+
+    /// A whole number that is not negative, and where it stands.
+    pub(crate) fn whole(
+        &self,
+        compiler: &mut Compiler<'_>,
+        key: &str,
+    ) -> Option<(u64, Range<usize>)> {
+        let value = self.get(key)?;
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| number.as_str().parse().ok());
+        if number.is_none() {
+            self.wrong(compiler, key, value, "a whole number");
+        }
+        number.map(|number| (number, value.span()))
+    }
+
     /// A whole number from `min` to `max`.
     pub(crate) fn number(
         &self,

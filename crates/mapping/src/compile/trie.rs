@@ -178,6 +178,14 @@ impl TrieBuilder {
         Ok(self.add_slot(name, None))
     }
 
+    /// The slot of a value that the decoder finds without the trie.
+    pub(crate) fn named(&mut self, path: &str, scope: Option<u8>) -> SlotId {
+        match self.by_path.get(path) {
+            Some(slot) => *slot,
+            None => self.add_slot(path, scope),
+        }
+    }
+
     fn add_slot(&mut self, path: &str, scope: Option<u8>) -> SlotId {
         let slot = self.slots.len() as SlotId;
         self.slots.push(SlotPlan {

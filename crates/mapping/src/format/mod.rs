@@ -4,6 +4,9 @@
 
 pub(crate) mod copybook;
 pub(crate) mod csv;
+pub(crate) mod fixed;
 pub(crate) mod iso8583;
 pub(crate) mod json;
+pub(crate) mod ofx;
+pub(crate) mod swift_mt;
 pub(crate) mod xml;

@@ -5,6 +5,8 @@
 //! - A DOCTYPE is refused, so no entity can be declared; only the five predefined entities and
 //!   character references are read. Nothing outside of the body is ever looked up.
 //! - No recursion: one stack of frames, bounded by `depth_max`.
+//! - Where the source accepts envelopes, those of [`ENVELOPES`] around the document are passed through,
+//!   and what else is in them (headers) is skipped. An envelope without a document is refused.
 //! - An element in a namespace that is not accepted is skipped with everything inside; a document
 //!   whose root is in such a namespace is refused.
 
@@ -12,16 +14,38 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use crate::plan::{Namespaces, NodeId, ROOT, SlotId, same_name};
+use crate::plan::{NodeId, ROOT, SlotId, XmlPlan, same_name};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Refusal, rule, shown};
 
 /// An element at this node is skipped.
 const SKIP: NodeId = NodeId::MAX;
 
+/// Elements that documents are sent in, by local name in any namespace, small letters or not: SOAP 1.1
+/// and 1.2, the wrappers around ISO 20022's business application header, SWIFT's Alliance and InterAct,
+/// and business files (head.002).
+///
+/// A list, and not any element: a document inside of a fault or a rejection is none to be counted.
+const ENVELOPES: &[&str] = &[
+    "Envelope",
+    "Body",
+    "BizMsgEnvlp",
+    "BizMsg",
+    "RequestPayload",
+    "Message",
+    "DataPDU",
+    "ExchangeRequest",
+    "HandleRequest",
+    "Request",
+    "Xchg",
+    "Pyld",
+    "BizData",
+];
+
 /// An element that has begun.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
+    /// [`ROOT`] for an envelope.
     node: NodeId,
     slot: Option<SlotId>,
     is_record: bool,
@@ -48,27 +72,30 @@ struct Text {
 }
 
 struct Decoder<'n> {
-    namespaces: &'n Namespaces,
+    plan: &'n XmlPlan,
     frames: Vec<Frame>,
     bindings: Vec<Binding>,
     text: Text,
     roots: usize,
+    /// Documents found in envelopes.
+    enveloped: usize,
+    /// The root is an envelope.
+    is_enveloped: bool,
 }
 
 /// Decodes an XML document.
-pub(crate) fn decode(
-    records: &mut Assembler<'_, '_>,
-    namespaces: &Namespaces,
-) -> Result<(), Refusal> {
+pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<(), Refusal> {
     let body = records.body;
     let mut reader = Reader::from_str(body);
     reader.config_mut().check_end_names = true;
     let mut decoder = Decoder {
-        namespaces,
+        plan,
         frames: Vec::with_capacity(16),
         bindings: Vec::new(),
         text: Text::default(),
         roots: 0,
+        enveloped: 0,
+        is_enveloped: false,
     };
     records.open_scope(0);
     loop {
@@ -114,6 +141,10 @@ pub(crate) fn decode(
     }
     if decoder.roots == 0 {
         return Err(records.refuse(end, None, rule::XML, "there is no element in the document"));
+    }
+    if decoder.is_enveloped && decoder.enveloped == 0 {
+        let detail = "there is no document of this source in the envelope";
+        return Err(records.refuse(end, None, rule::NAMESPACE, detail));
     }
     Ok(())
 }
@@ -191,12 +222,10 @@ impl Decoder<'_> {
         let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_ref());
         let is_root = self.frames.is_empty();
         let mut node = SKIP;
-        if parent != SKIP {
-            if self.accepts(prefix) {
-                node = records.plan.child(parent, local.as_ref()).unwrap_or(SKIP);
-            } else if is_root {
-                return Err(self.foreign(records, element, start));
-            }
+        if parent == ROOT && (is_root || self.is_enveloped) {
+            node = self.document(records, element, (local.as_ref(), prefix), start)?;
+        } else if parent != SKIP && self.accepts(prefix) {
+            node = records.plan.child(parent, local.as_ref()).unwrap_or(SKIP);
         }
         if is_root {
             self.roots += 1;
@@ -207,7 +236,7 @@ impl Decoder<'_> {
             is_record: false,
             bindings,
         };
-        if node != SKIP {
+        if node != SKIP && node != ROOT {
             self.enter(records, &mut frame, start)?;
             if has_attributes && records.plan.nodes[usize::from(node)].has_attributes {
                 self.attributes(records, element, node, start)?;
@@ -215,6 +244,39 @@ impl Decoder<'_> {
         }
         self.frames.push(frame);
         Ok(())
+    }
+
+    /// The node of the root, or of an element inside of an envelope: [`ROOT`] if it is an envelope.
+    fn document(
+        &mut self,
+        records: &mut Assembler<'_, '_>,
+        element: &BytesStart<'_>,
+        (local, prefix): (&str, &str),
+        start: usize,
+    ) -> Result<NodeId, Refusal> {
+        let is_root = self.frames.is_empty();
+        let known = records.plan.child(ROOT, local);
+        if self.accepts(prefix) && (known.is_some() || is_root && !self.is_envelope(local)) {
+            if let (Some(_), false) = (known, is_root) {
+                // What an earlier document of the envelope said is forgotten.
+                records.open_scope(0);
+                self.enveloped += 1;
+            }
+            return Ok(known.unwrap_or(SKIP));
+        }
+        if self.is_envelope(local) {
+            self.is_enveloped = true;
+            return Ok(ROOT);
+        }
+        if is_root || known.is_some() {
+            return Err(self.foreign(records, element, start));
+        }
+        Ok(SKIP)
+    }
+
+    fn is_envelope(&self, local: &str) -> bool {
+        let mut known = ENVELOPES.iter();
+        self.plan.envelope && known.any(|known| known.eq_ignore_ascii_case(local))
     }
 
     /// An element that the mapping knows begins.
@@ -410,7 +472,7 @@ impl Decoder<'_> {
             let uri = attribute.value.as_ref();
             self.bindings.push(Binding {
                 prefix: prefix.into(),
-                accepted: self.namespaces.accept(uri),
+                accepted: self.plan.namespaces.accept(uri),
             });
         }
         Ok(())
@@ -460,7 +522,10 @@ impl Decoder<'_> {
             .iter()
             .rev()
             .find(|binding| same_name(&binding.prefix, prefix))
-            .map_or_else(|| self.namespaces.accept(""), |binding| binding.accepted)
+            .map_or_else(
+                || self.plan.namespaces.accept(""),
+                |binding| binding.accepted,
+            )
     }
 
     fn foreign(
@@ -477,7 +542,13 @@ impl Decoder<'_> {
                 .starts_with("xmlns")
                 .then(|| shown_uri(attribute.value.as_ref()))
         });
-        let accepted: Vec<&str> = self.namespaces.0.iter().map(|pattern| &**pattern).collect();
+        let accepted: Vec<&str> = self
+            .plan
+            .namespaces
+            .0
+            .iter()
+            .map(|pattern| &**pattern)
+            .collect();
         let detail = format!(
             "the document {} is in the namespace {}, this source accepts {}",
             shown(name.as_ref()),

@@ -498,6 +498,7 @@ fn content_type(cut: &Cut) -> &'static str {
         Cut::Json | Cut::Whole(Format::Json) => JSON,
         Cut::Whole(Format::Xml) => "application/xml",
         Cut::Whole(Format::Copybook | Format::Iso8583) => "application/octet-stream",
+        Cut::Whole(Format::SwiftMt | Format::Fixed | Format::Ofx) => "text/plain",
     }
 }
 
