@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,6 +17,7 @@ use tracing::{debug, warn};
 use types::Tally;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
 
+use crate::access::{Client, Sender};
 use crate::body::{self, BodyError};
 use crate::budget::Share;
 use crate::headers::{self, Content, Preferences};
@@ -35,12 +37,23 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// What the head of the request says.
 #[derive(Debug, Clone)]
-struct Head {
-    key: Option<Box<str>>,
-    first_record: u64,
-    lines: bool,
-    preferences: Preferences,
-    traceparent: Box<str>,
+pub(crate) struct Head {
+    pub(crate) key: Option<Box<str>>,
+    pub(crate) first_record: u64,
+    pub(crate) lines: bool,
+    pub(crate) preferences: Preferences,
+    pub(crate) traceparent: Box<str>,
+    /// Who sends; `None`: nobody has to say.
+    pub(crate) client: Option<Arc<Client>>,
+}
+
+/// What was accepted, and with a lenient sender what was not.
+pub(crate) struct Taken {
+    out: Bytes,
+    pub(crate) translated: Vec<Translated>,
+    refused: Vec<Refused>,
+    /// Memory of body and translation, held until the answer is made.
+    _share: Share,
 }
 
 /// A request that has been read.
@@ -50,8 +63,7 @@ struct Received<'s, O> {
     head: Head,
     body: Bytes,
     received_at: i64,
-    /// Memory of body and translation, held until the answer is made.
-    _share: Share,
+    share: Share,
 }
 
 /// What the mapping made of a body.
@@ -66,12 +78,13 @@ struct Translation {
 pub(crate) async fn post<O: Outbox>(
     state: &Arc<State<O>>,
     source: &Arc<Source>,
+    sender: Sender,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let metrics = &state.metrics.sources[source.index];
     add(&metrics.requests, 1);
     let (parts, mut incoming) = request.into_parts();
-    let head = read_head(state, source, &parts.headers)?;
+    let head = read_head(state, source, &parts.headers, sender.client.clone())?;
     let mut share = state.budget.share();
     let limits = &state.options.limits;
     let read = body::read(
@@ -91,6 +104,24 @@ pub(crate) async fn post<O: Outbox>(
             return Err(problem);
         }
     };
+    let now = state.clock.now_micros();
+    let verified = state.clients.verify(&sender, parts.uri.path(), &body, now);
+    verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;
+    let taken = take(state, source, head.clone(), body, share).await?;
+    Ok(taken.response(&head))
+}
+
+/// Translates and puts a body that has been read: the same for every way in. `share` holds the body's bytes.
+///
+/// Not cancel safe: what was begun may be put though nobody learns of it; sent again it is the same.
+pub(crate) async fn take<O: Outbox>(
+    state: &Arc<State<O>>,
+    source: &Arc<Source>,
+    head: Head,
+    body: Bytes,
+    mut share: Share,
+) -> Result<Taken, Problem> {
+    let metrics = &state.metrics.sources[source.index];
     add(&state.metrics.bytes, body.len() as u64);
     let received_at = state.clock.now_micros();
     let translation = translate(state, source, &head, &body, received_at).await?;
@@ -103,12 +134,17 @@ pub(crate) async fn post<O: Outbox>(
         head,
         body,
         received_at,
-        _share: share,
+        share,
     };
     received.finish(translation, metrics).await
 }
 
-fn read_head<O>(state: &State<O>, source: &Source, map: &HeaderMap) -> Result<Head, Problem> {
+fn read_head<O>(
+    state: &State<O>,
+    source: &Source,
+    map: &HeaderMap,
+    client: Option<Arc<Client>>,
+) -> Result<Head, Problem> {
     let bad = |bad: headers::BadHeader| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -150,6 +186,7 @@ fn read_head<O>(state: &State<O>, source: &Source, map: &HeaderMap) -> Result<He
         traceparent: state
             .traces
             .traceparent(map.get(headers::TRACEPARENT).map(HeaderValue::as_bytes)),
+        client,
     })
 }
 
@@ -183,7 +220,7 @@ fn body_problem(error: &BodyError, bytes_max: usize) -> Problem {
     problem.close()
 }
 
-fn busy() -> Problem {
+pub(crate) fn busy() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "busy",
@@ -266,13 +303,35 @@ fn new_id(received_at: i64) -> String {
     uuid::Uuid::new_v7(timestamp).to_string()
 }
 
+/// Puts what cannot be a request to the quarantine, if it can be reached; who sent it is told by his connection's end.
+pub(crate) async fn set_aside<O: Outbox>(
+    state: &Arc<State<O>>,
+    source: &Arc<Source>,
+    head: Head,
+    body: Bytes,
+    refusal: &Refusal,
+) {
+    let metrics = &state.metrics.sources[source.index];
+    let received = Received {
+        state,
+        source,
+        head,
+        body,
+        received_at: state.clock.now_micros(),
+        share: state.budget.share(),
+    };
+    let problem = Problem::document(refusal);
+    // A queue that does not answer has been logged.
+    let _ = received.refuse_request(refusal, problem, metrics).await;
+}
+
 impl<O: Outbox> Received<'_, O> {
     /// Decides between acceptance and refusal, and makes either durable.
     async fn finish(
         self,
         translation: Translation,
         metrics: &SourceMetrics,
-    ) -> Result<Response<Full<Bytes>>, Problem> {
+    ) -> Result<Taken, Problem> {
         let Translation {
             out,
             translated,
@@ -294,6 +353,10 @@ impl<O: Outbox> Received<'_, O> {
             let problem = Problem::records(&refusals, refused.len(), records);
             return Err(self.refuse_request(&first.refusal, problem, metrics).await);
         }
+        let clients = &self.state.metrics.clients;
+        if let Some(client) = &self.head.client {
+            client.may_put(translated.len(), clients, Instant::now())?;
+        }
         if !refused.is_empty() {
             let bytes_max = self.state.options.quarantine_bytes_max;
             let entries = Entries::records(&self.source.name, &self.body, &refused, bytes_max);
@@ -305,10 +368,14 @@ impl<O: Outbox> Received<'_, O> {
         }
         let out = Bytes::from(out);
         self.accept(&out, &translated, metrics).await?;
-        Ok(if lenient {
-            self.per_record(&out, &translated, &refused)
-        } else {
-            self.accepted(&out, &translated)
+        if let Some(client) = &self.head.client {
+            client.accepted(translated.len(), clients);
+        }
+        Ok(Taken {
+            out,
+            translated,
+            refused,
+            _share: self.share,
         })
     }
 
@@ -396,9 +463,36 @@ impl<O: Outbox> Received<'_, O> {
                 put_problem(&error)
             })
     }
+}
 
-    fn accepted(&self, out: &[u8], translated: &[Translated]) -> Response<Full<Bytes>> {
-        let asked = self.head.preferences.representation;
+impl Taken {
+    /// What HTTP answers.
+    pub(crate) fn response(&self, head: &Head) -> Response<Full<Bytes>> {
+        match head.preferences.lenient {
+            true => self.per_record(),
+            false => self.accepted(head),
+        }
+    }
+
+    /// What is answered without HTTP: the same as one line.
+    pub(crate) fn into_json(self, head: &Head) -> Vec<u8> {
+        self.accepted_json(head.preferences.representation)
+    }
+
+    fn accepted(&self, head: &Head) -> Response<Full<Bytes>> {
+        let asked = head.preferences.representation;
+        let mut response = json_response(StatusCode::ACCEPTED, self.accepted_json(asked));
+        if asked {
+            let applied = HeaderValue::from_static("return=representation");
+            response
+                .headers_mut()
+                .insert(headers::PREFERENCE_APPLIED, applied);
+        }
+        self.warn_of_made_up_ids(response)
+    }
+
+    fn accepted_json(&self, asked: bool) -> Vec<u8> {
+        let (out, translated) = (&self.out, &self.translated);
         let mut json = format!("{{\"accepted\":{}", translated.len()).into_bytes();
         if asked || translated.len() <= IDS_LISTED_MAX {
             json.extend_from_slice(b",\"ids\":[");
@@ -411,23 +505,12 @@ impl<O: Outbox> Received<'_, O> {
             json.push(b']');
         }
         json.push(b'}');
-        let mut response = json_response(StatusCode::ACCEPTED, json);
-        if asked {
-            let applied = HeaderValue::from_static("return=representation");
-            response
-                .headers_mut()
-                .insert(headers::PREFERENCE_APPLIED, applied);
-        }
-        self.warn_of_made_up_ids(translated, response)
+        json
     }
 
     /// The answer to `Prefer: handling=lenient`: what became of each record.
-    fn per_record(
-        &self,
-        out: &[u8],
-        translated: &[Translated],
-        refused: &[Refused],
-    ) -> Response<Full<Bytes>> {
+    fn per_record(&self) -> Response<Full<Bytes>> {
+        let (out, translated, refused) = (&self.out, &self.translated, &self.refused);
         let status = if translated.is_empty() && !refused.is_empty() {
             StatusCode::UNPROCESSABLE_ENTITY
         } else {
@@ -478,15 +561,12 @@ impl<O: Outbox> Received<'_, O> {
         response
             .headers_mut()
             .insert(headers::PREFERENCE_APPLIED, applied);
-        self.warn_of_made_up_ids(translated, response)
+        self.warn_of_made_up_ids(response)
     }
 
-    fn warn_of_made_up_ids(
-        &self,
-        translated: &[Translated],
-        mut response: Response<Full<Bytes>>,
-    ) -> Response<Full<Bytes>> {
-        if translated
+    fn warn_of_made_up_ids(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        if self
+            .translated
             .iter()
             .any(|record| record.identity == IdentityKind::Generated)
         {

@@ -1,16 +1,16 @@
-//! The gateway: any configured format in over HTTP, checked, translated, and put to a durable queue.
+//! The gateway: any configured format in over HTTP or plain TCP, checked, translated, and put to a durable queue.
 //!
 //! # Where this sits
 //!
 //! ```text
-//! source system ──HTTP──► gateway (you are here) ──put──► queue DAYBOOK.TRANSACTIONS
-//!                                └────refused────► queue DAYBOOK.QUARANTINE
+//! source system ──HTTP, TCP──► gateway (you are here) ──put──► queue DAYBOOK.TRANSACTIONS
+//!                                     └────refused────► queue DAYBOOK.QUARANTINE
 //! ```
 //!
 //! # Where to start reading
 //!
-//! `ingest` is the life of one `POST /v1/transactions/{source}`: headers, body, mapping, queue, answer.
-//! `service` owns sockets and routes; `problem` is what a refused sender reads; [`Outbox`] is what the
+//! `ingest` is the life of one `POST /v1/transactions/{source}`: headers, body, mapping, queue, answer; `tcp` that of
+//! a message without HTTP. `door` owns sockets, `service` routes, `access` knows who sends; `problem` is what a refused sender reads; [`Outbox`] is what the
 //! gateway needs of a queue.
 //!
 //! # Invariants
@@ -21,8 +21,11 @@
 //! - **Stateless.** No memory of keys or ids; identity is computed from what was sent (DESIGN §3).
 //! - **Bounded.** Bytes in flight, bytes a request, records, connections and time all have limits.
 
+mod access;
 mod body;
 mod budget;
+mod door;
+mod frame;
 mod guide;
 mod headers;
 mod ingest;
@@ -31,13 +34,21 @@ mod options;
 mod outbox;
 mod problem;
 mod quarantine;
+mod rate;
 mod service;
+mod tcp;
+mod tls;
 mod trace;
 
-pub use metrics::{GatewayMetrics, LATENCY_BOUNDS_MICROS, LatencyHook, SourceMetrics};
-pub use options::{GatewayOptions, InvalidOption};
+pub use access::{ClientOptions, SIGNATURE_SECONDS_MAX, SIGNATURES_MAX};
+pub use frame::Framing;
+pub use metrics::{
+    ClientMetrics, GatewayMetrics, LATENCY_BOUNDS_MICROS, LatencyHook, SourceMetrics,
+};
+pub use options::{GatewayOptions, HttpOptions, IN_FLIGHT_MAX, InvalidOption, Reply, TcpOptions};
 pub use outbox::{
     Batch, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,
     PROPERTY_RULE, PROPERTY_TRUNCATED, PutError, QuarantineReason, RecordRef,
 };
-pub use service::{BindError, Clock, Gateway, SystemClock};
+pub use service::{BindError, Clock, Gateway, SystemClock, check};
+pub use tls::{TlsError, TlsOptions};

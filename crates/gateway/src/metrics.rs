@@ -30,6 +30,21 @@ pub struct SourceMetrics {
     pub quarantined: AtomicU64,
 }
 
+/// Counts of one client.
+#[derive(Debug, Default)]
+pub struct ClientMetrics {
+    /// Its name.
+    pub client: Box<str>,
+    /// Requests and messages that it may send.
+    pub requests: AtomicU64,
+    /// Records of it put to the queue.
+    pub accepted: AtomicU64,
+    /// Requests and messages for sources that it may not send to.
+    pub refused: AtomicU64,
+    /// Requests and messages beyond its rates.
+    pub limited: AtomicU64,
+}
+
 /// Counts of the gateway since it started.
 pub struct GatewayMetrics {
     /// Requests of any kind.
@@ -40,6 +55,12 @@ pub struct GatewayMetrics {
     pub retry_later: AtomicU64,
     /// Requests answered 5xx because the outcome of a commit is not known.
     pub unknown: AtomicU64,
+    /// Requests and connections of nobody who is known.
+    pub unauthenticated: AtomicU64,
+    /// Connections that ended because their messages could not be told apart.
+    pub unframed: AtomicU64,
+    /// One entry a configured client.
+    pub clients: Vec<ClientMetrics>,
     /// One entry a configured source.
     pub sources: Vec<SourceMetrics>,
     refused_by_rule: Vec<AtomicU64>,
@@ -61,6 +82,7 @@ impl fmt::Debug for GatewayMetrics {
 impl GatewayMetrics {
     pub(crate) fn new<'n>(
         sources: impl Iterator<Item = &'n str>,
+        clients: impl Iterator<Item = &'n str>,
         hook: Option<LatencyHook>,
     ) -> Self {
         Self {
@@ -68,6 +90,14 @@ impl GatewayMetrics {
             bytes: AtomicU64::new(0),
             retry_later: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
+            unauthenticated: AtomicU64::new(0),
+            unframed: AtomicU64::new(0),
+            clients: clients
+                .map(|client| ClientMetrics {
+                    client: client.into(),
+                    ..ClientMetrics::default()
+                })
+                .collect(),
             sources: sources
                 .map(|source| SourceMetrics {
                     source: source.into(),

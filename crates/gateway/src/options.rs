@@ -6,12 +6,26 @@ use std::time::Duration;
 use mapping::Limits;
 use serde::Deserialize;
 
+use crate::access::ClientOptions;
+use crate::frame::Framing;
+use crate::tls::TlsOptions;
+
 /// `[gateway]`: where it listens and what it bounds. Every field has a default for a laptop.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewayOptions {
-    /// Address to listen on. Loopback until configured otherwise; port 0 takes any free one.
+    /// Address for this machine's own senders: a loopback address, open to all of them. Port 0 takes any free one.
     pub address: SocketAddr,
+
+    /// `[[gateway.http]]`: further addresses, for others.
+    pub http: Vec<HttpOptions>,
+
+    /// `[[gateway.tcp]]`: addresses for messages without HTTP.
+    pub tcp: Vec<TcpOptions>,
+
+    /// `[[gateway.client]]`: who may send to those.
+    #[serde(rename = "client")]
+    pub clients: Vec<ClientOptions>,
 
     /// Limits on a request's body and records. `limits.body_bytes_max` is 16 MiB.
     pub limits: Limits,
@@ -46,6 +60,9 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, types::names::port::GATEWAY)),
+            http: Vec::new(),
+            tcp: Vec::new(),
+            clients: Vec::new(),
             limits: Limits::default(),
             inflight_bytes_max: 64 << 20,
             connections_max: 1_024,
@@ -56,6 +73,75 @@ impl Default for GatewayOptions {
         }
     }
 }
+
+/// `[[gateway.http]]`: an address for posts over HTTP/1.1 and HTTP/2.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpOptions {
+    /// Address to listen on; others than loopback need `tls`.
+    pub address: SocketAddr,
+    /// Certificate and key.
+    #[serde(default)]
+    pub tls: Option<TlsOptions>,
+    /// Sources that are posted to here: `*` stands for any characters. All.
+    #[serde(default = "all")]
+    pub sources: Vec<String>,
+}
+
+/// `[[gateway.tcp]]`: an address for messages of one source, one after the other on a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpOptions {
+    /// Address to listen on; others than loopback need `tls`, or clients that are known by their address.
+    pub address: SocketAddr,
+    /// The source of all messages here. It must have a natural id: a message that comes again after a connection broke is told by it.
+    pub source: String,
+    /// How messages are told apart. length-2.
+    #[serde(default)]
+    pub framing: Framing,
+    /// Lengths count themselves too. false.
+    #[serde(default)]
+    pub length_counts_itself: bool,
+    /// What is answered. For sources of ISO 8583 `"iso8583"`, or else `"json"`.
+    #[serde(default)]
+    pub reply: Option<Reply>,
+    /// Certificate and key.
+    #[serde(default)]
+    pub tls: Option<TlsOptions>,
+    /// Longest time without a message, in milliseconds; then the connection is closed. 600,000.
+    #[serde(default = "idle_time_ms_max")]
+    pub idle_time_ms_max: u64,
+    /// Messages of one connection that are worked on at a time. 64.
+    #[serde(default = "in_flight_max")]
+    pub in_flight_max: usize,
+}
+
+/// What is answered to a message, once it is on disk or refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// The response of ISO 8583, with element 39: 00 accepted, 30 not understood, 57 not allowed, 96 try again.
+    Iso8583,
+    /// What HTTP would answer, in one line.
+    Json,
+    /// Nothing: the sender cannot know what became of it.
+    None,
+}
+
+fn all() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+fn idle_time_ms_max() -> u64 {
+    600_000
+}
+
+fn in_flight_max() -> usize {
+    64
+}
+
+/// Messages of one connection that may be worked on at a time, at most.
+pub const IN_FLIGHT_MAX: usize = 10_000;
 
 /// A setting that parses but cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +193,58 @@ impl GatewayOptions {
             "connections_max",
             self.connections_max,
             "between 1 and 1048576",
-        )
+        )?;
+        for tcp in &self.tcp {
+            check(
+                (1..=IN_FLIGHT_MAX).contains(&tcp.in_flight_max),
+                "tcp.in_flight_max",
+                tcp.in_flight_max,
+                "between 1 and 10000",
+            )?;
+        }
+        self.validate_doors()
+    }
+
+    /// Nothing is open to others without their being known, and nothing goes over the open to them.
+    fn validate_doors(&self) -> Result<(), InvalidOption> {
+        let refused = |key, address: &SocketAddr, rule| {
+            Err(InvalidOption {
+                key,
+                value: address.to_string(),
+                rule,
+            })
+        };
+        if !self.address.ip().is_loopback() {
+            let rule = "a loopback address: it is open to all senders of this machine; others come through [[gateway.http]]";
+            return refused("address", &self.address, rule);
+        }
+        let http = self
+            .http
+            .iter()
+            .map(|door| ("http.address", &door.address, door.tls.is_some()));
+        let tcp = self
+            .tcp
+            .iter()
+            .map(|door| ("tcp.address", &door.address, door.tls.is_some()));
+        let links = self
+            .clients
+            .iter()
+            .any(|client| !client.addresses.is_empty());
+        for (key, address, tls) in http.chain(tcp) {
+            if address.ip().is_loopback() {
+                continue;
+            }
+            if self.clients.is_empty() {
+                let rule = "a loopback address, unless [[gateway.client]] says who may send";
+                return refused(key, address, rule);
+            }
+            let is_link = key == "tcp.address" && links;
+            if !tls && !is_link {
+                let rule = "a loopback address, unless it has `tls`";
+                return refused(key, address, rule);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn header_time_max(&self) -> Duration {

@@ -130,22 +130,32 @@ impl Problem {
         self.status
     }
 
+    /// As one line of JSON.
+    pub(crate) fn into_json(self) -> Vec<u8> {
+        Value::Object(self.members).to_string().into_bytes()
+    }
+
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let body = Value::Object(self.members).to_string();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = self.status;
+        let (status, retry_after, allow, close) = (
+            self.status,
+            self.retry_after_seconds,
+            self.allow,
+            self.close,
+        );
+        let mut response = Response::new(Full::new(Bytes::from(self.into_json())));
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(methods) = self.allow {
+        if let Some(methods) = allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        if self.close {
+        if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

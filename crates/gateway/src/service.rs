@@ -1,35 +1,33 @@
-//! Sockets, connections and routes.
+//! What the gateway consists of, and the routes of its HTTP.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use mapping::Mapping;
-use tokio::net::{TcpListener, TcpStream};
+use mapping::{Format, Mapping};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::access::{Clients, Peer, Sender, fits};
 use crate::budget::Budget;
+use crate::door::{self, Bound, Door, HttpDoor};
 use crate::guide;
 use crate::ingest;
 use crate::metrics::{GatewayMetrics, LatencyHook, add};
-use crate::options::{GatewayOptions, InvalidOption};
+use crate::options::{GatewayOptions, InvalidOption, Reply, TcpOptions};
 use crate::outbox::Outbox;
 use crate::problem::Problem;
+use crate::tcp::TcpDoor;
+use crate::tls::{Tls, TlsError};
 use crate::trace::TraceIds;
 
 /// Where the time comes from. Tests hand in one that stands still.
@@ -68,6 +66,9 @@ pub enum BindError {
     /// A setting cannot be used.
     #[error(transparent)]
     Option(#[from] InvalidOption),
+    /// Certificate or key of a listener cannot be used.
+    #[error("the gateway cannot speak TLS")]
+    Tls(#[from] TlsError),
     /// Two mappings have the same source.
     #[error("the source {name} is configured twice")]
     DuplicateSource {
@@ -94,13 +95,15 @@ pub(crate) struct State<O> {
     pub(crate) metrics: Arc<GatewayMetrics>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) traces: TraceIds,
+    pub(crate) clients: Clients,
     address: SocketAddr,
 }
 
 /// A gateway that listens but does not answer until it [runs](Gateway::run).
 pub struct Gateway<O> {
     state: Arc<State<O>>,
-    listener: TcpListener,
+    /// The first one is this machine's own.
+    doors: Vec<Bound>,
 }
 
 impl<O> fmt::Debug for Gateway<O> {
@@ -111,13 +114,6 @@ impl<O> fmt::Debug for Gateway<O> {
             .finish_non_exhaustive()
     }
 }
-
-/// Pause after the system could not hand out a connection, most often for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Most bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-/// Most requests at a time on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 128;
 
 impl<O: Outbox> Gateway<O> {
     /// Listens on the configured address. Needs a tokio runtime.
@@ -147,7 +143,9 @@ impl<O: Outbox> Gateway<O> {
         latency: Option<LatencyHook>,
     ) -> Result<Self, BindError> {
         options.validate()?;
-        let metrics = GatewayMetrics::new(sources.iter().map(Mapping::source), latency);
+        let names = options.clients.iter().map(|client| client.name.as_str());
+        let metrics = GatewayMetrics::new(sources.iter().map(Mapping::source), names, latency);
+        let clients = Clients::new(&options.clients)?;
         let mut by_name = HashMap::new();
         for (index, mapping) in sources.into_iter().enumerate() {
             let name: Arc<str> = mapping.source().into();
@@ -165,9 +163,18 @@ impl<O: Outbox> Gateway<O> {
                 });
             }
         }
-        let listen = |source| listen_error(options.address, source);
-        let listener = TcpListener::bind(options.address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let mut doors = Vec::new();
+        for (address, door) in plan(&options, &by_name)? {
+            let listen = |source| listen_error(address, source);
+            let listener = TcpListener::bind(address).await.map_err(listen)?;
+            doors.push(Bound {
+                address: listener.local_addr().map_err(listen)?,
+                listener,
+                door,
+            });
+        }
+        // The plan begins with it.
+        let address = doors.first().map_or(options.address, |door| door.address);
         let state = State {
             budget: Budget::new(options.inflight_bytes_max),
             options,
@@ -176,11 +183,12 @@ impl<O: Outbox> Gateway<O> {
             clock,
             metrics: Arc::new(metrics),
             traces: TraceIds::new(),
+            clients,
             address,
         };
         Ok(Self {
             state: Arc::new(state),
-            listener,
+            doors,
         })
     }
 
@@ -194,59 +202,109 @@ impl<O: Outbox> Gateway<O> {
         Arc::clone(&self.state.metrics)
     }
 
-    /// Answers requests until `shutdown` fires; then takes no more, finishes those begun, for at most
+    /// The further addresses it listens on, with the real ports: those of `[[gateway.http]]`, then those of `[[gateway.tcp]]`.
+    pub fn further_addrs(&self) -> Vec<SocketAddr> {
+        self.doors.iter().skip(1).map(|door| door.address).collect()
+    }
+
+    /// Answers until `shutdown` fires; then takes no more, finishes what was begun, for at most
     /// `drain_time_ms_max`, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
-        info!(address = %self.state.address, sources = self.state.sources.len(), "gateway started");
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.state.options.connections_max));
-        let server = Arc::new(server(&self.state.options));
-        loop {
-            let accept = async {
-                // A place first: a connection that nobody serves would only wait inside.
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, self.listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                biased; // Shutdown first: under load there is always a connection to accept.
-                () = shutdown.cancelled() => break,
-                accepted = accept => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    // Answers are small; waiting to fill a packet would only delay them.
-                    let _ = stream.set_nodelay(true);
-                    let watcher = graceful.watcher();
-                    let connection = serve(
-                        Arc::clone(&self.state),
-                        Arc::clone(&server),
-                        stream,
-                        watcher,
-                    );
-                    tokio::spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+        let (state, doors) = (self.state, self.doors);
+        info!(address = %state.address, doors = doors.len(), sources = state.sources.len(), "gateway started");
+        let places = Arc::new(Semaphore::new(state.options.connections_max));
+        let serve = |bound| {
+            let (state, places) = (Arc::clone(&state), Arc::clone(&places));
+            tokio::spawn(door::serve(state, bound, places, shutdown.clone()))
+        };
+        let running: Vec<_> = doors.into_iter().map(serve).collect();
+        for door in running {
+            if let Err(error) = door.await {
+                warn!(%error, "a listener failed");
             }
-        }
-        drop(self.listener);
-        let open = graceful.count();
-        if tokio::time::timeout(self.state.options.drain_time_max(), graceful.shutdown())
-            .await
-            .is_err()
-        {
-            warn!(
-                open,
-                "connections were cut off at the end of the time for a clean stop"
-            );
         }
         info!("gateway stopped");
     }
+}
+
+/// Whether a gateway could start with these settings and sources, as far as can be told without listening.
+///
+/// # Errors
+///
+/// As [`Gateway::bind`].
+pub fn check(options: &GatewayOptions, sources: &[Mapping]) -> Result<(), BindError> {
+    options.validate()?;
+    Clients::new(&options.clients)?;
+    let tls = options.http.iter().map(|door| &door.tls);
+    let tls = tls.chain(options.tcp.iter().map(|door| &door.tls));
+    for tls in tls.flatten() {
+        Tls::load(tls, &[])?;
+    }
+    for tcp in &options.tcp {
+        let source = sources
+            .iter()
+            .find(|mapping| mapping.source() == tcp.source);
+        check_link(tcp, source)?;
+    }
+    Ok(())
+}
+
+/// Messages without HTTP have nothing but themselves to be told by.
+fn check_link(tcp: &TcpOptions, source: Option<&Mapping>) -> Result<(), InvalidOption> {
+    let refused = |key, rule| InvalidOption {
+        key,
+        value: format!("{:?}", tcp.source),
+        rule,
+    };
+    let mapping = source.ok_or_else(|| refused("tcp.source", "a source that is configured"))?;
+    if !mapping.has_natural_id() {
+        let rule = "a source with a natural id, as a message that comes again has nothing else to be told by";
+        return Err(refused("tcp.source", rule));
+    }
+    match tcp.reply == Some(Reply::Iso8583) && mapping.format() != Format::Iso8583 {
+        true => Err(refused("tcp.source", "one of ISO 8583 where `reply` is")),
+        false => Ok(()),
+    }
+}
+
+/// Every address and what is behind it, this machine's own first.
+fn plan(
+    options: &GatewayOptions,
+    sources: &HashMap<Arc<str>, Arc<Source>>,
+) -> Result<Vec<(SocketAddr, Door)>, BindError> {
+    let own = HttpDoor {
+        must_say: false,
+        sources: vec!["*".to_owned()],
+        tls: None,
+    };
+    let mut doors = vec![(options.address, Door::Http(Arc::new(own)))];
+    let must_say = !options.clients.is_empty();
+    for http in &options.http {
+        let tls = http
+            .tls
+            .as_ref()
+            .map(|tls| Tls::load(tls, &[b"h2", b"http/1.1"]));
+        let door = HttpDoor {
+            must_say,
+            sources: http.sources.clone(),
+            tls: tls.transpose()?,
+        };
+        doors.push((http.address, Door::Http(Arc::new(door))));
+    }
+    for tcp in &options.tcp {
+        let source = sources.get(tcp.source.as_str());
+        check_link(tcp, source.map(|source| &source.mapping))?;
+        let Some(source) = source else { continue };
+        let tls = tcp.tls.as_ref().map(|tls| Tls::load(tls, &[]));
+        let door = TcpDoor {
+            source: Arc::clone(source),
+            options: tcp.clone(),
+            tls: tls.transpose()?,
+            must_say,
+        };
+        doors.push((tcp.address, Door::Tcp(Arc::new(door))));
+    }
+    Ok(doors)
 }
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> BindError {
@@ -269,71 +327,25 @@ fn listen_error(address: SocketAddr, source: std::io::Error) -> BindError {
     }
 }
 
-fn server(options: &GatewayOptions) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_time_max())
-        .max_buf_size(HEAD_BYTES_MAX.max(64 << 10))
-        .max_headers(100)
-        .pipeline_flush(true);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10));
-    server
-}
-
-/// Serves one connection to its end.
-async fn serve<O: Outbox>(
-    state: Arc<State<O>>,
-    server: Arc<auto::Builder<TokioExecutor>>,
-    stream: TcpStream,
-    watcher: Watcher,
-) {
-    let has_asked = AtomicBool::new(false);
-    let first_request_time_max = state.options.header_time_max();
-    let connection = server.serve_connection(
-        TokioIo::new(stream),
-        service_fn(|request| {
-            has_asked.store(true, Ordering::Relaxed);
-            let state = Arc::clone(&state);
-            async move { Ok::<_, Infallible>(answer(&state, request).await) }
-        }),
-    );
-    let connection = watcher.watch(connection.into_owned());
-    tokio::pin!(connection);
-    // hyper's own time-out begins when it knows the protocol; who sends nothing keeps it waiting.
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = tokio::time::sleep(first_request_time_max) => {
-            if !has_asked.load(Ordering::Relaxed) {
-                debug!("a connection sent no request in time");
-                return;
-            }
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        debug!(%error, "connection ended");
-    }
-}
-
 /// Routes a request, measures it, counts it.
-async fn answer<O: Outbox>(
+pub(crate) async fn answer<O: Outbox>(
     state: &Arc<State<O>>,
+    door: &HttpDoor,
+    peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let begun = Instant::now();
     add(&state.metrics.requests, 1);
-    let response = match route(state, request).await {
+    let response = match route(state, door, peer, request).await {
         Ok(response) => response,
         Err(problem) => {
-            if problem.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let status = problem.status();
+            if [
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::TOO_MANY_REQUESTS,
+            ]
+            .contains(&status)
+            {
                 add(&state.metrics.retry_later, 1);
             }
             problem.into_response()
@@ -347,10 +359,35 @@ async fn answer<O: Outbox>(
 
 const PREFIX: &str = "/v1/transactions/";
 
+/// Who sends, where that must be said.
+fn sender<O>(
+    state: &State<O>,
+    door: &HttpDoor,
+    peer: &Peer,
+    headers: &HeaderMap,
+) -> Result<Sender, Problem> {
+    if !door.must_say {
+        return Ok(Sender {
+            client: None,
+            signed: None,
+        });
+    }
+    let now = state.clock.now_micros();
+    let found = state.clients.identify(peer, headers, now);
+    found.inspect_err(|_| {
+        add(&state.metrics.unauthenticated, 1);
+        let (address, subject) = (peer.address, peer.subject.as_deref());
+        debug!(%address, subject, "a request of nobody who is known");
+    })
+}
+
 async fn route<O: Outbox>(
     state: &Arc<State<O>>,
+    door: &HttpDoor,
+    peer: &Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
+    let sender = sender(state, door, peer, request.headers())?;
     let path = request.uri().path();
     if let Some(name) = path.strip_prefix(PREFIX) {
         let Some(source) = state.sources.get(name).cloned() else {
@@ -359,8 +396,17 @@ async fn route<O: Outbox>(
         if request.method() != Method::POST {
             return Err(wrong_method(request.method(), "POST"));
         }
+        if !door.sources.iter().any(|pattern| fits(pattern, name)) {
+            let detail = format!("the source {name} is not posted to at this address");
+            return Err(
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", "not here", detail).close(),
+            );
+        }
+        if let Some(client) = &sender.client {
+            client.may_send(name, &state.metrics.clients, Instant::now())?;
+        }
         same_origin(request.headers())?;
-        return ingest::post(state, &source, request).await;
+        return ingest::post(state, &source, sender, request).await;
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {

@@ -73,14 +73,21 @@ impl Plan {
     pub async fn check(config: Config) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         check_places(&config, &mut mistakes);
-        if let Err(error) = config.gateway.validate() {
-            mistakes.push(error.into());
-        }
         let sources = crate::sources::load(config.sources_dir.as_deref());
-        let sources = sources.unwrap_or_else(|found| {
-            mistakes.extend(found);
-            Vec::new()
-        });
+        let sources = match sources {
+            Ok(sources) => {
+                let mut refuse = |text| mistakes.push(Mistake(text));
+                crate::directories::check(&config.directories, &sources, &mut refuse);
+                if let Err(error) = gateway::check(&config.gateway, &sources) {
+                    refuse(types::report(&error));
+                }
+                sources
+            }
+            Err(found) => {
+                mistakes.extend(found);
+                Vec::new()
+            }
+        };
         check_spark(&config, &mut mistakes);
         let mut aggregations = Vec::new();
         if config.aggregations.is_empty() {
@@ -234,18 +241,13 @@ fn check_places(config: &Config, mistakes: &mut Vec<Mistake>) {
     }
     check_queue_security(&config.queue, &mut refuse);
     web::check(&config.web, &mut refuse);
-    let addresses = [
-        ("gateway", config.gateway.address),
-        ("admin", config.admin.address),
-    ];
-    for (section, address) in addresses {
-        if !address.ip().is_loopback() {
-            refuse(format!(
-                "`{section}.address` is {address}: without authentication, which this version lacks, \
-                 only loopback addresses are allowed (127.0.0.1:{})",
-                address.port()
-            ));
-        }
+    let admin = config.admin.address;
+    if !admin.ip().is_loopback() {
+        refuse(format!(
+            "`admin.address` is {admin}: without authentication, which this version lacks, \
+             only loopback addresses are allowed (127.0.0.1:{})",
+            admin.port()
+        ));
     }
 }
 

@@ -19,6 +19,7 @@ pub use store::{StoreConfig, StoreConsistency, StoreReplication};
 use types::names::{self, port};
 pub use web::{WebConfig, WebConfigError, WebProxy, WebTls, WebUser};
 
+use crate::directories::DirectoryConfig;
 use crate::input::InputConfig;
 
 /// The whole file. Every section may be left out.
@@ -30,6 +31,9 @@ pub struct Config {
     /// Directory with one TOML file a source, beside the ready-made ones; a file of the same source
     /// name replaces a ready-made one. Relative to the configuration file.
     pub sources_dir: Option<PathBuf>,
+    /// `[[directory]]`: files that are sent to the gateway by themselves, where the gateway runs.
+    #[serde(rename = "directory")]
+    pub directories: Vec<DirectoryConfig>,
     /// `[queue]`: the queue manager between gateway and connector.
     pub queue: QueueConfig,
     /// `[connector]`: from the queue to Kafka.
@@ -59,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             gateway: GatewayOptions::default(),
+            directories: Vec::new(),
             sources_dir: None,
             queue: QueueConfig::default(),
             connector: ConnectorConfig::default(),
@@ -608,6 +613,22 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new("."));
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         config.sources_dir.iter_mut().for_each(absolute);
+        for directory in &mut config.directories {
+            absolute(&mut directory.path);
+            directory.done.iter_mut().for_each(absolute);
+            directory.failed.iter_mut().for_each(absolute);
+        }
+        let gateway = &mut config.gateway;
+        let doors = gateway.http.iter_mut().map(|door| &mut door.tls);
+        let doors = doors.chain(gateway.tcp.iter_mut().map(|door| &mut door.tls));
+        for tls in doors.flatten() {
+            absolute(&mut tls.certificate);
+            absolute(&mut tls.key);
+            tls.client_ca.iter_mut().for_each(absolute);
+        }
+        for client in &mut gateway.clients {
+            client.secret_file.iter_mut().for_each(absolute);
+        }
         let store = &mut config.store;
         for path in [
             &mut store.path,
@@ -683,7 +704,9 @@ impl Config {
 
     /// Moves every port.
     pub fn offset_ports(&mut self, offset: u16) {
-        for address in [
+        let http = self.gateway.http.iter_mut().map(|door| &mut door.address);
+        let doors = http.chain(self.gateway.tcp.iter_mut().map(|door| &mut door.address));
+        let own = [
             &mut self.gateway.address,
             &mut self.queue.address,
             &mut self.connector.address,
@@ -691,7 +714,8 @@ impl Config {
             &mut self.web.address,
             &mut self.postgres.listen,
             &mut self.admin.address,
-        ] {
+        ];
+        for address in own.into_iter().chain(doors) {
             address.set_port(address.port().saturating_add(offset));
         }
     }

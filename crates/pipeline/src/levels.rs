@@ -151,6 +151,34 @@ pub(crate) async fn publish_gateway(
                     .set(count.cast_signed());
             }
         }
+        for client in &metrics.clients {
+            let label = format!("client={:?}", client.client);
+            let set =
+                |name: &str, value: u64| telemetry.meter(name, &label).set(value.cast_signed());
+            set(
+                "gateway_client_requests_total",
+                client.requests.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_client_accepted_total",
+                client.accepted.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_client_refused_total",
+                client.refused.load(Ordering::Relaxed),
+            );
+            set(
+                "gateway_client_limited_total",
+                client.limited.load(Ordering::Relaxed),
+            );
+        }
+        for (name, count) in [
+            ("gateway_unauthenticated_total", &metrics.unauthenticated),
+            ("gateway_unframed_total", &metrics.unframed),
+        ] {
+            let count = count.load(Ordering::Relaxed);
+            telemetry.meter(name, "").set(count.cast_signed());
+        }
         let retry_later = metrics.retry_later.load(Ordering::Relaxed);
         telemetry
             .meter("gateway_retry_later_total", "")

@@ -16,6 +16,7 @@ mod calendar;
 mod check;
 mod config;
 mod connect;
+mod directories;
 mod input;
 mod lag;
 mod levels;

@@ -31,6 +31,7 @@ use crate::admin::{self, Readiness};
 use crate::check::Plan;
 use crate::config::{ConnectorConfig, Place};
 use crate::connect::{self, ApplyLevels, Connect, MqEngine, Standalone};
+use crate::directories;
 use crate::lag::{self, Watched};
 use crate::levels;
 use crate::log;
@@ -180,6 +181,7 @@ pub struct Running {
     front: CancellationToken,
     back: CancellationToken,
     gateway_task: Option<JoinHandle<()>>,
+    directories: Vec<JoinHandle<()>>,
     web_task: Option<JoinHandle<()>>,
     listener: Option<Server>,
     connector: Option<Connector>,
@@ -351,6 +353,7 @@ pub async fn start(
         front,
         back,
         gateway_task: None,
+        directories: Vec::new(),
         web_task: None,
         listener,
         connector,
@@ -500,6 +503,9 @@ impl Running {
         outbox: AnyOutbox,
         announce: &mut dyn FnMut(&'static str, String),
     ) -> Result<(), StartError> {
+        let directories = plan.config.directories;
+        // Found before the gateway takes the sources, and begun when it answers.
+        let cuts = directories::cuts(&directories, &plan.sources);
         let gateway = Gateway::bind(
             plan.config.gateway,
             plan.sources,
@@ -508,7 +514,7 @@ impl Running {
         )
         .await;
         let gateway = gateway.map_err(failed("gateway"))?;
-        let address = gateway.local_addr();
+        let (address, further) = (gateway.local_addr(), gateway.further_addrs());
         tokio::spawn(levels::publish_gateway(
             gateway.metrics(),
             Arc::clone(&self.telemetry),
@@ -517,6 +523,13 @@ impl Running {
         self.gateway_task = Some(tokio::spawn(gateway.run(self.front.clone())));
         self.gateway = Some(address);
         announce("gateway", format!("http://{address}"));
+        for door in further {
+            announce("gateway", door.to_string());
+        }
+        if !directories.is_empty() {
+            announce("directories", directories.len().to_string());
+        }
+        self.directories = directories::start(directories, cuts, address, &self.front);
         Ok(())
     }
 
@@ -552,6 +565,9 @@ impl Running {
         }
         if let Some(standalone) = self.standalone.take() {
             standalone.stop().await;
+        }
+        for task in self.directories.drain(..) {
+            let _ = task.await;
         }
         if let Some(task) = self.gateway_task.take() {
             let _ = task.await;

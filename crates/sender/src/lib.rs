@@ -37,6 +37,7 @@ mod report;
 mod retry;
 mod send;
 mod target;
+mod watch;
 
 pub use cut::Cut;
 pub use deliver::SendError;
@@ -45,6 +46,7 @@ pub use get::{GetError, get, post};
 pub use report::{Problem, Reporter, SendReport, Silent};
 pub use send::{BATCH_RECORDS_MAX, SendOptions, send};
 pub use target::{BadTarget, Target};
+pub use watch::{WatchError, WatchOptions, Watched, watch};
 
 #[cfg(test)]
 mod tests;

@@ -112,8 +112,10 @@ async fn serve(global: &Global, options: StartOptions) -> anyhow::Result<ExitCod
         // Nobody may be reading: then there is nobody to tell.
         let _ = writeln!(std::io::stdout(), "  {part:<11} ready  {found}");
     };
+    // It holds the whole configuration: too much to be carried about.
+    let starting = Box::pin(pipeline::start(plan, options, &mut announce));
     let started = tokio::select! {
-        started = pipeline::start(plan, options, &mut announce) => started?,
+        started = starting => started?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         // It may wait for a log that never answers.
         _ = terminate.recv() => return Ok(ExitCode::from(143)),

@@ -81,6 +81,8 @@ impl MemoryOutbox {
 
 pub(crate) struct Fixture {
     pub(crate) address: SocketAddr,
+    /// Those of `http`, then those of `tcp`.
+    pub(crate) further: Vec<SocketAddr>,
     pub(crate) outbox: Arc<MemoryOutbox>,
     pub(crate) metrics: Arc<GatewayMetrics>,
     pub(crate) shutdown: CancellationToken,
@@ -103,9 +105,11 @@ pub(crate) async fn start() -> Fixture {
 pub(crate) async fn start_with(mut options: GatewayOptions) -> Fixture {
     options.address.set_port(0);
     let outbox = Arc::new(MemoryOutbox::default());
-    let sources = ["json", "card-csv", "cdnow", "pain.001", "camt.053"]
-        .map(ready_made)
-        .into();
+    let sources = [
+        "json", "card-csv", "cdnow", "pain.001", "camt.053", "iso8583",
+    ]
+    .map(ready_made)
+    .into();
     let clock = Arc::new(StoppedClock(AtomicI64::new(NOON)));
     let gateway = Gateway::bind(options, sources, Arc::clone(&outbox), clock)
         .await
@@ -113,6 +117,7 @@ pub(crate) async fn start_with(mut options: GatewayOptions) -> Fixture {
     let shutdown = CancellationToken::new();
     Fixture {
         address: gateway.local_addr(),
+        further: gateway.further_addrs(),
         outbox,
         metrics: gateway.metrics(),
         running: tokio::spawn(gateway.run(shutdown.clone())),

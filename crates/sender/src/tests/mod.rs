@@ -1,6 +1,6 @@
 //! Sending against a small server that does as it is told: fails, hangs up, asks for patience.
 
-mod server;
+pub(crate) mod server;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
