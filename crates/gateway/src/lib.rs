@@ -24,6 +24,7 @@
 mod access;
 mod body;
 mod budget;
+mod documents;
 mod door;
 mod frame;
 mod guide;

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::access::{Clients, Peer, Sender, fits};
 use crate::budget::Budget;
+use crate::documents;
 use crate::door::{self, Bound, Door, HttpDoor};
 use crate::guide;
 use crate::headers::Preferences;
@@ -500,7 +501,9 @@ async fn route<O: Outbox>(
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
-        "/" | "/v1/sources" if !is_get => Err(wrong_method(request.method(), "GET, HEAD")),
+        "/" | "/v1/sources" | "/openapi.json" | "/asyncapi.json" if !is_get => {
+            Err(wrong_method(request.method(), "GET, HEAD"))
+        }
         "/" => {
             let text = guide::text(&mappings(state), state.address);
             Ok(ok(text.into(), "text/plain; charset=utf-8"))
@@ -509,6 +512,20 @@ async fn route<O: Outbox>(
             let json = guide::sources(&mappings(state)).to_string();
             Ok(ok(json.into(), "application/json"))
         }
+        "/openapi.json" => {
+            let mut sources = mappings(state);
+            sources.retain(|mapping| {
+                door.sources
+                    .iter()
+                    .any(|pattern| fits(pattern, mapping.source()))
+            });
+            let json = documents::openapi(&sources, door.must_say).to_string();
+            Ok(ok(json.into(), "application/json"))
+        }
+        "/asyncapi.json" => Ok(ok(
+            documents::asyncapi().to_string().into(),
+            "application/json",
+        )),
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "not-found",
