@@ -32,7 +32,20 @@ pub(crate) struct Opened {
 
 /// Takes headers off; the rest in UTF-8 if it is text whose character set is known. A header that is
 /// malformed stays, as part of the data: nothing is lost.
-pub(crate) fn open(mut data: Data) -> Opened {
+pub(crate) fn open(data: Data) -> Opened {
+    let (properties, data) = without_headers(data);
+    let bytes = match data.format == FORMAT_STRING && data.ccsid != UTF_8 && !is_plain(&data) {
+        true => convert(data.ccsid, UTF_8, &data.bytes).map_or(data.bytes, Bytes::from),
+        false => data.bytes,
+    };
+    Opened {
+        properties: properties.map(with_id),
+        bytes,
+    }
+}
+
+/// Takes headers off; what is behind them as it came.
+pub(crate) fn without_headers(mut data: Data) -> (Option<Vec<(String, String)>>, Data) {
     let mut properties: Option<Vec<(String, String)>> = None;
     for _ in 0..HEADERS_MAX {
         if data.format != FORMAT_RFH2 {
@@ -52,14 +65,7 @@ pub(crate) fn open(mut data: Data) -> Opened {
         let bytes = header.bytes;
         data.bytes = data.bytes.slice(bytes..);
     }
-    let bytes = match data.format == FORMAT_STRING && data.ccsid != UTF_8 && !is_plain(&data) {
-        true => convert(data.ccsid, UTF_8, &data.bytes).map_or(data.bytes, Bytes::from),
-        false => data.bytes,
-    };
-    Opened {
-        properties: properties.map(with_id),
-        bytes,
-    }
+    (properties, data)
 }
 
 /// The transaction's id has a place of its own, as in messages that never left this process.

@@ -24,6 +24,7 @@
 mod access;
 mod body;
 mod budget;
+mod documents;
 mod door;
 mod frame;
 mod guide;
@@ -50,5 +51,5 @@ pub use outbox::{
     Batch, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,
     PROPERTY_RULE, PROPERTY_TRUNCATED, PutError, QuarantineReason, RecordRef,
 };
-pub use service::{BindError, Clock, Gateway, SystemClock, check};
+pub use service::{BindError, Clock, Gateway, Intake, NotTaken, SystemClock, check};
 pub use tls::{TlsError, TlsOptions};

@@ -19,9 +19,11 @@ use tracing::{debug, info, warn};
 
 use crate::access::{Clients, Peer, Sender, fits};
 use crate::budget::Budget;
+use crate::documents;
 use crate::door::{self, Bound, Door, HttpDoor};
 use crate::guide;
-use crate::ingest;
+use crate::headers::Preferences;
+use crate::ingest::{self, Head};
 use crate::metrics::{GatewayMetrics, LatencyHook, add};
 use crate::options::{GatewayOptions, InvalidOption, Reply, TcpOptions};
 use crate::outbox::Outbox;
@@ -197,6 +199,13 @@ impl<O: Outbox> Gateway<O> {
         self.state.address
     }
 
+    /// A way in for other parts of this process.
+    pub fn intake(&self) -> Intake<O> {
+        Intake {
+            state: Arc::clone(&self.state),
+        }
+    }
+
     /// What it counts.
     pub fn metrics(&self) -> Arc<GatewayMetrics> {
         Arc::clone(&self.state.metrics)
@@ -224,6 +233,88 @@ impl<O: Outbox> Gateway<O> {
             }
         }
         info!("gateway stopped");
+    }
+}
+
+/// A way in for other parts of this process: messages that come from a queue.
+pub struct Intake<O> {
+    state: Arc<State<O>>,
+}
+
+impl<O> Clone for Intake<O> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+        }
+    }
+}
+
+impl<O> fmt::Debug for Intake<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Intake")
+    }
+}
+
+/// A message was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotTaken {
+    /// It is in the quarantine, with the reason. Trying again does not help.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Nothing is known of it, or whether it was accepted is not known. The same is to be tried again.
+    #[error("not now: {0}")]
+    Later(String),
+    /// No source is called so.
+    #[error("there is no source {0:?}")]
+    Source(String),
+}
+
+impl<O: Outbox> Intake<O> {
+    /// Translates and puts a message. Returns the number of its records when they are on disk.
+    ///
+    /// `key` names the message for as long as it may come again: records without a natural id get their identity from it, so that a
+    /// message that comes twice counts once. Not cancel safe: it may be put though nobody learns of it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotTaken`].
+    pub async fn put(&self, source: &str, key: &str, body: Bytes) -> Result<usize, NotTaken> {
+        let state = &self.state;
+        let Some(source) = state.sources.get(source) else {
+            return Err(NotTaken::Source(source.to_owned()));
+        };
+        add(&state.metrics.requests, 1);
+        add(&state.metrics.sources[source.index].requests, 1);
+        let begun = Instant::now();
+        let taken = self.take(source, key, body).await;
+        let micros = u64::try_from(begun.elapsed().as_micros());
+        state.metrics.answered(micros.unwrap_or(u64::MAX));
+        taken.map_err(|problem| {
+            let is_refused = problem.status().is_client_error();
+            let problem = String::from_utf8_lossy(&problem.into_json()).into_owned();
+            match is_refused {
+                true => NotTaken::Refused(problem),
+                false => NotTaken::Later(problem),
+            }
+        })
+    }
+
+    async fn take(&self, source: &Arc<Source>, key: &str, body: Bytes) -> Result<usize, Problem> {
+        let mut share = self.state.budget.share();
+        if !share.grow(body.len()) {
+            return Err(ingest::busy());
+        }
+        let head = Head {
+            key: Some(key.into()),
+            first_record: 1,
+            lines: false,
+            preferences: Preferences::default(),
+            traceparent: self.state.traces.traceparent(None),
+            client: None,
+        };
+        let taken = ingest::take(&self.state, source, head, body, share).await?;
+        Ok(taken.translated.len())
     }
 }
 
@@ -410,7 +501,9 @@ async fn route<O: Outbox>(
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
-        "/" | "/v1/sources" if !is_get => Err(wrong_method(request.method(), "GET, HEAD")),
+        "/" | "/v1/sources" | "/openapi.json" | "/asyncapi.json" if !is_get => {
+            Err(wrong_method(request.method(), "GET, HEAD"))
+        }
         "/" => {
             let text = guide::text(&mappings(state), state.address);
             Ok(ok(text.into(), "text/plain; charset=utf-8"))
@@ -419,6 +512,20 @@ async fn route<O: Outbox>(
             let json = guide::sources(&mappings(state)).to_string();
             Ok(ok(json.into(), "application/json"))
         }
+        "/openapi.json" => {
+            let mut sources = mappings(state);
+            sources.retain(|mapping| {
+                door.sources
+                    .iter()
+                    .any(|pattern| fits(pattern, mapping.source()))
+            });
+            let json = documents::openapi(&sources, door.must_say).to_string();
+            Ok(ok(json.into(), "application/json"))
+        }
+        "/asyncapi.json" => Ok(ok(
+            documents::asyncapi().to_string().into(),
+            "application/json",
+        )),
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "not-found",

@@ -212,7 +212,7 @@ async fn routes() {
     let unknown = gateway.post("jsn", "", "{}").await;
     assert_eq!(unknown.status, 404);
     expect![[
-        r#"there is no source "jsn"; configured are camt.053, card-csv, cdnow, json, pain.001"#
+        r#"there is no source "jsn"; configured are camt.053, card-csv, cdnow, iso8583, json, pain.001"#
     ]]
     .assert_eq(unknown.json()["detail"].as_str().expect("a detail"));
     let wrong = gateway
@@ -231,8 +231,20 @@ async fn routes() {
         guide.body
     );
     let sources = gateway.request("GET", "/v1/sources", "", b"").await.json();
-    assert_eq!(sources["sources"][3]["source"], "json");
-    assert_eq!(sources["sources"][3]["natural_id"], true);
+    assert_eq!(sources["sources"][4]["source"], "json");
+    assert_eq!(sources["sources"][4]["natural_id"], true);
+    let openapi = gateway
+        .request("GET", "/openapi.json", "", b"")
+        .await
+        .json();
+    let posts = openapi["paths"].as_object().expect("paths");
+    assert_eq!(posts.len(), 6, "one a source");
+    assert!(openapi.get("security").is_none(), "this address is open");
+    let asyncapi = gateway
+        .request("GET", "/asyncapi.json", "", b"")
+        .await
+        .json();
+    assert_eq!(asyncapi["asyncapi"], "3.0.0");
 }
 
 #[tokio::test]

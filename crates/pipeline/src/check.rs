@@ -78,6 +78,7 @@ impl Plan {
             Ok(sources) => {
                 let mut refuse = |text| mistakes.push(Mistake(text));
                 crate::directories::check(&config.directories, &sources, &mut refuse);
+                crate::intake::check(&config.intakes, &sources, &mut refuse);
                 if let Err(error) = gateway::check(&config.gateway, &sources) {
                     refuse(types::report(&error));
                 }

@@ -21,6 +21,7 @@ pub use web::{WebConfig, WebConfigError, WebProxy, WebTls, WebUser};
 
 use crate::directories::DirectoryConfig;
 use crate::input::InputConfig;
+use crate::intake::IntakeConfig;
 
 /// The whole file. Every section may be left out.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Config {
     /// `[[directory]]`: files that are sent to the gateway by themselves, where the gateway runs.
     #[serde(rename = "directory")]
     pub directories: Vec<DirectoryConfig>,
+    /// `[[intake]]`: queues whose messages go through the gateway, where the gateway runs.
+    #[serde(rename = "intake")]
+    pub intakes: Vec<IntakeConfig>,
     /// `[queue]`: the queue manager between gateway and connector.
     pub queue: QueueConfig,
     /// `[connector]`: from the queue to Kafka.
@@ -64,6 +68,7 @@ impl Default for Config {
         Self {
             gateway: GatewayOptions::default(),
             directories: Vec::new(),
+            intakes: Vec::new(),
             sources_dir: None,
             queue: QueueConfig::default(),
             connector: ConnectorConfig::default(),

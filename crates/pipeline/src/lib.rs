@@ -18,6 +18,7 @@ mod config;
 mod connect;
 mod directories;
 mod input;
+mod intake;
 mod lag;
 mod levels;
 mod log;

@@ -15,7 +15,7 @@ use inspect::{Inspector, Sources};
 use kafka_broker::Broker;
 use kafka_client::Cluster;
 use mq_server::Server;
-use queue_manager::QueueManager;
+use queue_manager::{QueueDefinition, QueueManager};
 use sender::Target;
 use sink::{Sink, SinkOptions};
 use store::StoreTarget;
@@ -32,6 +32,7 @@ use crate::check::Plan;
 use crate::config::{ConnectorConfig, Place};
 use crate::connect::{self, ApplyLevels, Connect, MqEngine, Standalone};
 use crate::directories;
+use crate::intake::{self, IntakeConfig};
 use crate::lag::{self, Watched};
 use crate::levels;
 use crate::log;
@@ -181,7 +182,8 @@ pub struct Running {
     front: CancellationToken,
     back: CancellationToken,
     gateway_task: Option<JoinHandle<()>>,
-    directories: Vec<JoinHandle<()>>,
+    /// What feeds the gateway from files and queues.
+    feeders: Vec<JoinHandle<()>>,
     web_task: Option<JoinHandle<()>>,
     listener: Option<Server>,
     connector: Option<Connector>,
@@ -324,6 +326,12 @@ pub async fn start(
         }
         false => None,
     };
+    // Where further messages for the gateway come from.
+    let incoming: Option<Arc<dyn Source>> = match (&queue, &elsewhere) {
+        (Some(queue), _) => Some(Arc::new(QueueSource::new(queue.clone()))),
+        (None, Some(elsewhere)) => Some(Arc::new(MqSource::new(Arc::clone(&elsewhere.options)))),
+        (None, None) => None,
+    };
     let outbox = match (has(Part::Gateway), &queue, elsewhere) {
         (false, _, _) | (true, None, None) => None,
         (true, Some(queue), _) => Some(AnyOutbox::Embedded(QueueOutbox::new(
@@ -353,7 +361,7 @@ pub async fn start(
         front,
         back,
         gateway_task: None,
-        directories: Vec::new(),
+        feeders: Vec::new(),
         web_task: None,
         listener,
         connector,
@@ -379,7 +387,9 @@ pub async fn start(
     }
     running.start_admin(&plan, &readiness).await?;
     if let Some(outbox) = outbox {
-        running.open_gateway(plan, outbox, announce).await?;
+        running
+            .open_gateway(plan, outbox, incoming, announce)
+            .await?;
     }
     if let Some(queue) = running.queue.clone() {
         let (telemetry, stop) = (Arc::clone(&running.telemetry), running.back.clone());
@@ -501,8 +511,11 @@ impl Running {
         &mut self,
         plan: Plan,
         outbox: AnyOutbox,
+        incoming: Option<Arc<dyn Source>>,
         announce: &mut dyn FnMut(&'static str, String),
     ) -> Result<(), StartError> {
+        let intakes = intake::planned(&plan.config.intakes, &plan.sources);
+        self.make_queues(&plan.config.intakes).await?;
         let directories = plan.config.directories;
         // Found before the gateway takes the sources, and begun when it answers.
         let cuts = directories::cuts(&directories, &plan.sources);
@@ -515,6 +528,7 @@ impl Running {
         .await;
         let gateway = gateway.map_err(failed("gateway"))?;
         let (address, further) = (gateway.local_addr(), gateway.further_addrs());
+        let taking = gateway.intake();
         tokio::spawn(levels::publish_gateway(
             gateway.metrics(),
             Arc::clone(&self.telemetry),
@@ -529,7 +543,26 @@ impl Running {
         if !directories.is_empty() {
             announce("directories", directories.len().to_string());
         }
-        self.directories = directories::start(directories, cuts, address, &self.front);
+        self.feeders = directories::start(directories, cuts, address, &self.front);
+        if let Some(incoming) = incoming.filter(|_| !intakes.is_empty()) {
+            announce("intakes", intakes.len().to_string());
+            let begun = intake::start(intakes, &incoming, &taking, &self.front);
+            self.feeders.extend(begun);
+        }
+        Ok(())
+    }
+
+    /// The queue manager of this process has the queues that are taken in.
+    async fn make_queues(&self, intakes: &[IntakeConfig]) -> Result<(), StartError> {
+        let Some(manager) = &self.queue else {
+            return Ok(());
+        };
+        for intake in intakes {
+            if manager.definition(&intake.queue).is_err() {
+                let definition = QueueDefinition::new(&intake.queue);
+                manager.define(definition).await.map_err(failed("intake"))?;
+            }
+        }
         Ok(())
     }
 
@@ -566,7 +599,7 @@ impl Running {
         if let Some(standalone) = self.standalone.take() {
             standalone.stop().await;
         }
-        for task in self.directories.drain(..) {
+        for task in self.feeders.drain(..) {
             let _ = task.await;
         }
         if let Some(task) = self.gateway_task.take() {

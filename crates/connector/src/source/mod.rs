@@ -101,18 +101,30 @@ impl Incoming {
         }
     }
 
+    /// The application data without headers: as UTF-8 where it is `text` and says its character set, or else as it came.
+    pub fn data(&self, text: bool) -> Bytes {
+        match text {
+            true => self.opened().bytes,
+            false => data::without_headers(self.described()).1.bytes,
+        }
+    }
+
     /// The application data without headers, as UTF-8 where it is text, and the properties.
     pub(crate) fn opened(&self) -> Opened {
+        data::open(self.described())
+    }
+
+    fn described(&self) -> Data {
         let (format, encoding, ccsid) = match &self.descriptor {
             Head::Own { shared, .. } => (shared.format, shared.encoding, shared.ccsid),
             Head::Wire(md) => (md.format.0, md.encoding, md.ccsid),
         };
-        data::open(Data {
+        Data {
             format,
             encoding,
             ccsid,
             bytes: self.body.clone(),
-        })
+        }
     }
 }
 

@@ -1,0 +1,233 @@
+//! What the gateway offers, for machines: OpenAPI 3.1 at `/openapi.json`, and AsyncAPI 3.0 for the queues behind it at `/asyncapi.json`.
+//!
+//! Both are made of the sources that are configured, so that they are never behind.
+
+use mapping::{Format, Mapping};
+use serde_json::{Map, Value, json};
+use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
+
+/// OpenAPI 3.1: one path a source.
+pub(crate) fn openapi(sources: &[&Mapping], must_say: bool) -> Value {
+    let paths: Map<String, Value> = sources
+        .iter()
+        .map(|mapping| {
+            let path = format!("/v1/transactions/{}", mapping.source());
+            (path, json!({ "post": operation(mapping) }))
+        })
+        .collect();
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Daybook gateway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "202 means on disk. The same sent again, with the same ids or the same Idempotency-Key, counts once.",
+        },
+        "paths": paths,
+        "components": components(),
+    });
+    if must_say {
+        document["security"] = json!([{ "key": [] }, { "bearer": [] }, { "signature": [], "client": [] }, { "certificate": [] }]);
+    }
+    document
+}
+
+fn operation(mapping: &Mapping) -> Value {
+    let title = match mapping.title() {
+        "" => mapping.source(),
+        title => title,
+    };
+    let content: Map<String, Value> = content_types(mapping.format())
+        .iter()
+        .map(|name| {
+            (
+                (*name).to_owned(),
+                json!({ "schema": schema_of(mapping.format()) }),
+            )
+        })
+        .collect();
+    let reference = |name: &str| json!({ "$ref": format!("#/components/responses/{name}") });
+    let parameter = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
+    json!({
+        "operationId": format!("post-{}", mapping.source()),
+        "summary": title,
+        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent")],
+        "requestBody": { "required": true, "content": content },
+        "responses": {
+            "202": reference("Accepted"),
+            "400": reference("Problem"), "401": reference("Problem"), "403": reference("Problem"),
+            "408": reference("Problem"), "413": reference("Problem"), "415": reference("Problem"),
+            "422": reference("Problem"), "429": reference("Later"), "503": reference("Later"),
+        },
+    })
+}
+
+fn content_types(format: Format) -> &'static [&'static str] {
+    match format {
+        Format::Json => &["application/json", "application/x-ndjson"],
+        Format::Csv => &["text/csv"],
+        Format::Xml => &["application/xml"],
+        Format::Ofx => &["application/x-ofx"],
+        Format::SwiftMt | Format::Fixed => &["text/plain"],
+        Format::Copybook | Format::Iso8583 => &["application/octet-stream"],
+    }
+}
+
+fn schema_of(format: Format) -> Value {
+    match format {
+        Format::Json => json!({ "description": "one object, an array of them, or one a line" }),
+        Format::Copybook | Format::Iso8583 => json!({ "type": "string", "format": "binary" }),
+        _ => json!({ "type": "string" }),
+    }
+}
+
+fn components() -> Value {
+    let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
+    let problem = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+    json!({
+        "parameters": {
+            "key": header("Idempotency-Key", "Identity of records without an id of their own", json!({ "type": "string", "maxLength": 256 })),
+            "first": header("Daybook-First-Record", "Number of the first record in the file that this was cut from", json!({ "type": "integer", "minimum": 0, "default": 1 })),
+            "prefer": header("Prefer", "handling=lenient: the good records count although others are refused; return=representation: all ids are listed", json!({ "type": "string" })),
+            "traceparent": header("traceparent", "W3C trace context", json!({ "type": "string" })),
+        },
+        "responses": {
+            "Accepted": {
+                "description": "On disk.",
+                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Accepted" } } },
+            },
+            "Problem": { "description": "Refused; nothing was accepted. What was read is in the quarantine.", "content": problem },
+            "Later": {
+                "description": "Nothing was accepted, or whether is not known; the same is to be sent again.",
+                "headers": { "Retry-After": { "schema": { "type": "integer" }, "description": "Seconds" } },
+                "content": problem,
+            },
+        },
+        "schemas": {
+            "Accepted": {
+                "type": "object", "required": ["accepted"],
+                "properties": {
+                    "accepted": { "type": "integer" },
+                    "refused": { "type": "integer" },
+                    "ids": { "type": "array", "items": { "type": "string" } },
+                    "records": { "type": "array", "items": { "type": "object" } },
+                },
+            },
+            "Problem": {
+                "type": "object", "required": ["type", "title", "status", "detail"], "description": "RFC 9457",
+                "properties": {
+                    "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" }, "detail": { "type": "string" },
+                    "record": { "type": "integer" }, "field": { "type": "string" }, "rule": { "type": "string", "enum": mapping::rule::ALL },
+                    "line": { "type": "integer" }, "offset": { "type": "integer" },
+                },
+            },
+            "Transaction": transaction(),
+        },
+        "securitySchemes": {
+            "key": { "type": "apiKey", "in": "header", "name": "X-Api-Key" },
+            "bearer": { "type": "http", "scheme": "bearer" },
+            "client": { "type": "apiKey", "in": "header", "name": "Daybook-Client" },
+            "signature": { "type": "apiKey", "in": "header", "name": "Daybook-Signature", "description": "t=SECONDS,v1=HEX: HMAC-SHA-256 of SECONDS.PATH.BODY" },
+            "certificate": { "type": "mutualTLS" },
+        },
+    })
+}
+
+/// The canonical transaction.
+fn transaction() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "object",
+        "required": ["id", "source", "account", "amount", "currency", "booked_at", "received_at"],
+        "properties": {
+            "id": text("identity within its source"),
+            "source": text("the configured source"),
+            "account": text("grouping key"),
+            "amount": { "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,5})?$", "description": "exact, signed, in major units" },
+            "currency": { "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217" },
+            "booked_at": { "type": "string", "format": "date-time" },
+            "received_at": { "type": "string", "format": "date-time", "description": "the gateway's clock" },
+            "reverses": text("id of the transaction that it takes back"),
+        },
+        "additionalProperties": { "type": "string" },
+    })
+}
+
+/// AsyncAPI 3.0: the queues that are put to.
+pub(crate) fn asyncapi() -> Value {
+    let text = json!({ "type": "string" });
+    let headers = json!({
+        "type": "object", "required": ["id", "source", "traceparent", "received_at"],
+        "properties": { "id": text, "source": text, "traceparent": text, "received_at": { "type": "string", "description": "microseconds since 1970" } },
+    });
+    let mut refused = headers.clone();
+    for name in [
+        "record",
+        "rule",
+        "field",
+        "detail",
+        "original_bytes",
+        "truncated",
+    ] {
+        refused["properties"][name] = text.clone();
+    }
+    json!({
+        "asyncapi": "3.0.0",
+        "info": { "title": "Daybook queues", "version": env!("CARGO_PKG_VERSION") },
+        "channels": {
+            "transactions": { "address": QUEUE_TRANSACTIONS, "messages": { "transaction": { "$ref": "#/components/messages/transaction" } } },
+            "quarantine": { "address": QUEUE_QUARANTINE, "messages": { "refused": { "$ref": "#/components/messages/refused" } } },
+        },
+        "operations": {
+            "put": { "action": "send", "channel": { "$ref": "#/channels/transactions" } },
+            "set-aside": { "action": "send", "channel": { "$ref": "#/channels/quarantine" } },
+        },
+        "components": { "messages": {
+            "transaction": { "contentType": "application/json", "headers": headers, "payload": transaction() },
+            "refused": { "description": "The original bytes, and why.", "headers": refused, "payload": {} },
+        } },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `$ref` names something that is there.
+    fn references(document: &Value, at: &Value, found: &mut usize) {
+        match at {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    if let ("$ref", Some(reference)) = (name.as_str(), value.as_str()) {
+                        let pointer = reference.strip_prefix('#').expect("in this document");
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                        *found += 1;
+                    }
+                    references(document, value, found);
+                }
+            }
+            Value::Array(all) => all
+                .iter()
+                .for_each(|value| references(document, value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn what_is_referred_to_is_there() {
+        let text = "source = \"t\"\nformat = \"json\"\n[fields.account]\nfrom = \"a\"\n[fields.amount]\nfrom = \"b\"\n\
+                    [fields.currency]\nconst = \"EUR\"\n[fields.booked_at]\nfrom = \"c\"\n";
+        let mapping = Mapping::compile("t.toml", text).expect("a mapping");
+        let document = openapi(&[&mapping], true);
+        let mut found = 0;
+        references(&document, &document, &mut found);
+        assert!(found > 10, "{found}");
+        assert!(document["paths"]["/v1/transactions/t"]["post"]["requestBody"]["content"]["application/x-ndjson"].is_object());
+        assert!(openapi(&[], false).get("security").is_none());
+        let document = asyncapi();
+        references(&document, &document, &mut found);
+        assert_eq!(
+            document["channels"]["transactions"]["address"],
+            QUEUE_TRANSACTIONS
+        );
+    }
+}
