@@ -123,12 +123,11 @@ fn what_comes_by_files_queues_and_links_counts_once_whatever_is_killed() {
     }
     let mut answered = 0;
     for _ in 0..KILLS {
-        let sending = std::thread::scope(|scope| {
+        (daybook, answered) = std::thread::scope(|scope| {
             let sender = scope.spawn(|| send(&place, answered));
-            daybook = kill_and_start(&place, daybook);
-            sender.join().expect("no panic")
+            let again = kill_and_start(&place, daybook);
+            (again, sender.join().expect("no panic"))
         });
-        answered = sending;
     }
     let began = Instant::now();
     while answered < PER_WAY {
