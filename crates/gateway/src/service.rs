@@ -216,6 +216,21 @@ impl<O: Outbox> Gateway<O> {
         self.doors.iter().skip(1).map(|door| door.address).collect()
     }
 
+    /// The same for people, with what is spoken there.
+    pub fn further(&self) -> Vec<String> {
+        let described = self.doors.iter().skip(1).map(|bound| match &bound.door {
+            Door::Http(door) => {
+                let scheme = if door.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{}", bound.address)
+            }
+            Door::Tcp(door) => {
+                let tls = if door.tls.is_some() { ", TLS" } else { "" };
+                format!("tcp://{} ({}{tls})", bound.address, door.source.name)
+            }
+        });
+        described.collect()
+    }
+
     /// Answers until `shutdown` fires; then takes no more, finishes what was begun, for at most
     /// `drain_time_ms_max`, and returns.
     pub async fn run(self, shutdown: CancellationToken) {

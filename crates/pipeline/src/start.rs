@@ -527,7 +527,7 @@ impl Running {
         )
         .await;
         let gateway = gateway.map_err(failed("gateway"))?;
-        let (address, further) = (gateway.local_addr(), gateway.further_addrs());
+        let (address, further) = (gateway.local_addr(), gateway.further());
         let taking = gateway.intake();
         tokio::spawn(levels::publish_gateway(
             gateway.metrics(),
@@ -538,7 +538,7 @@ impl Running {
         self.gateway = Some(address);
         announce("gateway", format!("http://{address}"));
         for door in further {
-            announce("gateway", door.to_string());
+            announce("gateway", door);
         }
         if !directories.is_empty() {
             announce("directories", directories.len().to_string());
