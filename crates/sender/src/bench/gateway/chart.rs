@@ -11,7 +11,7 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
 /// Room for the axes: left, right, top, bottom.
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 36.0;
 /// Most points of a line; of more that fall together the largest is drawn.
@@ -296,18 +296,18 @@ mod tests {
             <figure>
             <figcaption>Rate <span class="unit">requests/s</span> <span class="key c1">a&lt;b</span></figcaption>
             <svg viewBox="0 0 720 240" role="img" aria-label="Rate, requests/s">
-            <line class="grid" x1="64" x2="708.0" y1="204.0" y2="204.0"/><text x="58.0" y="208.0" text-anchor="end">0</text>
-            <line class="grid" x1="64" x2="708.0" y1="114.5" y2="114.5"/><text x="58.0" y="118.5" text-anchor="end">50</text>
-            <line class="grid" x1="64" x2="708.0" y1="25.0" y2="25.0"/><text x="58.0" y="29.0" text-anchor="end">100</text>
+            <line class="grid" x1="64" x2="692.0" y1="204.0" y2="204.0"/><text x="58.0" y="208.0" text-anchor="end">0</text>
+            <line class="grid" x1="64" x2="692.0" y1="114.5" y2="114.5"/><text x="58.0" y="118.5" text-anchor="end">50</text>
+            <line class="grid" x1="64" x2="692.0" y1="25.0" y2="25.0"/><text x="58.0" y="29.0" text-anchor="end">100</text>
             <text x="64.0" y="220.0" text-anchor="middle">0</text>
-            <text x="192.8" y="220.0" text-anchor="middle">2</text>
-            <text x="321.6" y="220.0" text-anchor="middle">4</text>
-            <text x="450.4" y="220.0" text-anchor="middle">6</text>
-            <text x="579.2" y="220.0" text-anchor="middle">8</text>
-            <text x="708.0" y="220.0" text-anchor="middle">10</text>
-            <text x="708.0" y="236.0" text-anchor="end" class="unit">s</text>
-            <polyline class="line c1" points="64.0,204.0 708.0,25.0"/>
-            <line class="mark" x1="386.0" x2="386.0" y1="16" y2="204.0"/><text x="382.0" y="20.0" text-anchor="end">knee</text>
+            <text x="189.6" y="220.0" text-anchor="middle">2</text>
+            <text x="315.2" y="220.0" text-anchor="middle">4</text>
+            <text x="440.8" y="220.0" text-anchor="middle">6</text>
+            <text x="566.4" y="220.0" text-anchor="middle">8</text>
+            <text x="692.0" y="220.0" text-anchor="middle">10</text>
+            <text x="692.0" y="236.0" text-anchor="end" class="unit">s</text>
+            <polyline class="line c1" points="64.0,204.0 692.0,25.0"/>
+            <line class="mark" x1="378.0" x2="378.0" y1="16" y2="204.0"/><text x="374.0" y="20.0" text-anchor="end">knee</text>
             </svg>
             </figure>
         "#]].assert_eq(&chart.draw());

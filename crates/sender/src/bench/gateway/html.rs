@@ -175,7 +175,7 @@ fn ramp(report: &GatewayReport, out: &mut String) {
     }
     out.push_str(
         "<table>\n<tr><th>offered/s</th><th>accepted/s</th><th>records/s</th><th>bytes/s</th><th>p50 ms</th><th>p99 ms</th>\
-         <th>p99.9 ms</th><th>max ms</th><th>waited</th><th>503</th><th>server CPU</th><th>generator CPU, late p99</th>\
+         <th>max ms</th><th>waited</th><th>503</th><th>server CPU</th><th>generator CPU, late p99</th>\
          <th>all cores</th><th class=\"text\">verdict</th></tr>\n",
     );
     let knee = report.knee.as_ref().map(|knee| knee.step);
@@ -190,11 +190,7 @@ fn percent(value: Option<f64>) -> String {
 }
 
 fn step_row(step: &Step, is_knee: bool, out: &mut String) {
-    let verdict = match (is_knee, step.why.is_empty()) {
-        (true, _) => "knee".to_owned(),
-        (false, true) => step.verdict.text().to_owned(),
-        (false, false) => format!("{}: {}", step.verdict.text(), step.why),
-    };
+    let verdict = if is_knee { "knee" } else { step.verdict.text() };
     let class = match (is_knee, step.verdict) {
         (true, _) => "knee",
         (false, Verdict::Good) => "fine",
@@ -209,7 +205,6 @@ fn step_row(step: &Step, is_knee: bool, out: &mut String) {
         bytes(step.bytes_per_second),
         measured(step.latency.p50_ms),
         measured(step.latency.p99_ms),
-        measured(step.latency.p999_ms),
         measured(step.latency.max_ms),
         format!("{:.1} %", step.waited_percent),
         whole(step.later),
@@ -220,10 +215,18 @@ fn step_row(step: &Step, is_knee: bool, out: &mut String) {
         ),
         percent(step.machine_cpu_percent),
     ];
-    for cell in cells {
-        let _ = write!(out, "<td>{}</td>", escaped(&cell));
+    for cell in &cells {
+        let _ = write!(out, "<td>{}</td>", escaped(cell));
     }
-    let _ = writeln!(out, "<td class=\"text\">{}</td></tr>", escaped(&verdict));
+    let _ = writeln!(out, "<td class=\"text\">{verdict}</td></tr>");
+    if !step.why.is_empty() {
+        let _ = writeln!(
+            out,
+            "<tr class=\"{class} why\"><td colspan=\"{}\">{}</td></tr>",
+            cells.len() + 1,
+            escaped(&step.why)
+        );
+    }
 }
 
 fn soak_section(soak: &Soak, out: &mut String) {
@@ -251,7 +254,7 @@ fn soak_section(soak: &Soak, out: &mut String) {
         out.push_str(&chart.draw());
     }
     if soak.server.is_none() {
-        out.push_str("<p>Processor and memory of the server were not measured: --pid says which process it is.</p>\n");
+        out.push_str("<p>What the server used over the whole soak is not known: --pid says which process it is, and that has to live.</p>\n");
     }
     threads(soak, out);
 }

@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::GatewayBenchError;
 use super::figures::Figures;
-use super::load::{Phase, Running};
+use super::load::{Ends, Phase, Running};
 use super::machine::CoreTime;
 use super::number::{measured, whole};
 use super::report::{KindReport, Second, Step};
 use super::run::Run;
+use crate::bench::plan::Micros;
 use crate::bench::report::Latency;
 use crate::bench::usage::{Sample, Usage};
 
@@ -62,11 +63,46 @@ impl Bench {
             &self.stop,
         )
         .map_err(GatewayBenchError::Thread)?;
-        let server = self.pid.map(|pid| PathBuf::from(format!("/proc/{pid}")));
-        let bar = self.bar(phase.requests());
-        let mut watched = Vec::new();
-        let mut before: Option<Watch> = None;
-        let mut last: Option<Sample> = None;
+        let (before, seconds) = self.follow(&running, ends, title).await?;
+        let after = self.watch();
+        let now = running.now();
+        let figures = running.figures().clone();
+        let server = self.process().and_then(|path| {
+            let usage = after.server.as_ref()?.since(before.server.as_ref()?, &path);
+            Some(usage)
+        });
+        let own = after.own.as_ref().zip(before.own.as_ref());
+        let generator = own.map(|(after, before)| after.since(before, Path::new("/proc/self")));
+        let mut step = step_of(&phase, &figures);
+        step.server_cpu_percent = server.as_ref().map(|usage| usage.cpu_percent);
+        step.generator_cpu_percent = generator.map_or(0.0, |usage| usage.cpu_percent);
+        step.generator_threads = self.threads;
+        step.machine_cpu_percent = after
+            .cores
+            .zip(before.cores)
+            .map(|(after, before)| after.busy_percent(before));
+        Ok(Measured {
+            step,
+            kinds: self.kinds(&figures),
+            server,
+            timeline: timeline(&phase, &figures, &seconds, now),
+            retries: figures.retries,
+            given_up: figures.given_up,
+        })
+    }
+
+    /// Watches a phase until its threads have ended; answers what was used when it had settled, and what the server
+    /// used in each second.
+    async fn follow(
+        &self,
+        running: &Running,
+        ends: Ends,
+        title: &str,
+    ) -> Result<(Watch, Vec<Option<Used>>), GatewayBenchError> {
+        let process = self.process();
+        let bar = self.bar(running.phase.requests());
+        let (mut before, mut last): (Option<Watch>, Option<Sample>) = (None, None);
+        let mut seconds = Vec::new();
         let ended = async {
             for end in ends {
                 end.await.map_err(|_| GatewayBenchError::Failed)?;
@@ -74,58 +110,38 @@ impl Bench {
             Ok::<(), GatewayBenchError>(())
         };
         tokio::pin!(ended);
-        let mut ticks =
-            tokio::time::interval_at(running.at(Duration::ZERO), Duration::from_secs(1));
+        let begin = running.at(Duration::ZERO);
+        let mut ticks = tokio::time::interval_at(begin, Duration::from_secs(1));
         loop {
             tokio::select! {
                 biased;
                 ended = &mut ended => break ended?,
-                () = tokio::time::sleep_until(running.at(phase.settle)), if before.is_none() => {
-                    before = Some(watch(server.as_deref()));
+                () = tokio::time::sleep_until(running.at(running.phase.settle)), if before.is_none() => {
+                    before = Some(self.watch());
                 }
                 _ = ticks.tick() => {
-                    let sample = server.as_deref().and_then(Sample::of);
-                    watched.push(used(server.as_deref(), sample.as_ref(), last.as_ref()));
+                    let sample = process.as_deref().and_then(Sample::of);
+                    seconds.push(used(process.as_deref(), sample.as_ref(), last.as_ref()));
                     last = sample;
-                    show(&bar, &running, title);
+                    show(&bar, running, title);
                 }
             }
         }
         bar.finish_and_clear();
-        let after = watch(server.as_deref());
-        let now = running.now();
-        let figures = running.figures().clone();
-        let mut timeline = figures.seconds.clone().close(now);
-        timeline.truncate(usize::try_from(now.div_ceil(1_000_000)).unwrap_or(usize::MAX));
-        for (second, place) in timeline.iter_mut().zip(0..) {
-            second.offered = phase.offered(place);
+        Ok((before.unwrap_or_else(|| self.watch()), seconds))
+    }
+
+    /// Where Linux tells about the server.
+    fn process(&self) -> Option<PathBuf> {
+        self.pid.map(|pid| PathBuf::from(format!("/proc/{pid}")))
+    }
+
+    fn watch(&self) -> Watch {
+        Watch {
+            server: self.process().as_deref().and_then(Sample::of),
+            own: Sample::of(Path::new("/proc/self")),
+            cores: CoreTime::read(),
         }
-        // The first tick is the phase's begin: what the second one says is of the first second.
-        for (second, used) in timeline.iter_mut().zip(watched.iter().skip(1)) {
-            second.cpu_percent = used.map(|(cpu, _)| cpu);
-            second.rss_mib = used.map(|(_, rss)| rss);
-        }
-        let before = before.unwrap_or_else(|| watch(server.as_deref()));
-        let usage = |after: &Option<Sample>, before: &Option<Sample>, path: &Path| {
-            Some(after.as_ref()?.since(before.as_ref()?, path))
-        };
-        let used_by_server = server.and_then(|path| usage(&after.server, &before.server, &path));
-        let used_by_us = usage(&after.own, &before.own, Path::new("/proc/self"));
-        let mut step = step_of(&phase, &figures);
-        step.server_cpu_percent = used_by_server.as_ref().map(|usage| usage.cpu_percent);
-        step.generator_cpu_percent = used_by_us.map_or(0.0, |usage| usage.cpu_percent);
-        step.generator_threads = self.threads;
-        step.machine_cpu_percent = after
-            .cores
-            .and_then(|after| Some(after.busy_percent(before.cores?)));
-        Ok(Measured {
-            step,
-            kinds: self.kinds(&figures),
-            server: used_by_server,
-            timeline,
-            retries: figures.retries,
-            given_up: figures.given_up,
-        })
     }
 
     /// With a low rate not all: each would be idle for so long that the gateway closes it.
@@ -160,22 +176,35 @@ impl Bench {
     }
 }
 
-fn watch(server: Option<&Path>) -> Watch {
-    Watch {
-        server: server.and_then(Sample::of),
-        own: Sample::of(Path::new("/proc/self")),
-        cores: CoreTime::read(),
-    }
+/// What a process used in a second.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    cpu_percent: f64,
+    rss_mib: f64,
 }
 
 /// Processor and memory of the server in the second between two samples.
-fn used(
-    server: Option<&Path>,
-    after: Option<&Sample>,
-    before: Option<&Sample>,
-) -> Option<(f64, f64)> {
+fn used(server: Option<&Path>, after: Option<&Sample>, before: Option<&Sample>) -> Option<Used> {
     let usage = after?.since(before?, server?);
-    Some((usage.cpu_percent, usage.rss_mib))
+    Some(Used {
+        cpu_percent: usage.cpu_percent,
+        rss_mib: usage.rss_mib,
+    })
+}
+
+/// The seconds of a phase until `now`, with what was due and used in them.
+fn timeline(phase: &Phase, figures: &Figures, used: &[Option<Used>], now: Micros) -> Vec<Second> {
+    let mut timeline = figures.seconds.clone().close(now);
+    timeline.truncate(usize::try_from(now.div_ceil(1_000_000)).unwrap_or(usize::MAX));
+    for (second, place) in timeline.iter_mut().zip(0..) {
+        second.offered = phase.offered(place);
+    }
+    // The first tick is the phase's begin: what the second one says is of the first second.
+    for (second, used) in timeline.iter_mut().zip(used.iter().skip(1)) {
+        second.cpu_percent = used.map(|used| used.cpu_percent);
+        second.rss_mib = used.map(|used| used.rss_mib);
+    }
+    timeline
 }
 
 fn show(bar: &ProgressBar, running: &Running, title: &str) {

@@ -79,7 +79,7 @@ impl Default for GatewayBenchOptions {
             soak: Duration::from_secs(120),
             soak_percent: 70,
             limits: StepLimits::default(),
-            connections: 128,
+            connections: 256,
             threads: 0,
             accounts: 1_000,
             seed: None,

@@ -24,10 +24,15 @@ pub(crate) fn soak(soak: &Soak) -> Vec<Chart> {
         series,
         mark: None,
     };
+    // A last second that is none would look like a fall.
+    let whole = soak.timeline.len().min(soak.seconds as usize);
+    let rate = |name, class, value: fn(&Second) -> Option<f64>| {
+        over_time(&soak.timeline[..whole], name, class, value)
+    };
     let rates = vec![
-        line("due", "c4", |second| Some(second.offered as f64)),
-        line("accepted", "c1", |second| Some(second.accepted as f64)),
-        line("faults", "c3", |second| Some(second.faults as f64)),
+        rate("due", "c4", |second| Some(second.offered as f64)),
+        rate("accepted", "c1", |second| Some(second.accepted as f64)),
+        rate("faults", "c3", |second| Some(second.faults as f64)),
     ];
     let latencies = vec![
         line("p50", "c1", |second| positive(second.p50_ms)),
@@ -52,11 +57,13 @@ fn positive(value: f64) -> Option<f64> {
     (value > 0.0).then_some(value)
 }
 
-/// Steps that measured something, by rate.
+/// Steps that measured something, by rate; of those with one rate the last, which decided.
 fn by_rate(report: &GatewayReport) -> Vec<&Step> {
     let measured = |step: &&Step| step.verdict != Verdict::Generator;
     let mut steps: Vec<&Step> = report.steps.iter().filter(measured).collect();
+    steps.reverse();
     steps.sort_by(|a, b| a.offered.total_cmp(&b.offered));
+    steps.dedup_by(|later, first| later.offered == first.offered);
     steps
 }
 

@@ -240,8 +240,8 @@ impl GatewayReport {
         if let Some(limit) = self.knee.as_ref().map(|knee| knee.limited_by)
             && limit == Verdict::Generator
         {
-            notes.push("The generator was the limit: the gateway's knee is at least what stands here, and may be far above. Give it more \
-                        --threads, or a machine of its own.".to_owned());
+            notes.push("The generator was the limit: the gateway's knee is at least what stands here, and may be far above. Give it priority \
+                        (nice -n -5), more --threads, or a machine of its own.".to_owned());
         }
         self.soak_notes(&mut notes);
         if !self.sums.not_compared.is_empty() {
@@ -273,7 +273,7 @@ impl GatewayReport {
                 soak.step.why
             )),
             _ => notes.push(format!(
-                "The soak's rate was more than the gateway keeps up with for long: {}.",
+                "The soak did not keep what a step has to keep: {}.",
                 soak.step.why
             )),
         }

@@ -1,7 +1,8 @@
 //! Where the knee is: rates rise until one is too much, then the place between is halved.
 //!
 //! Pure: [`Search`] says which rate comes next and is told what came of it; [`judge`] says whether a step kept up.
-//! A step that did not is tried once more before it counts, as one hiccup of the machine is no limit.
+//! A step that did not is tried once more before it counts, as one hiccup of the machine is no limit; one that was no
+//! measurement twice more.
 
 use serde::Serialize;
 
@@ -127,8 +128,8 @@ pub(crate) struct Search {
     descents: u32,
     good: Option<u64>,
     bad: Option<(u64, Verdict)>,
-    /// Failed once and comes again.
-    again: Option<u64>,
+    /// Failed, so many times, and comes again.
+    again: Option<(u64, u32)>,
 }
 
 impl Search {
@@ -148,7 +149,7 @@ impl Search {
 
     /// The rate to try next; `None` when the knee is known.
     pub(crate) fn next(&mut self) -> Option<u64> {
-        if let Some(rate) = self.again {
+        if let Some((rate, _)) = self.again {
             return Some(rate);
         }
         match (self.good, self.bad) {
@@ -179,10 +180,14 @@ impl Search {
 
     /// What came of `rate`.
     pub(crate) fn record(&mut self, rate: u64, verdict: Verdict) {
-        let was_again = self.again.take().is_some();
+        let failures = self.again.take().map_or(0, |(_, failures)| failures) + 1;
+        let tries = match verdict {
+            Verdict::Generator => 3,
+            _ => 2,
+        };
         match verdict {
             Verdict::Good => self.good = self.good.max(Some(rate)),
-            _ if !was_again => self.again = Some(rate),
+            _ if failures < tries => self.again = Some((rate, failures)),
             _ => self.bad = Some((rate, verdict)),
         }
     }
@@ -277,11 +282,15 @@ mod tests {
 
     #[test]
     fn a_late_generator_bounds_what_is_known() {
-        let (found, _) = search(
-            Search::new(500, 2.0, 90_000, 4),
-            up_to(5_000, Verdict::Generator),
-        );
-        assert!(matches!(found.limit(), Some((_, Verdict::Generator))));
+        let begin = Search::new(500, 2.0, 90_000, 0);
+        let (found, tried) = search(begin, up_to(1_000, Verdict::Generator));
+        assert_eq!(tried, [500, 1_000, 2_000, 2_000, 2_000]);
+        assert_eq!(found.limit(), Some((2_000, Verdict::Generator)));
+        // Late, then a measurement: that decides.
+        let mut verdicts = [Verdict::Good, Verdict::Generator, Verdict::Rate].into_iter();
+        let begin = Search::new(500, 2.0, 90_000, 0);
+        let (found, _) = search(begin, |_| verdicts.next().unwrap_or_default());
+        assert_eq!(found.limit(), Some((1_000, Verdict::Rate)));
     }
 
     #[test]
