@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Single posts and bulk, one after the other, against one pipeline. SECONDS_EACH, RATE_SINGLE, RATE_BULK change them.
+# Single posts and bulk, one after the other, against one pipeline, then mixed formats up to what its gateway takes.
+# SECONDS_EACH, RATE_SINGLE, RATE_BULK change them; REPORT=file.html keeps the report of the last.
 set -euo pipefail
 bin=${1:?the path of the program}
 dir=$(mktemp -d)
@@ -14,5 +15,6 @@ run --rate "${RATE_SINGLE:-10000}"
 for rate in ${RATE_BULK:-100000 150000}; do
   run --rate "$rate" --bulk 1000 --accounts 10000
 done
+"$bin" --data-dir "$dir/data" --port-offset "$offset" bench gateway --quick --pid $pid --report "${REPORT:-$dir/gateway.html}" || failed=1
 "$bin" --data-dir "$dir/data" --port-offset "$offset" prove | grep -E "^  (in [0-9]|proved|NOT)"
 exit $failed

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench_gateway;
 mod queue;
 
 use std::io::IsTerminal as _;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{Config, Plan};
 
 use crate::WrongConfiguration;
+pub(crate) use bench_gateway::*;
 pub(crate) use queue::*;
 
 /// The day's transactions, from any source to a live page of totals, each counted exactly once.
@@ -113,7 +115,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Compare in and out at every hop, and results and store with totals recomputed from the log
     Prove(ProveArgs),
-    /// Measure: open-loop load, latency from the intended send time to the event on the page's stream
+    /// Measure: open-loop load, latency from the intended send time to the event on the page's stream; `bench gateway`:
+    /// mixed formats up to what the gateway can take, then for long
     Bench(BenchArgs),
     /// Print completions for a shell
     Completions {
@@ -280,7 +283,10 @@ pub(crate) struct ProveArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) what: Option<BenchCommand>,
     /// Transactions a second
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub(crate) rate: u64,

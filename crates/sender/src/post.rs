@@ -162,7 +162,8 @@ impl Poster {
         }
     }
 
-    async fn attempt(&mut self, head: &[u8], body: &[u8]) -> Result<Answer, HttpError> {
+    /// Sends a request once; the next one goes over the same connection if that may be kept.
+    pub(crate) async fn attempt(&mut self, head: &[u8], body: &[u8]) -> Result<Answer, HttpError> {
         // Taken out: whatever fails below leaves no half-used connection behind.
         let mut connection = match self.connection.take() {
             Some(connection) if !connection.is_stale() => connection,
@@ -177,7 +178,7 @@ impl Poster {
 }
 
 /// Answers that say nothing about the request but that it should come again.
-fn is_later(status: u16) -> bool {
+pub(crate) fn is_later(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 502 | 503 | 504)
 }
 

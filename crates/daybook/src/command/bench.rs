@@ -8,9 +8,12 @@ use std::time::Duration;
 use sender::bench::{self, BenchOptions};
 
 use super::send::{StandardError, interrupted};
-use crate::cli::{BenchArgs, Global};
+use crate::cli::{BenchArgs, BenchCommand, Global};
 
 pub(crate) async fn run(global: &Global, args: BenchArgs) -> anyhow::Result<ExitCode> {
+    if let Some(BenchCommand::Gateway(args)) = args.what {
+        return super::bench_gateway::run(global, args).await;
+    }
     let config = global.read_config()?;
     let aggregation = config
         .aggregations

@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub(crate) mod bench;
+pub(crate) mod bench_gateway;
 pub(crate) mod check;
 pub(crate) mod preview;
 pub(crate) mod prove;

@@ -15,6 +15,7 @@
 //! - Memory depends on the number of accounts, not on the length of the run.
 
 mod events;
+pub mod gateway;
 mod load;
 mod plan;
 mod report;

@@ -16,10 +16,44 @@ struct Book {
     rows: BTreeMap<String, (u64, Amount)>,
     /// Loses every so-manieth transaction, as no server should.
     lose: Option<u64>,
+    lies: Lies,
     posted: u64,
+    requests: u64,
+    last: Option<std::time::Instant>,
+}
+
+/// How the stand-in answers wrongly.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Lies {
+    /// Every so-manieth request is answered with one record too few.
+    pub(super) miscount_every: Option<u64>,
+    /// Every so-manieth request is answered with 503, and not taken.
+    pub(super) later_every: Option<u64>,
+    /// So is one that comes sooner after the one before.
+    pub(super) later_above: Option<Duration>,
 }
 
 impl Book {
+    /// Answers a post: status and body.
+    fn post(&mut self, body: &str) -> (&'static str, String) {
+        self.requests += 1;
+        let is =
+            |every: Option<u64>| every.is_some_and(|every| self.requests.is_multiple_of(every));
+        let last = self.last.replace(std::time::Instant::now());
+        let is_soon = (last.map(|last| last.elapsed()))
+            .zip(self.lies.later_above)
+            .is_some_and(|(passed, least)| passed < least);
+        if is(self.lies.later_every) || is_soon {
+            return (
+                "503 Service Unavailable",
+                "{\"detail\":\"later\"}".to_owned(),
+            );
+        }
+        let few = usize::from(is(self.lies.miscount_every));
+        let accepted = self.add(body) - few;
+        ("202 Accepted", format!("{{\"accepted\":{accepted}}}"))
+    }
+
     fn add(&mut self, body: &str) -> usize {
         for line in body.lines() {
             self.posted += 1;
@@ -52,13 +86,34 @@ impl Book {
 
 type Shared = Arc<(Mutex<Book>, channel::Sender<u64>)>;
 
-async fn start(lose: Option<u64>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let book = Book {
+pub(super) async fn start(lose: Option<u64>) -> String {
+    begin(Book {
         lose,
         ..Book::default()
-    };
+    })
+    .await
+}
+
+pub(super) async fn start_with(lies: Lies) -> String {
+    begin(Book {
+        lies,
+        ..Book::default()
+    })
+    .await
+}
+
+/// Transactions that a stand-in has taken.
+pub(super) async fn posted(url: &str) -> u64 {
+    let target = Target::parse(url).expect("an address");
+    let rows = crate::get(&target, "/api/v1/daily_totals/snapshot").await;
+    let rows: serde_json::Value = serde_json::from_slice(&rows.expect("an answer")).expect("JSON");
+    let counts = rows["rows"].as_array().expect("rows").iter();
+    counts.filter_map(|row| row["c"][3].as_u64()).sum()
+}
+
+async fn begin(book: Book) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
     let shared: Shared = Arc::new((Mutex::new(book), channel::channel(0).0));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -94,9 +149,14 @@ async fn serve(mut stream: TcpStream, shared: Shared) -> Option<()> {
             return events(stream, shared).await;
         }
         let (status, answer) = if text.starts_with("POST /v1/transactions/json ") {
-            let accepted = shared.0.lock().expect("no panic under it").add(body);
+            let answer = shared.0.lock().expect("no panic under it").post(body);
             shared.1.send_modify(|changes| *changes += 1);
-            ("202 Accepted", format!("{{\"accepted\":{accepted}}}"))
+            answer
+        } else if text.starts_with("POST ") {
+            (
+                "404 Not Found",
+                "{\"detail\":\"there is no such source\"}".to_owned(),
+            )
         } else if text.starts_with("GET /api/v1/aggregations ") {
             let names = ["account", "currency", "total", "transactions"];
             let columns = names

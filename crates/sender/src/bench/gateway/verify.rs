@@ -1,0 +1,155 @@
+//! Before: each kind is sent once, so that a mix which cannot be accepted is told at once. After: the totals of the
+//! bench's own accounts against what was accepted, exactly.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use types::Amount;
+
+use super::GatewayBenchError;
+use super::mix::Kind;
+use super::report::Sums;
+use super::run::{Books, Run};
+use crate::bench::events::{self, WebError};
+use crate::bench::visible::{self, Columns};
+use crate::http::{Answer, Connection};
+use crate::post::detail;
+use crate::report::Outcome;
+use crate::target::Target;
+
+/// Longest time for the answer to a trial.
+const TRIAL_TIME_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at the totals.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// Most differences that a report names.
+const DIFFERENCES_MAX: usize = 20;
+/// Units of an amount in a cent.
+const UNITS_A_CENT: i128 = 1_000;
+
+/// Sends one document of each kind, and learns how many records the gateway finds in a template without `{each}`.
+pub(crate) async fn trial(run: &mut Run) -> Result<(), GatewayBenchError> {
+    let no_answer = |error| GatewayBenchError::Gateway(types::report(&error));
+    let mut connection = Connection::open(&run.target).await.map_err(no_answer)?;
+    let (mut body, mut bytes) = (Vec::new(), Vec::new());
+    for place in 0..run.mix.kinds.len() {
+        let Some(number) = (0..run.mix.turns()).find(|number| run.mix.kind_of(*number) == place)
+        else {
+            continue;
+        };
+        run.make(number, &mut body, &mut bytes);
+        let (answer, _) = connection
+            .request(&bytes, b"", TRIAL_TIME_MAX)
+            .await
+            .map_err(no_answer)?;
+        let accepted = accepted_of(&run.mix.kinds[place], &answer)?;
+        run.mix.kinds[place].expected = accepted;
+        run.books().sent += 1;
+        run.enter(number, accepted);
+    }
+    Ok(())
+}
+
+/// Records that the answer to a trial accepts, as many as were meant.
+fn accepted_of(kind: &Kind, answer: &Answer) -> Result<u64, GatewayBenchError> {
+    let outcome = Outcome::read(answer, &kind.name, Some(kind.expected));
+    if answer.status != 202 {
+        let why = match outcome.problems.first() {
+            Some(problem) => problem.to_string(),
+            None => detail(answer),
+        };
+        return Err(GatewayBenchError::Trial {
+            kind: kind.name.clone(),
+            status: answer.status,
+            why,
+        });
+    }
+    if kind.template.repeats() && outcome.accepted != kind.expected {
+        return Err(GatewayBenchError::Records {
+            kind: kind.name.clone(),
+            meant: kind.expected,
+            found: outcome.accepted,
+        });
+    }
+    Ok(outcome.accepted)
+}
+
+/// The sums of a run, with the totals compared where a web server is given.
+pub(crate) async fn sums(
+    run: &Run,
+    web: Option<&Target>,
+    aggregation: &str,
+    settle_max: Duration,
+    stop: &CancellationToken,
+) -> Sums {
+    let books = run.books().clone();
+    let mut sums = Sums {
+        requests_sent: books.sent,
+        requests_accepted: books.accepted,
+        requests_refused: books.refused,
+        requests_unknown: books.unknown,
+        records_sent: books.records_sent,
+        records_accepted: books.records_accepted,
+        miscounted_count: books.miscounted_count,
+        miscounted: books.miscounted.clone(),
+        ..Sums::default()
+    };
+    let compared = match (web, books.unknown) {
+        (None, _) => Err("no web server was given".to_owned()),
+        (_, unknown) if unknown > 0 => Err(format!("of {unknown} requests nobody knows the fate")),
+        _ if books.accounts.iter().all(|(count, _)| *count == 0) => {
+            Err("only what is built in has accounts of its own".to_owned())
+        }
+        (Some(web), _) => differences(run, &books, web, aggregation, settle_max, stop)
+            .await
+            .map_err(|error| types::report(&error)),
+    };
+    match compared {
+        Ok(found) => {
+            sums.accounts_compared = books.accounts.len() as u64;
+            sums.differences_count = found.len() as u64;
+            sums.differences = found.into_iter().take(DIFFERENCES_MAX).collect();
+        }
+        Err(why) => sums.not_compared = why,
+    }
+    sums
+}
+
+async fn differences(
+    run: &Run,
+    books: &Books,
+    web: &Target,
+    aggregation: &str,
+    settle_max: Duration,
+    stop: &CancellationToken,
+) -> Result<Vec<String>, WebError> {
+    let columns = events::columns(web, aggregation).await?;
+    let path = format!("/api/v1/{aggregation}/snapshot");
+    let expected: Vec<(u64, Amount)> = books
+        .accounts
+        .iter()
+        .map(|(count, cents)| {
+            let amount = Amount::from_units(cents * UNITS_A_CENT);
+            (*count, amount.unwrap_or(Amount::ZERO))
+        })
+        .collect();
+    let all: u64 = expected.iter().map(|(count, _)| count).sum();
+    let begun = Instant::now();
+    loop {
+        let snapshot = events::fetch(web, &path).await?;
+        let bad = |source| WebError::Json {
+            path: path.clone(),
+            source,
+        };
+        let seen = counted(&snapshot, &run.prefix, columns).map_err(bad)?;
+        if seen >= all || begun.elapsed() > settle_max || stop.is_cancelled() {
+            return visible::verify(&snapshot, &run.prefix, columns, &expected).map_err(bad);
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+}
+
+fn counted(snapshot: &[u8], prefix: &str, columns: Columns) -> Result<u64, serde_json::Error> {
+    let mut sum = 0;
+    visible::read_rows(snapshot, prefix, columns, |seen| sum += seen.transactions)?;
+    Ok(sum)
+}
