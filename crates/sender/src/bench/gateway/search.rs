@@ -99,10 +99,13 @@ pub(crate) fn judge(step: &Step, limits: &StepLimits) -> (Verdict, String) {
     }
     let achieved = step.achieved / step.offered.max(f64::MIN_POSITIVE) * 100.0;
     if achieved < limits.achieved_percent_min || step.unsent > 0 {
-        let why = format!(
-            "{achieved:.1} % of the offered rate was accepted, {} requests found no connection in time",
-            step.unsent
-        );
+        let mut why = format!("{achieved:.1} % of the offered rate was accepted");
+        if step.unsent > 0 {
+            why.push_str(&format!(
+                ", {} requests found no connection in time",
+                step.unsent
+            ));
+        }
         return (Verdict::Rate, why);
     }
     if step.latency.p99_ms > limits.p99_ms_max {
