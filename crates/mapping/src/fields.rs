@@ -8,9 +8,10 @@ use crate::Limits;
 use crate::encode::{write_amount, write_string};
 use crate::plan::{
     ExtraKind, ExtraRule, Fields, ImpliedDecimals, Piece, Plan, SignRule, SlotId, Source, TextRule,
-    When, glob,
+    glob,
 };
 use crate::refusal::{Problem, rule, shown};
+use crate::steps::Step;
 use crate::time::{Fraction, received_at_text, write_rfc3339};
 use crate::values::Values;
 
@@ -58,19 +59,27 @@ pub(crate) fn text_of<'v>(
     scratch: &'v mut String,
 ) -> Result<Option<&'v str>, Problem> {
     if let Some(when) = &rule.when
-        && !holds(when, values)
+        && !when.holds(values)
     {
         return Ok(None);
     }
     let default = rule.default.as_deref();
-    match &rule.source {
-        Source::Const(text) => return Ok(Some(text)),
+    let Some((source, case_steps)) = source_of(rule, values) else {
+        return Ok(default);
+    };
+    let has_steps = !(case_steps.is_empty() && rule.steps.is_empty());
+    match source {
+        Source::Const(text) if !has_steps => return Ok(Some(text)),
+        Source::Const(text) => {
+            scratch.clear();
+            scratch.push_str(text);
+        }
         Source::FirstOf(slots) => {
             let Some((slot, text)) = values.first_of(slots) else {
                 return Ok(default);
             };
             unambiguous(rule, values, slot)?;
-            if rule.steps.is_empty() {
+            if !has_steps {
                 return Ok(Some(text));
             }
             scratch.clear();
@@ -92,7 +101,7 @@ pub(crate) fn text_of<'v>(
             }
         }
     }
-    for step in &rule.steps {
+    for step in case_steps.iter().chain(&rule.steps) {
         step.apply(&rule.name, scratch)?;
     }
     Ok(if scratch.is_empty() {
@@ -100,6 +109,21 @@ pub(crate) fn text_of<'v>(
     } else {
         Some(scratch)
     })
+}
+
+/// Where a field's text comes from in this record, and the case's own functions.
+pub(crate) fn source_of<'r>(
+    rule: &'r TextRule,
+    values: &Values<'_>,
+) -> Option<(&'r Source, &'r [Step])> {
+    let case = rule
+        .cases
+        .iter()
+        .find(|case| case.when.as_ref().is_none_or(|when| when.holds(values)));
+    match case {
+        Some(case) => Some((&case.source, &case.steps)),
+        None => Some((rule.source.as_ref()?, &[])),
+    }
 }
 
 pub(crate) fn unambiguous(
@@ -113,13 +137,6 @@ pub(crate) fn unambiguous(
         return Err(Problem::new(&rule.name, rule::REPEATED, detail));
     }
     Ok(())
-}
-
-pub(crate) fn holds(when: &When, values: &Values<'_>) -> bool {
-    let found = values
-        .first_of(&when.slots)
-        .is_some_and(|(_, text)| when.is.iter().any(|known| **known == *text));
-    found != when.negated
 }
 
 pub(crate) fn required<'v>(

@@ -26,12 +26,14 @@
 
 mod charset;
 mod compile;
+mod condition;
 mod currency;
 mod encode;
 mod fields;
 mod format;
 mod identity;
 mod limits;
+mod pattern;
 mod plan;
 mod record;
 mod refusal;
@@ -49,7 +51,7 @@ pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
 
 use charset::Charset;
-use plan::{Fields, FormatPlan, Header, Plan};
+use plan::{FormatPlan, Header, Plan, Rules};
 use record::{Assembler, Job};
 use types::Amount;
 
@@ -107,7 +109,7 @@ pub struct Mapping {
     title: String,
     format: FormatPlan,
     plan: Plan,
-    fields: Fields,
+    rules: Rules,
     accept_empty: bool,
     charsets: Vec<Charset>,
 }
@@ -135,6 +137,15 @@ impl fmt::Debug for Context<'_> {
             .field("lines", &self.lines)
             .finish_non_exhaustive()
     }
+}
+
+/// How many records a body had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub records: u64,
+    /// Those that the mapping passes over because they are no transactions: `sink` does not hear of them.
+    pub passed_over: u64,
 }
 
 /// What became of one record.
@@ -287,7 +298,7 @@ impl Mapping {
 
     /// Whether the mapping declares where a natural id is found.
     pub fn has_natural_id(&self) -> bool {
-        !self.fields.identity.natural.is_empty()
+        !self.rules.identity.natural.is_empty()
     }
 
     /// Translates a body: appends canonical JSON to `out` and tells `sink` each record's outcome, in
@@ -308,6 +319,23 @@ impl Mapping {
         out: &mut Vec<u8>,
         sink: &mut dyn FnMut(RecordOutcome),
     ) -> Result<u64, Refusal> {
+        self.decode_counted(body, context, limits, out, sink)
+            .map(|counts| counts.records)
+    }
+
+    /// Like [`Mapping::decode`]; also answers how many records were passed over (`[[skip]]`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::decode`].
+    pub fn decode_counted(
+        &self,
+        body: &[u8],
+        context: &mut Context<'_>,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+        sink: &mut dyn FnMut(RecordOutcome),
+    ) -> Result<Counts, Refusal> {
         let is_binary = self.format.is_binary();
         // Bytes have no lines: everything stands on the first.
         let lines: &[u8] = if is_binary { &[] } else { body };
@@ -348,7 +376,7 @@ impl Mapping {
         };
         let mut records = Assembler::new(Job {
             plan: &self.plan,
-            fields: &self.fields,
+            rules: &self.rules,
             source: &self.source,
             limits,
             body: &decoded.text,
@@ -367,8 +395,8 @@ impl Mapping {
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
             FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
         }
-        let count = records.records();
-        if count == 0 && !self.accept_empty {
+        let counts = records.counts();
+        if counts.records == 0 && !self.accept_empty {
             let detail = "there is no record in the document";
             return Err(document_refusal(
                 lines,
@@ -377,7 +405,7 @@ impl Mapping {
                 detail.to_owned(),
             ));
         }
-        Ok(count)
+        Ok(counts)
     }
 }
 

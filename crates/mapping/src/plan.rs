@@ -2,6 +2,7 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::condition::Condition;
 use crate::format::copybook::CopybookPlan;
 use crate::format::fixed::FixedPlan;
 use crate::format::iso8583::Iso8583Plan;
@@ -97,22 +98,27 @@ pub(crate) enum Piece {
     Slot(SlotId),
 }
 
-/// The field is written only when a slot holds (or does not hold) one of some texts.
+/// Where a field's text comes from in records of which a condition holds.
 #[derive(Debug)]
-pub(crate) struct When {
-    pub(crate) slots: Vec<SlotId>,
-    pub(crate) is: Vec<Box<str>>,
-    pub(crate) negated: bool,
+pub(crate) struct Case {
+    /// `None`: in all that are left.
+    pub(crate) when: Option<Condition>,
+    pub(crate) source: Source,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// How one field's text is made.
 #[derive(Debug)]
 pub(crate) struct TextRule {
     pub(crate) name: Box<str>,
-    pub(crate) source: Source,
+    /// The first whose condition holds counts, before `source`.
+    pub(crate) cases: Vec<Case>,
+    /// `None` only where there are cases.
+    pub(crate) source: Option<Source>,
+    /// Applied behind those of the case.
     pub(crate) steps: Vec<Step>,
     pub(crate) default: Option<Box<str>>,
-    pub(crate) when: Option<When>,
+    pub(crate) when: Option<Condition>,
     pub(crate) optional: bool,
     /// Of several values under the same path the first counts; otherwise they are refused.
     pub(crate) repeated_first: bool,
@@ -194,10 +200,18 @@ pub(crate) struct IdentityRule {
     pub(crate) required: bool,
 }
 
+/// What becomes of a record.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Records of which one holds are no transactions.
+    pub(crate) skips: Vec<Condition>,
+    pub(crate) identity: IdentityRule,
+    pub(crate) fields: Fields,
+}
+
 /// The rules of all fields.
 #[derive(Debug)]
 pub(crate) struct Fields {
-    pub(crate) identity: IdentityRule,
     pub(crate) account: TextRule,
     pub(crate) amount: AmountRule,
     pub(crate) currency: TextRule,

@@ -18,12 +18,12 @@ use crate::fields::{
     write_ranged,
 };
 use crate::identity::{IdentityKind, key_id, push_natural_part, push_number};
-use crate::plan::{Fields, IdPart, Plan, SlotId};
+use crate::plan::{IdPart, Plan, Rules, SlotId};
 use crate::refusal::{Problem, Refusal, rule};
 use crate::time::received_at_text;
 pub(crate) use crate::values::Value;
 use crate::values::{Place, Slot, Values};
-use crate::{Context, Limits, RecordOutcome, Refused, Translated};
+use crate::{Context, Counts, Limits, RecordOutcome, Refused, Translated};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Scope {
@@ -45,7 +45,7 @@ pub(crate) struct Assembler<'a, 'b> {
     pub(crate) plan: &'a Plan,
     pub(crate) limits: &'a Limits,
     pub(crate) body: &'b str,
-    fields: &'a Fields,
+    rules: &'a Rules,
     source: &'a str,
     context: &'a mut Context<'b>,
     out: &'a mut Vec<u8>,
@@ -56,6 +56,7 @@ pub(crate) struct Assembler<'a, 'b> {
     record_start: Option<usize>,
     problem: Option<(Problem, usize)>,
     records: u64,
+    passed_over: u64,
     lines: Lines,
     received_at: String,
     out_start: usize,
@@ -75,7 +76,7 @@ impl std::fmt::Debug for Assembler<'_, '_> {
 /// What a decoder works for: everything that is not the format's.
 pub(crate) struct Job<'a, 'b> {
     pub(crate) plan: &'a Plan,
-    pub(crate) fields: &'a Fields,
+    pub(crate) rules: &'a Rules,
     pub(crate) source: &'a str,
     pub(crate) limits: &'a Limits,
     pub(crate) body: &'b str,
@@ -92,7 +93,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             plan: job.plan,
             limits: job.limits,
             body: job.body,
-            fields: job.fields,
+            rules: job.rules,
             source: job.source,
             values: Values {
                 body: job.body,
@@ -105,6 +106,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             record_start: None,
             problem: None,
             records: 0,
+            passed_over: 0,
             lines: Lines {
                 offset: 0,
                 line: 1,
@@ -120,9 +122,12 @@ impl<'a, 'b> Assembler<'a, 'b> {
         }
     }
 
-    /// Records begun so far.
-    pub(crate) fn records(&self) -> u64 {
-        self.records
+    /// Records begun so far, and how many of them were passed over.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            records: self.records,
+            passed_over: self.passed_over,
+        }
     }
 
     /// Whether a record has begun and not ended.
@@ -289,7 +294,18 @@ impl<'a, 'b> Assembler<'a, 'b> {
             scope.records += 1;
         }
         let before = self.out.len();
-        let result = match self.problem.take() {
+        let problem = match self.problem.take() {
+            Some(problem) => Some(problem),
+            None => match self.is_passed_over() {
+                Ok(false) => None,
+                Ok(true) => {
+                    self.passed_over += 1;
+                    return Ok(());
+                }
+                Err(problem) => Some((problem, start)),
+            },
+        };
+        let result = match problem {
             Some((problem, offset)) => Err((problem, offset)),
             None => self.translate().map_err(|problem| (problem, start)),
         };
@@ -357,18 +373,31 @@ impl<'a, 'b> Assembler<'a, 'b> {
         self.lines.line
     }
 
+    /// Whether the mapping says that the record is no transaction.
+    fn is_passed_over(&self) -> Result<bool, Problem> {
+        for condition in &self.rules.skips {
+            if let Some(slot) = condition.ambiguous(&self.values) {
+                return Err(repeated("skip", slot, self.plan));
+            }
+            if condition.holds(&self.values) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Writes the record to `out`. On an error `out` may hold a part of it.
     fn translate(&mut self) -> Result<Translated, Problem> {
         let identity = self.make_id()?;
         let Self {
-            fields,
+            rules,
             values,
             out,
             scratch,
             limits,
             ..
         } = self;
-        let (fields, limits) = (*fields, *limits);
+        let (fields, limits) = (&rules.fields, *limits);
         let json_start = out.len();
         out.extend_from_slice(b"{\"id\":\"");
         let id = write_ranged(out, &self.id);
@@ -431,7 +460,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
         self.id.clear();
         let kind = if self.natural_id()? {
             IdentityKind::Natural
-        } else if self.fields.identity.required {
+        } else if self.rules.identity.required {
             let detail = "the record has no id, and this source requires one";
             return Err(Problem::new("id", rule::MISSING, detail));
         } else if let Some(key) = self.context.idempotency_key {
@@ -448,14 +477,14 @@ impl<'a, 'b> Assembler<'a, 'b> {
     /// Whether the record has all parts of its natural id, which is then in `self.id`.
     fn natural_id(&mut self) -> Result<bool, Problem> {
         let Self {
-            fields,
+            rules,
             values,
             id,
             scopes,
             records,
             ..
         } = self;
-        let rule = &fields.identity;
+        let rule = &rules.identity;
         if rule.natural.is_empty() {
             return Ok(false);
         }

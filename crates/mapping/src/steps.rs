@@ -1,5 +1,7 @@
 //! The closed set of text functions a field can go through, in the order the mapping lists them.
 
+use regex::Regex;
+
 use crate::currency;
 use crate::refusal::{Problem, rule, shown};
 
@@ -25,7 +27,14 @@ pub(crate) enum Step {
         table: Vec<(Box<str>, Box<str>)>,
         otherwise: Option<Box<str>>,
     },
+    /// A group of the first place where a pattern is found; nothing where it is not.
+    Extract { pattern: Regex, group: usize },
+    /// With another text in every place where a pattern is found.
+    Replace { pattern: Regex, with: Box<str> },
 }
+
+/// Most bytes of a text after a replacement.
+const REPLACED_BYTES_MAX: usize = 64 << 10;
 
 impl Step {
     /// Applies the function in place. `field` is for the message only.
@@ -73,9 +82,41 @@ impl Step {
                     }
                 }
             }
+            Self::Extract { pattern, group } => {
+                let found = pattern
+                    .captures(text)
+                    .and_then(|captures| captures.get(*group))
+                    .map(|found| found.as_str().to_owned());
+                *text = found.unwrap_or_default();
+            }
+            Self::Replace { pattern, with } => return replace(field, text, pattern, with),
         }
         Ok(())
     }
+}
+
+fn replace(field: &str, text: &mut String, pattern: &Regex, with: &str) -> Result<(), Problem> {
+    let mut replaced = String::with_capacity(text.len());
+    let mut end = 0;
+    for captures in pattern.captures_iter(text) {
+        let Some(found) = captures.get(0) else {
+            continue;
+        };
+        replaced.push_str(&text[end..found.start()]);
+        captures.expand(with, &mut replaced);
+        end = found.end();
+        if replaced.len() > REPLACED_BYTES_MAX {
+            break;
+        }
+    }
+    replaced.push_str(&text[end..]);
+    if replaced.len() > REPLACED_BYTES_MAX {
+        let detail =
+            format!("the text would have more than {REPLACED_BYTES_MAX} bytes after a replacement");
+        return Err(Problem::new(field, rule::FIELD_BYTES, detail));
+    }
+    *text = replaced;
+    Ok(())
 }
 
 /// What PCI DSS lets people see of a card's number; of a text of up to ten characters the last four.

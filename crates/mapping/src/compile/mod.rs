@@ -4,10 +4,12 @@
 //! mistake and forgets where in the file a value stood. What each key means is documented for people
 //! in `config/sources/README.md`.
 
+mod condition;
 mod copybook;
 mod field;
 mod fixed;
 mod iso8583;
+mod pattern;
 mod swift_mt;
 mod table;
 mod text;
@@ -19,7 +21,9 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use crate::Mapping;
-use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces, XmlPlan};
+use crate::plan::{
+    CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces, Rules, XmlPlan,
+};
 use table::{Section, distance, nearest};
 use trie::TrieBuilder;
 
@@ -90,6 +94,7 @@ const TOP_KEYS: &[&str] = &[
     "future_max",
     "amount_digits",
     "pass",
+    "skip",
     "csv",
     "xml",
     "copybook",
@@ -166,7 +171,8 @@ impl<'t> Compiler<'t> {
         let any_digits =
             root.choice(self, "amount_digits", &["currency", "any"], "currency") == "any";
         let identity = self.identity(&root);
-        let fields = self.fields(&root, identity, any_digits, future_max_micros);
+        let skips = self.skips(&root);
+        let fields = self.fields(&root, any_digits, future_max_micros);
         let (source, mut format, fields) = (source?, format?, fields?);
         let plan = std::mem::take(&mut self.trie).finish();
         if let FormatPlan::Copybook(copybook) = &mut format {
@@ -191,7 +197,11 @@ impl<'t> Compiler<'t> {
             title: title.unwrap_or_default(),
             format,
             plan: plan.into_plan(),
-            fields,
+            rules: Rules {
+                skips,
+                identity,
+                fields,
+            },
             accept_empty,
             charsets,
         })
@@ -466,7 +476,6 @@ impl<'t> Compiler<'t> {
     fn fields(
         &mut self,
         root: &Section<'_>,
-        identity: IdentityRule,
         any_digits: bool,
         future_max_micros: i64,
     ) -> Option<Fields> {
@@ -504,7 +513,6 @@ impl<'t> Compiler<'t> {
         extras.extend(self.passed(root, &names));
         let (booked_at, booked_time) = booked?;
         Some(Fields {
-            identity,
             account: account?,
             amount: amount?,
             currency: currency?,
