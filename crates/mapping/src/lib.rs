@@ -25,13 +25,16 @@
 //! - **A limit on everything**: see [`Limits`].
 
 mod charset;
+mod check;
 mod compile;
 mod condition;
+mod control;
 mod currency;
 mod encode;
 mod fields;
 mod format;
 mod identity;
+mod keys;
 mod limits;
 mod pattern;
 mod plan;
@@ -46,6 +49,7 @@ use std::ops::Range;
 
 pub use compile::MappingError;
 pub use identity::{IdentityKind, key_id, push_natural_part};
+pub use keys::CompileOptions;
 pub use limits::Limits;
 pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
@@ -192,7 +196,20 @@ impl Mapping {
     ///
     /// Every mistake of the file, in the order of the file; never empty.
     pub fn compile(file: &str, text: &str) -> Result<Self, Vec<MappingError>> {
-        compile::compile(file, text)
+        Self::compile_with(file, text, &CompileOptions::default())
+    }
+
+    /// Like [`Mapping::compile`], with the keys that the mapping may name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::compile`]; also a key that is named and not given, or too short.
+    pub fn compile_with(
+        file: &str,
+        text: &str,
+        options: &CompileOptions,
+    ) -> Result<Self, Vec<MappingError>> {
+        compile::compile(file, text, options)
     }
 
     /// Name of the source.
@@ -395,6 +412,7 @@ impl Mapping {
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
             FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
         }
+        records.end_document()?;
         let counts = records.counts();
         if counts.records == 0 && !self.accept_empty {
             let detail = "there is no record in the document";

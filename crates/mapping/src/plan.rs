@@ -2,7 +2,9 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::check::Check;
 use crate::condition::Condition;
+use crate::control::ControlPlan;
 use crate::format::copybook::CopybookPlan;
 use crate::format::fixed::FixedPlan;
 use crate::format::iso8583::Iso8583Plan;
@@ -40,6 +42,8 @@ pub(crate) struct SlotPlan {
     pub(crate) path: Box<str>,
     /// `Some(level)`: the value belongs to the enclosing element of that level and is inherited.
     pub(crate) scope: Option<u8>,
+    /// Only a control total: it may stand behind the records too.
+    pub(crate) is_total: bool,
 }
 
 /// The path trie with what is known about its nodes.
@@ -117,6 +121,8 @@ pub(crate) struct TextRule {
     pub(crate) source: Option<Source>,
     /// Applied behind those of the case.
     pub(crate) steps: Vec<Step>,
+    /// What the text must be behind the steps.
+    pub(crate) checks: Vec<Check>,
     pub(crate) default: Option<Box<str>>,
     pub(crate) when: Option<Condition>,
     pub(crate) optional: bool,
@@ -206,6 +212,21 @@ pub(crate) struct Rules {
     /// Records of which one holds are no transactions.
     pub(crate) skips: Vec<Condition>,
     pub(crate) identity: IdentityRule,
+    /// What each record becomes, at least one.
+    pub(crate) transactions: Vec<TransactionRule>,
+    /// Which of them has the amount that `controls` add up.
+    pub(crate) controlled: usize,
+    /// What documents say of their records.
+    pub(crate) controls: Vec<ControlPlan>,
+}
+
+/// One of the transactions that a record becomes.
+#[derive(Debug)]
+pub(crate) struct TransactionRule {
+    /// Behind the record's id, after a `/`.
+    pub(crate) suffix: Option<Box<str>>,
+    /// It is made only of records of which this holds.
+    pub(crate) when: Option<Condition>,
     pub(crate) fields: Fields,
 }
 

@@ -12,13 +12,14 @@
 use std::ops::Range;
 
 use crate::charset::Positions;
+use crate::control::Tally;
 use crate::encode::write_string;
 use crate::fields::{
-    append, identifier, repeated, required, text_of, write_booked_at, write_extra, write_money,
-    write_ranged,
+    append, identifier, repeated, required, text_of, unsigned_amount, write_booked_at, write_extra,
+    write_money, write_ranged,
 };
 use crate::identity::{IdentityKind, key_id, push_natural_part, push_number};
-use crate::plan::{IdPart, Plan, Rules, SlotId};
+use crate::plan::{IdPart, Plan, Rules, SlotId, TransactionRule};
 use crate::refusal::{Problem, Refusal, rule};
 use crate::time::received_at_text;
 pub(crate) use crate::values::Value;
@@ -57,10 +58,18 @@ pub(crate) struct Assembler<'a, 'b> {
     problem: Option<(Problem, usize)>,
     records: u64,
     passed_over: u64,
+    /// One for each control total.
+    tallies: Vec<Tally>,
+    /// The first control total that differs; the document is refused once it was read.
+    difference: Option<Refusal>,
     lines: Lines,
     received_at: String,
     out_start: usize,
     id: String,
+    /// Transactions of the current record.
+    made: Vec<Translated>,
+    /// Transactions so far.
+    translated: usize,
     scratch: String,
 }
 
@@ -107,6 +116,8 @@ impl<'a, 'b> Assembler<'a, 'b> {
             problem: None,
             records: 0,
             passed_over: 0,
+            tallies: vec![Tally::default(); job.rules.controls.len()],
+            difference: None,
             lines: Lines {
                 offset: 0,
                 line: 1,
@@ -115,6 +126,8 @@ impl<'a, 'b> Assembler<'a, 'b> {
             received_at,
             out_start: job.out.len(),
             id: String::with_capacity(128),
+            made: Vec::new(),
+            translated: 0,
             scratch: String::with_capacity(64),
             context: job.context,
             out: job.out,
@@ -142,6 +155,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
 
     /// An element (object) around the records begins: what an earlier one said is forgotten.
     pub(crate) fn open_scope(&mut self, level: u8) {
+        self.compare_totals(level);
         self.scopes[usize::from(level)] = Scope::default();
         for (slot, plan) in self.values.slots.iter_mut().zip(&self.plan.slots) {
             if plan.scope.is_some_and(|scope| scope >= level) {
@@ -150,6 +164,50 @@ impl<'a, 'b> Assembler<'a, 'b> {
         }
         if level == 0 {
             self.values.kept_text.clear();
+        }
+    }
+
+    /// The document is over. An error refuses it: a control total differs.
+    pub(crate) fn end_document(&mut self) -> Result<(), Refusal> {
+        self.compare_totals(0);
+        self.difference.take().map_or(Ok(()), Err)
+    }
+
+    /// The elements of a level and those in them are over: what they said of their records must be right.
+    fn compare_totals(&mut self, level: u8) {
+        let rules = self.rules;
+        for (index, control) in rules.controls.iter().enumerate() {
+            if control.scope < level {
+                continue;
+            }
+            let tally = std::mem::take(&mut self.tallies[index]);
+            if self.difference.is_none()
+                && let Some(found) = tally.compare(control, &self.values)
+            {
+                let path = self.slot_path(found.slot);
+                let refusal =
+                    self.refuse(found.offset, Some(path), rule::CONTROL_TOTAL, found.detail);
+                self.difference = Some(refusal);
+            }
+        }
+    }
+
+    /// Adds the record that ends to the totals of the elements around it.
+    fn add_to_totals(&mut self) {
+        let controls = &self.rules.controls;
+        if controls.is_empty() {
+            return;
+        }
+        let amount = controls
+            .iter()
+            .any(|control| control.sum.is_some())
+            .then(|| {
+                let transaction = self.rules.transactions.get(self.rules.controlled)?;
+                unsigned_amount(&transaction.fields, &self.values, &mut self.scratch).ok()
+            })
+            .flatten();
+        for tally in &mut self.tallies {
+            tally.add(amount);
         }
     }
 
@@ -210,6 +268,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             return self.spoil(offset, Problem::new(&plan.path, rule::FIELD_BYTES, detail));
         }
         if let Some(level) = plan.scope
+            && !plan.is_total
             && self.scopes[usize::from(level)].records > 0
         {
             let detail = format!(
@@ -217,6 +276,9 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 plan.path
             );
             return Err(self.refuse(offset, Some(&plan.path), rule::LATE_FIELD, detail));
+        }
+        for (tally, control) in self.tallies.iter_mut().zip(&self.rules.controls) {
+            tally.met(control, slot, offset);
         }
         let state = &mut self.values.slots[usize::from(slot)];
         if !matches!(state.place, Place::Absent) {
@@ -293,6 +355,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
         for scope in &mut self.scopes {
             scope.records += 1;
         }
+        self.add_to_totals();
         let before = self.out.len();
         let problem = match self.problem.take() {
             Some(problem) => Some(problem),
@@ -307,10 +370,10 @@ impl<'a, 'b> Assembler<'a, 'b> {
         };
         let result = match problem {
             Some((problem, offset)) => Err((problem, offset)),
-            None => self.translate().map_err(|problem| (problem, start)),
+            None => self.translate_all().map_err(|problem| (problem, start)),
         };
         match result {
-            Ok(mut translated) => {
+            Ok(()) => {
                 if self.out.len() - self.out_start > self.limits.output_bytes_max {
                     let detail = format!(
                         "the translated records have more than {} bytes: send fewer in a request",
@@ -318,9 +381,20 @@ impl<'a, 'b> Assembler<'a, 'b> {
                     );
                     return Err(self.refuse(start, None, rule::OUTPUT_BYTES, detail));
                 }
-                translated.record = self.number();
-                translated.original = self.original(start, end);
-                (self.sink)(RecordOutcome::Translated(translated));
+                self.translated += self.made.len();
+                if self.translated > self.limits.records_max {
+                    let detail = format!(
+                        "the request's records make more than {} transactions: send it in several requests",
+                        self.limits.records_max
+                    );
+                    return Err(self.refuse(start, None, rule::RECORDS, detail));
+                }
+                let (record, original) = (self.number(), self.original(start, end));
+                for mut translated in self.made.drain(..) {
+                    translated.record = record;
+                    translated.original = original.clone();
+                    (self.sink)(RecordOutcome::Translated(translated));
+                }
             }
             Err((problem, offset)) => {
                 self.out.truncate(before);
@@ -386,18 +460,51 @@ impl<'a, 'b> Assembler<'a, 'b> {
         Ok(false)
     }
 
-    /// Writes the record to `out`. On an error `out` may hold a part of it.
-    fn translate(&mut self) -> Result<Translated, Problem> {
-        let identity = self.make_id()?;
+    /// Writes all transactions of the record to `out`, and remembers them in `made`.
+    fn translate_all(&mut self) -> Result<(), Problem> {
+        self.made.clear();
+        let kind = self.make_id()?;
+        let id_length = self.id.len();
+        for transaction in &self.rules.transactions {
+            if let Some(when) = &transaction.when
+                && !when.holds(&self.values)
+            {
+                continue;
+            }
+            self.id.truncate(id_length);
+            if let Some(suffix) = &transaction.suffix {
+                self.id.push('/');
+                self.id.push_str(suffix);
+            }
+            identifier("id", &self.id, self.limits)?;
+            let translated = self.translate(transaction, kind)?;
+            self.made.push(translated);
+        }
+        if self.made.is_empty() {
+            return Err(Problem {
+                field: None,
+                rule: rule::NO_TRANSACTION,
+                detail: "no [[transaction]] of the mapping is made of this record; if it is none, say so in a [[skip]]"
+                    .to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes one transaction to `out`. On an error `out` may hold a part of it.
+    fn translate(
+        &mut self,
+        transaction: &TransactionRule,
+        identity: IdentityKind,
+    ) -> Result<Translated, Problem> {
         let Self {
-            rules,
             values,
             out,
             scratch,
             limits,
             ..
         } = self;
-        let (fields, limits) = (&rules.fields, *limits);
+        let (fields, limits) = (&transaction.fields, *limits);
         let json_start = out.len();
         out.extend_from_slice(b"{\"id\":\"");
         let id = write_ranged(out, &self.id);
@@ -470,7 +577,6 @@ impl<'a, 'b> Assembler<'a, 'b> {
             self.id = (self.context.new_id)();
             IdentityKind::Generated
         };
-        identifier("id", &self.id, self.limits)?;
         Ok(kind)
     }
 
@@ -488,6 +594,11 @@ impl<'a, 'b> Assembler<'a, 'b> {
         if rule.natural.is_empty() {
             return Ok(false);
         }
+        let is_composite = rule.natural.len() > 1
+            || rules
+                .transactions
+                .iter()
+                .any(|transaction| transaction.suffix.is_some());
         for (index, part) in rule.natural.iter().enumerate() {
             let is_first = index == 0;
             match part {
@@ -512,7 +623,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
                     if values.repeated(slot) {
                         return Err(repeated("id", slot, self.plan));
                     }
-                    push_natural_part(id, text, is_first, rule.natural.len() > 1);
+                    push_natural_part(id, text, is_first, is_composite);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use crate::currency;
+use crate::keys::HashKey;
 use crate::refusal::{Problem, rule, shown};
 
 /// One text function.
@@ -16,6 +17,8 @@ pub(crate) enum Step {
     Lower,
     /// BLAKE3 of the text, 32 hexadecimal digits: a pseudonym that stays the same.
     Hash,
+    /// The same with a key: who does not have it cannot try which text it was.
+    KeyedHash(HashKey),
     /// The first six and last four characters of a card's number, `*` for those between.
     Mask,
     /// The alphabetic code of a numeric ISO 4217 code: `978` is `EUR`. An alphabetic one stays.
@@ -49,6 +52,7 @@ impl Step {
             Self::Upper => *text = text.to_uppercase(),
             Self::Lower => *text = text.to_lowercase(),
             Self::Hash => *text = hash_text(text.as_bytes()),
+            Self::KeyedHash(key) => *text = key.hash(text),
             Self::Mask => *text = masked(text),
             Self::Currency => {
                 if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {

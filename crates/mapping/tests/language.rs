@@ -4,7 +4,7 @@ mod common;
 
 use common::{Options, RECEIVED_AT, compile, decode};
 use expect_test::{Expect, expect};
-use mapping::{Context, Counts, Limits, Mapping};
+use mapping::{CompileOptions, Context, Counts, Limits, Mapping};
 
 #[track_caller]
 fn check(mapping: &Mapping, body: &str, expected: Expect) {
@@ -287,4 +287,106 @@ fn mistakes_are_told_with_their_place() {
         t.toml:3:67: skip.not.not.not.not.not.not.not.not.from: conditions nest more than 8 deep
     "#]],
     );
+}
+
+#[test]
+fn one_record_becomes_several_transactions() {
+    let text = "source = \"t\"\nformat = \"json\"\n[identity]\nnatural = [\"id\"]\n\
+        [fields.account]\nfrom = \"account\"\n[fields.currency]\nconst = \"EUR\"\n\
+        [fields.booked_at]\nconst = \"2026-11-23\"\nzone = \"UTC\"\nat = \"12:00\"\n\
+        [fields.kind]\nconst = \"principal\"\n\
+        [[transaction]]\nwhen = { from = \"amount\", exists = true }\n[transaction.fields.amount]\nfrom = \"amount\"\n\
+        [[transaction]]\nsuffix = \"fee\"\nwhen = { from = \"fee\", exists = true }\n\
+        [transaction.fields]\namount = { from = \"fee\", sign = \"-\" }\nkind = { const = \"fee\" }\nof = { from = \"id\" }\n";
+    let mapping = compile("t.toml", text);
+    check(
+        &mapping,
+        r#"{"id":"1/a","account":"a","amount":"10","fee":"0.5"}
+{"id":"2","account":"a","amount":"10"}
+{"id":"3","account":"a","fee":"1"}
+{"id":"4","account":"a"}
+{"id":"5","account":"a","amount":"10","fee":"-1"}
+{"account":"a","amount":"10","fee":"1"}"#,
+        expect![[r#"
+            {"account":"a","amount":"10.00","id":"1~1a","kind":"principal"}
+            {"account":"a","amount":"-0.50","id":"1~1a/fee","kind":"fee","of":"1/a"}
+            {"account":"a","amount":"10.00","id":"2","kind":"principal"}
+            {"account":"a","amount":"-1.00","id":"3/fee","kind":"fee","of":"3"}
+            record 4, line 4: no [[transaction]] of the mapping is made of this record; if it is none, say so in a [[skip]] (no-transaction)
+            record 5, line 5, field amount: the amount has a sign of its own beside its credit or debit indicator (sign)
+            record 6, line 6, field of: of is missing or empty (missing)
+        "#]],
+    );
+    // Three transactions of two records: at the limit, and beyond.
+    let result = |records_max| {
+        let limits = Limits {
+            records_max,
+            ..Limits::default()
+        };
+        let options = Options {
+            limits,
+            ..Options::default()
+        };
+        let body = r#"{"id":"1","account":"a","amount":1,"fee":1}{"id":"2","account":"a","fee":1}"#;
+        decode(&mapping, body.as_bytes(), &options)
+            .result
+            .map_err(|refusal| refusal.rule)
+    };
+    assert_eq!(result(3), Ok(2));
+    assert_eq!(result(2), Err("records"));
+    let errors = Mapping::compile(
+        "t.toml",
+        &text
+            .replace("[fields.kind]\nconst", "[fields.kind]\nfrm")
+            .replace("suffix = \"fee\"\n", "sufix = \"fee\"\n"),
+    );
+    let errors: String = errors
+        .expect_err("mistakes")
+        .iter()
+        .map(|error| format!("{error}\n"))
+        .collect();
+    expect![[r#"
+        t.toml:13:9: fields.kind.from: one of `from` (a path or several), `const` and `template` says where the value comes from
+        t.toml:14:1: fields.kind.frm: unknown key, did you mean `from`?
+        t.toml:19:1: transaction.suffix: each transaction of a record needs another `suffix` behind the record's id; one may be without
+        t.toml:20:1: transaction.sufix: unknown key, did you mean `suffix`?
+    "#]].assert_eq(&errors);
+}
+
+#[test]
+fn a_hash_with_a_key_needs_the_key() {
+    let text =
+        json_text("[fields.account]\nfrom = \"account\"\nsteps = [{ hash = { key = \"pan\" } }]\n");
+    let with = |key: &str| {
+        let options = CompileOptions::default().with_key("pan", key);
+        assert!(!format!("{options:?}").contains(key));
+        Mapping::compile_with("t.toml", &text, &options)
+    };
+    let body = r#"{"id":"1","account":"4111111111111111","amount":1}"#;
+    let hash = |key: &str| shown(&with(key).expect("a mapping"), body);
+    // Stored accounts depend on it.
+    expect![[r#"
+        {"account":"c51ab12bec82c0b6f910275eebb13c9d","amount":"1.00","id":"1"}
+    "#]].assert_eq(&hash("0123456789abcdef"));
+    assert_ne!(hash("0123456789abcdef"), hash("0123456789abcdeF"));
+    let mapping = with("0123456789abcdef").expect("a mapping");
+    assert!(!format!("{mapping:?}").contains("0123456789abcdef"));
+    let errors: String = [
+        Mapping::compile("t.toml", &text),
+        with("0123456789abcde"),
+        Mapping::compile_with(
+            "t.toml",
+            &text,
+            &CompileOptions::default().with_key("card", "0123456789abcdef"),
+        ),
+    ]
+    .into_iter()
+    .flat_map(|result| result.expect_err("a mistake"))
+    .map(|error| format!("{error}\n"))
+    .collect();
+    expect![[r#"
+        t.toml:5:27: fields.account.steps.hash.key: there is no key "pan", none was given: put it into the file pan.key beside the mapping
+        t.toml:5:27: fields.account.steps.hash.key: the key "pan" has 15 bytes, at least 16 are needed: `openssl rand -hex 32` makes one
+        t.toml:5:27: fields.account.steps.hash.key: there is no key "pan", given are card: put it into the file pan.key beside the mapping
+    "#]].assert_eq(&errors);
 }

@@ -16,6 +16,7 @@ use crate::time::{TimeFormat, TimeRule};
 
 const TEXT_KEYS: &[&str] = &[
     "from", "const", "template", "steps", "default", "when", "optional", "repeated", "case",
+    "check",
 ];
 const SOURCE_KEYS: &[&str] = &["from", "const", "template"];
 const TIME_KEYS: &[&str] = &["format", "zone", "at"];
@@ -54,7 +55,7 @@ impl Compiler<'_> {
             );
         }
         let default: Option<Box<str>> = section.text(self, "default").map(|(text, _)| text.into());
-        let required = !optional && default.is_none();
+        let required = !(optional || default.is_some() || self.is_conditional);
         let cases = self.cases(section);
         let has_source = SOURCE_KEYS.iter().any(|key| section.has(key));
         let source = if section.has("case") && !has_source {
@@ -63,6 +64,7 @@ impl Compiler<'_> {
             Some(self.source(section, required && cases.is_empty())?)
         };
         let steps = self.steps(section);
+        let checks = self.checks(section);
         let when = self.when(section);
         if when.is_some() && !optional {
             let message = "only a field with `optional = true` can depend on a condition";
@@ -75,6 +77,7 @@ impl Compiler<'_> {
             cases,
             source,
             steps,
+            checks,
             default,
             when,
             optional,
@@ -188,7 +191,7 @@ impl Compiler<'_> {
                         let hint = match super::nearest(name, STEPS) {
                             Some(meant) => format!("did you mean \"{meant}\"?"),
                             None => "known are \"trim\", \"upper\", \"lower\", \"hash\", \"mask\", \"currency\", { substring = [start, length] }, \
-                                     { lookup = { a = \"b\" }, else = \"c\" }, { extract = \"(…)\" }, { replace = \"…\", with = \"…\" }"
+                                     { lookup = { a = \"b\" }, else = \"c\" }, { extract = \"(…)\" }, { replace = \"…\", with = \"…\" }, { hash = { key = \"…\" } }"
                                 .to_owned(),
                         };
                         self.error(
@@ -215,6 +218,7 @@ impl Compiler<'_> {
         table.only(
             self,
             &[
+                "hash",
                 "substring",
                 "lookup",
                 "else",
@@ -226,6 +230,17 @@ impl Compiler<'_> {
         );
         if table.has("extract") || table.has("replace") {
             return self.pattern_step(table);
+        }
+        if let Some(hash) = table.section(self, "hash") {
+            hash.only(self, &["key"]);
+            let (name, span) = hash.required_text(self, "key")?;
+            return match self.options.hash_key(name) {
+                Ok(key) => Some(Step::KeyedHash(key)),
+                Err(message) => {
+                    self.error(span, &hash.key("key"), message);
+                    None
+                }
+            };
         }
         if table.has("lookup") {
             let otherwise = table.text(self, "else").map(|(text, _)| text.into());
@@ -418,6 +433,7 @@ impl Compiler<'_> {
                 cases: Vec::new(),
                 source: Some(Source::FirstOf(vec![slot])),
                 steps: Vec::new(),
+                checks: Vec::new(),
                 default: None,
                 when: None,
                 optional: true,
