@@ -1,5 +1,6 @@
 //! The command line.
 
+mod mapping;
 mod queue;
 
 use std::io::IsTerminal as _;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{Config, Plan};
 
+pub(crate) use self::mapping::*;
 use crate::WrongConfiguration;
 pub(crate) use queue::*;
 
@@ -101,6 +103,8 @@ pub(crate) enum Command {
     Postgres,
     /// Check configuration and sources, and report every mistake with its place
     Check(CheckArgs),
+    // Its text is with its arguments, as that of `queue`.
+    Mapping(MappingArgs),
     /// Send files, or generated load, through the gateway
     Send(SendArgs),
     /// Ask the store with SQL

@@ -43,6 +43,7 @@ mod refusal;
 mod steps;
 mod time;
 mod values;
+pub mod workbench;
 
 use std::fmt;
 use std::ops::Range;
@@ -56,7 +57,7 @@ pub use time::received_at_text;
 
 use charset::Charset;
 use plan::{FormatPlan, Header, Plan, Rules};
-use record::{Assembler, Job};
+use record::{Assembler, Job, Observer};
 use types::Amount;
 
 /// What a body's bytes are.
@@ -353,6 +354,18 @@ impl Mapping {
         out: &mut Vec<u8>,
         sink: &mut dyn FnMut(RecordOutcome),
     ) -> Result<Counts, Refusal> {
+        self.run(body, context, limits, (out, sink), None)
+    }
+
+    /// `observer` sees each record with its values.
+    fn run(
+        &self,
+        body: &[u8],
+        context: &mut Context<'_>,
+        limits: &Limits,
+        (out, sink): (&mut Vec<u8>, &mut dyn FnMut(RecordOutcome)),
+        observer: Option<&mut Observer<'_>>,
+    ) -> Result<Counts, Refusal> {
         let is_binary = self.format.is_binary();
         // Bytes have no lines: everything stands on the first.
         let lines: &[u8] = if is_binary { &[] } else { body };
@@ -401,6 +414,11 @@ impl Mapping {
             context: &mut inner,
             out,
             sink,
+            // Written out, so that it may live shorter from here on.
+            observer: match observer {
+                Some(observer) => Some(observer),
+                None => None,
+            },
         });
         match &self.format {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,

@@ -41,6 +41,28 @@ struct Lines {
     end: Option<u8>,
 }
 
+/// A record at its end, for people who ask how it was read.
+pub(crate) struct Observed<'o> {
+    pub(crate) number: u64,
+    pub(crate) line: u64,
+    pub(crate) values: &'o Values<'o>,
+    pub(crate) plan: &'o Plan,
+    pub(crate) rules: &'o Rules,
+    pub(crate) verdict: Verdict<'o>,
+}
+
+/// What became of an observed record.
+pub(crate) enum Verdict<'o> {
+    PassedOver,
+    /// The canonical objects.
+    Translated(Vec<&'o [u8]>),
+    /// With the place in the text that was read.
+    Refused(&'o Problem, usize),
+}
+
+/// Told of each record at its end.
+pub(crate) type Observer<'o> = dyn FnMut(&Observed<'_>) + 'o;
+
 /// Turns path events into translated or refused records.
 pub(crate) struct Assembler<'a, 'b> {
     pub(crate) plan: &'a Plan,
@@ -68,6 +90,7 @@ pub(crate) struct Assembler<'a, 'b> {
     id: String,
     /// Transactions of the current record.
     made: Vec<Translated>,
+    observer: Option<&'a mut Observer<'b>>,
     /// Transactions so far.
     translated: usize,
     scratch: String,
@@ -93,6 +116,7 @@ pub(crate) struct Job<'a, 'b> {
     pub(crate) context: &'a mut Context<'b>,
     pub(crate) out: &'a mut Vec<u8>,
     pub(crate) sink: &'a mut dyn FnMut(RecordOutcome),
+    pub(crate) observer: Option<&'a mut Observer<'b>>,
 }
 
 impl<'a, 'b> Assembler<'a, 'b> {
@@ -127,6 +151,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             out_start: job.out.len(),
             id: String::with_capacity(128),
             made: Vec::new(),
+            observer: job.observer,
             translated: 0,
             scratch: String::with_capacity(64),
             context: job.context,
@@ -363,6 +388,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 Ok(false) => None,
                 Ok(true) => {
                     self.passed_over += 1;
+                    self.observe(start, None, true);
                     return Ok(());
                 }
                 Err(problem) => Some((problem, start)),
@@ -372,6 +398,8 @@ impl<'a, 'b> Assembler<'a, 'b> {
             Some((problem, offset)) => Err((problem, offset)),
             None => self.translate_all().map_err(|problem| (problem, start)),
         };
+        let refused = result.as_ref().err();
+        self.observe(start, refused.map(|(problem, at)| (problem, *at)), false);
         match result {
             Ok(()) => {
                 if self.out.len() - self.out_start > self.limits.output_bytes_max {
@@ -410,6 +438,32 @@ impl<'a, 'b> Assembler<'a, 'b> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the observer, if there is one, what becomes of the record.
+    fn observe(&mut self, start: usize, refused: Option<(&Problem, usize)>, passed_over: bool) {
+        let Some(observer) = self.observer.take() else {
+            return;
+        };
+        let line = self.line(refused.map_or(start, |(_, offset)| offset));
+        let json = |made: &Translated| {
+            let range = made.json.start as usize..made.json.end as usize;
+            self.out.get(range).unwrap_or_default()
+        };
+        let verdict = match refused {
+            Some((problem, offset)) => Verdict::Refused(problem, offset),
+            None if passed_over => Verdict::PassedOver,
+            None => Verdict::Translated(self.made.iter().map(json).collect()),
+        };
+        observer(&Observed {
+            number: self.number(),
+            line,
+            values: &self.values,
+            plan: self.plan,
+            rules: self.rules,
+            verdict,
+        });
+        self.observer = Some(observer);
     }
 
     fn emit_refused(&mut self, refusal: Refusal, start: usize, end: usize) {

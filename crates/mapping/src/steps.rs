@@ -40,6 +40,22 @@ pub(crate) enum Step {
 const REPLACED_BYTES_MAX: usize = 64 << 10;
 
 impl Step {
+    /// Its name in mappings.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Trim => "trim",
+            Self::Upper => "upper",
+            Self::Lower => "lower",
+            Self::Hash | Self::KeyedHash(_) => "hash",
+            Self::Mask => "mask",
+            Self::Currency => "currency",
+            Self::Substring { .. } => "substring",
+            Self::Lookup { .. } => "lookup",
+            Self::Extract { .. } => "extract",
+            Self::Replace { .. } => "replace",
+        }
+    }
+
     /// Applies the function in place. `field` is for the message only.
     pub(crate) fn apply(&self, field: &str, text: &mut String) -> Result<(), Problem> {
         match self {

@@ -367,7 +367,8 @@ fn a_hash_with_a_key_needs_the_key() {
     // Stored accounts depend on it.
     expect![[r#"
         {"account":"c51ab12bec82c0b6f910275eebb13c9d","amount":"1.00","id":"1"}
-    "#]].assert_eq(&hash("0123456789abcdef"));
+    "#]]
+    .assert_eq(&hash("0123456789abcdef"));
     assert_ne!(hash("0123456789abcdef"), hash("0123456789abcdeF"));
     let mapping = with("0123456789abcdef").expect("a mapping");
     assert!(!format!("{mapping:?}").contains("0123456789abcdef"));
