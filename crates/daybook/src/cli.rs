@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench_gateway;
+mod mapping;
 mod queue;
 
 use std::io::IsTerminal as _;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{Config, Plan};
 
+pub(crate) use self::mapping::*;
 use crate::WrongConfiguration;
 pub(crate) use bench_gateway::*;
 pub(crate) use queue::*;
@@ -103,6 +105,8 @@ pub(crate) enum Command {
     Postgres,
     /// Check configuration and sources, and report every mistake with its place
     Check(CheckArgs),
+    // Its text is with its arguments, as that of `queue`.
+    Mapping(MappingArgs),
     /// Send files, or generated load, through the gateway
     Send(SendArgs),
     /// Ask the store with SQL

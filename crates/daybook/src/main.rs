@@ -67,6 +67,7 @@ async fn run(cli: Cli, levels: pipeline::ApplyLevels) -> anyhow::Result<ExitCode
         Command::Web => command::up::run_part(&global, pipeline::Part::Web).await,
         Command::Postgres => command::up::run_part(&global, pipeline::Part::Postgres).await,
         Command::Check(args) => command::check::run(&global, &args).await,
+        Command::Mapping(args) => command::mapping::run(&global, &args),
         Command::Send(args) => command::send::run(&global, args).await,
         Command::Query(args) => command::query::run(&global, args).await,
         Command::Totals(args) => command::totals::run(&global, args).await,

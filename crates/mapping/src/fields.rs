@@ -7,10 +7,11 @@ use types::{Amount, SCALE_DIGITS, currency_digits};
 use crate::Limits;
 use crate::encode::{write_amount, write_string};
 use crate::plan::{
-    ExtraKind, ExtraRule, Fields, ImpliedDecimals, Piece, Plan, SignRule, SlotId, Source, TextRule,
-    When, glob,
+    AmountRule, ExtraKind, ExtraRule, Fields, ImpliedDecimals, Piece, Plan, SignRule, SlotId,
+    Source, TextRule, glob,
 };
 use crate::refusal::{Problem, rule, shown};
+use crate::steps::Step;
 use crate::time::{Fraction, received_at_text, write_rfc3339};
 use crate::values::Values;
 
@@ -51,26 +52,48 @@ pub(crate) fn identifier(field: &str, text: &str, limits: &Limits) -> Result<(),
     Ok(())
 }
 
-/// A field's text after all its functions; `None` when there is none.
+/// A field's text after all its functions and checks; `None` when there is none.
 pub(crate) fn text_of<'v>(
     rule: &'v TextRule,
     values: &'v Values<'_>,
     scratch: &'v mut String,
 ) -> Result<Option<&'v str>, Problem> {
+    let text = unchecked_text_of(rule, values, scratch)?;
+    if let Some(text) = text {
+        for check in &rule.checks {
+            check.test(&rule.name, text)?;
+        }
+    }
+    Ok(text)
+}
+
+fn unchecked_text_of<'v>(
+    rule: &'v TextRule,
+    values: &'v Values<'_>,
+    scratch: &'v mut String,
+) -> Result<Option<&'v str>, Problem> {
     if let Some(when) = &rule.when
-        && !holds(when, values)
+        && !when.holds(values)
     {
         return Ok(None);
     }
     let default = rule.default.as_deref();
-    match &rule.source {
-        Source::Const(text) => return Ok(Some(text)),
+    let Some((source, case_steps)) = source_of(rule, values) else {
+        return Ok(default);
+    };
+    let has_steps = !(case_steps.is_empty() && rule.steps.is_empty());
+    match source {
+        Source::Const(text) if !has_steps => return Ok(Some(text)),
+        Source::Const(text) => {
+            scratch.clear();
+            scratch.push_str(text);
+        }
         Source::FirstOf(slots) => {
             let Some((slot, text)) = values.first_of(slots) else {
                 return Ok(default);
             };
             unambiguous(rule, values, slot)?;
-            if rule.steps.is_empty() {
+            if !has_steps {
                 return Ok(Some(text));
             }
             scratch.clear();
@@ -92,7 +115,7 @@ pub(crate) fn text_of<'v>(
             }
         }
     }
-    for step in &rule.steps {
+    for step in case_steps.iter().chain(&rule.steps) {
         step.apply(&rule.name, scratch)?;
     }
     Ok(if scratch.is_empty() {
@@ -100,6 +123,21 @@ pub(crate) fn text_of<'v>(
     } else {
         Some(scratch)
     })
+}
+
+/// Where a field's text comes from in this record, and the case's own functions.
+pub(crate) fn source_of<'r>(
+    rule: &'r TextRule,
+    values: &Values<'_>,
+) -> Option<(&'r Source, &'r [Step])> {
+    let case = rule
+        .cases
+        .iter()
+        .find(|case| case.when.as_ref().is_none_or(|when| when.holds(values)));
+    match case {
+        Some(case) => Some((&case.source, &case.steps)),
+        None => Some((rule.source.as_ref()?, &[])),
+    }
 }
 
 pub(crate) fn unambiguous(
@@ -113,13 +151,6 @@ pub(crate) fn unambiguous(
         return Err(Problem::new(&rule.name, rule::REPEATED, detail));
     }
     Ok(())
-}
-
-pub(crate) fn holds(when: &When, values: &Values<'_>) -> bool {
-    let found = values
-        .first_of(&when.slots)
-        .is_some_and(|(_, text)| when.is.iter().any(|known| **known == *text));
-    found != when.negated
 }
 
 pub(crate) fn required<'v>(
@@ -143,25 +174,10 @@ pub(crate) fn write_money(
     values: &Values<'_>,
     scratch: &mut String,
 ) -> Result<Amount, Problem> {
-    let code = required(&fields.currency, values, scratch)?;
-    // Nearly every amount is in one of these; the whole table costs as much as the amount itself.
-    let known = match code {
-        "EUR" | "USD" | "GBP" | "CHF" => Some(2),
-        other => currency_digits(other),
-    };
-    let Some(digits) = known else {
-        let detail = format!("{} is no ISO 4217 currency code such as EUR", shown(code));
-        return Err(Problem::new("currency", rule::CURRENCY, detail));
-    };
-    let mut currency = [0_u8; 3];
-    currency.copy_from_slice(code.as_bytes());
+    let (currency, digits) = currency_of(fields, values, scratch)?;
     let rule = &fields.amount;
     let text = required(&rule.text, values, scratch)?;
-    let amount = match rule.implied {
-        None => parse_amount("amount", text, rule.decimal_comma)?,
-        Some(ImpliedDecimals::Digits(decimals)) => implied_amount(text, decimals)?,
-        Some(ImpliedDecimals::OfCurrency) => implied_amount(text, digits)?,
-    };
+    let amount = written_amount(rule, text, digits)?;
     if rule.currency_digits && amount.decimals() > digits {
         let detail = format!(
             "{} has more decimal digits than {} has, which is {digits}",
@@ -175,6 +191,49 @@ pub(crate) fn write_money(
     out.extend_from_slice(b"\",\"currency\":\"");
     out.extend_from_slice(&currency);
     Ok(amount)
+}
+
+/// The amount without its sign where that stands elsewhere: what a document's control sum adds up.
+pub(crate) fn unsigned_amount(
+    fields: &Fields,
+    values: &Values<'_>,
+    scratch: &mut String,
+) -> Result<Amount, Problem> {
+    let digits = match fields.amount.implied {
+        Some(ImpliedDecimals::OfCurrency) => currency_of(fields, values, scratch)?.1,
+        _ => 0,
+    };
+    let text = required(&fields.amount.text, values, scratch)?;
+    written_amount(&fields.amount, text, digits)
+}
+
+/// The currency's code and its number of decimal digits.
+fn currency_of(
+    fields: &Fields,
+    values: &Values<'_>,
+    scratch: &mut String,
+) -> Result<([u8; 3], u32), Problem> {
+    let code = required(&fields.currency, values, scratch)?;
+    // Nearly every amount is in one of these; the whole table costs as much as the amount itself.
+    let known = match code {
+        "EUR" | "USD" | "GBP" | "CHF" => Some(2),
+        other => currency_digits(other),
+    };
+    let Some(digits) = known else {
+        let detail = format!("{} is no ISO 4217 currency code such as EUR", shown(code));
+        return Err(Problem::new("currency", rule::CURRENCY, detail));
+    };
+    let mut currency = [0_u8; 3];
+    currency.copy_from_slice(code.as_bytes());
+    Ok((currency, digits))
+}
+
+fn written_amount(rule: &AmountRule, text: &str, digits: u32) -> Result<Amount, Problem> {
+    match rule.implied {
+        None => parse_amount("amount", text, rule.decimal_comma),
+        Some(ImpliedDecimals::Digits(decimals)) => implied_amount(text, decimals),
+        Some(ImpliedDecimals::OfCurrency) => implied_amount(text, digits),
+    }
 }
 
 pub(crate) fn parse_amount(

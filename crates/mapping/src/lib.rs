@@ -25,32 +25,39 @@
 //! - **A limit on everything**: see [`Limits`].
 
 mod charset;
+mod check;
 mod compile;
+mod condition;
+mod control;
 mod currency;
 mod encode;
 mod fields;
 mod format;
 mod identity;
+mod keys;
 mod limits;
+mod pattern;
 mod plan;
 mod record;
 mod refusal;
 mod steps;
 mod time;
 mod values;
+pub mod workbench;
 
 use std::fmt;
 use std::ops::Range;
 
 pub use compile::MappingError;
 pub use identity::{IdentityKind, key_id, push_natural_part};
+pub use keys::CompileOptions;
 pub use limits::Limits;
 pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
 
 use charset::Charset;
-use plan::{Fields, FormatPlan, Header, Plan};
-use record::{Assembler, Job};
+use plan::{FormatPlan, Header, Plan, Rules};
+use record::{Assembler, Job, Observer};
 use types::Amount;
 
 /// What a body's bytes are.
@@ -107,7 +114,7 @@ pub struct Mapping {
     title: String,
     format: FormatPlan,
     plan: Plan,
-    fields: Fields,
+    rules: Rules,
     accept_empty: bool,
     charsets: Vec<Charset>,
 }
@@ -135,6 +142,15 @@ impl fmt::Debug for Context<'_> {
             .field("lines", &self.lines)
             .finish_non_exhaustive()
     }
+}
+
+/// How many records a body had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub records: u64,
+    /// Those that the mapping passes over because they are no transactions: `sink` does not hear of them.
+    pub passed_over: u64,
 }
 
 /// What became of one record.
@@ -181,7 +197,20 @@ impl Mapping {
     ///
     /// Every mistake of the file, in the order of the file; never empty.
     pub fn compile(file: &str, text: &str) -> Result<Self, Vec<MappingError>> {
-        compile::compile(file, text)
+        Self::compile_with(file, text, &CompileOptions::default())
+    }
+
+    /// Like [`Mapping::compile`], with the keys that the mapping may name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::compile`]; also a key that is named and not given, or too short.
+    pub fn compile_with(
+        file: &str,
+        text: &str,
+        options: &CompileOptions,
+    ) -> Result<Self, Vec<MappingError>> {
+        compile::compile(file, text, options)
     }
 
     /// Name of the source.
@@ -287,7 +316,7 @@ impl Mapping {
 
     /// Whether the mapping declares where a natural id is found.
     pub fn has_natural_id(&self) -> bool {
-        !self.fields.identity.natural.is_empty()
+        !self.rules.identity.natural.is_empty()
     }
 
     /// Translates a body: appends canonical JSON to `out` and tells `sink` each record's outcome, in
@@ -308,6 +337,35 @@ impl Mapping {
         out: &mut Vec<u8>,
         sink: &mut dyn FnMut(RecordOutcome),
     ) -> Result<u64, Refusal> {
+        self.decode_counted(body, context, limits, out, sink)
+            .map(|counts| counts.records)
+    }
+
+    /// Like [`Mapping::decode`]; also answers how many records were passed over (`[[skip]]`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::decode`].
+    pub fn decode_counted(
+        &self,
+        body: &[u8],
+        context: &mut Context<'_>,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+        sink: &mut dyn FnMut(RecordOutcome),
+    ) -> Result<Counts, Refusal> {
+        self.run(body, context, limits, (out, sink), None)
+    }
+
+    /// `observer` sees each record with its values.
+    fn run(
+        &self,
+        body: &[u8],
+        context: &mut Context<'_>,
+        limits: &Limits,
+        (out, sink): (&mut Vec<u8>, &mut dyn FnMut(RecordOutcome)),
+        observer: Option<&mut Observer<'_>>,
+    ) -> Result<Counts, Refusal> {
         let is_binary = self.format.is_binary();
         // Bytes have no lines: everything stands on the first.
         let lines: &[u8] = if is_binary { &[] } else { body };
@@ -348,7 +406,7 @@ impl Mapping {
         };
         let mut records = Assembler::new(Job {
             plan: &self.plan,
-            fields: &self.fields,
+            rules: &self.rules,
             source: &self.source,
             limits,
             body: &decoded.text,
@@ -356,6 +414,11 @@ impl Mapping {
             context: &mut inner,
             out,
             sink,
+            // Written out, so that it may live shorter from here on.
+            observer: match observer {
+                Some(observer) => Some(observer),
+                None => None,
+            },
         });
         match &self.format {
             FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
@@ -367,8 +430,9 @@ impl Mapping {
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
             FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
         }
-        let count = records.records();
-        if count == 0 && !self.accept_empty {
+        records.end_document()?;
+        let counts = records.counts();
+        if counts.records == 0 && !self.accept_empty {
             let detail = "there is no record in the document";
             return Err(document_refusal(
                 lines,
@@ -377,7 +441,7 @@ impl Mapping {
                 detail.to_owned(),
             ));
         }
-        Ok(count)
+        Ok(counts)
     }
 }
 

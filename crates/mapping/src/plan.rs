@@ -2,6 +2,9 @@
 //!
 //! Decoders know paths, never fields; the record assembler knows slots, never formats.
 
+use crate::check::Check;
+use crate::condition::Condition;
+use crate::control::ControlPlan;
 use crate::format::copybook::CopybookPlan;
 use crate::format::fixed::FixedPlan;
 use crate::format::iso8583::Iso8583Plan;
@@ -39,6 +42,8 @@ pub(crate) struct SlotPlan {
     pub(crate) path: Box<str>,
     /// `Some(level)`: the value belongs to the enclosing element of that level and is inherited.
     pub(crate) scope: Option<u8>,
+    /// Only a control total: it may stand behind the records too.
+    pub(crate) is_total: bool,
 }
 
 /// The path trie with what is known about its nodes.
@@ -97,22 +102,29 @@ pub(crate) enum Piece {
     Slot(SlotId),
 }
 
-/// The field is written only when a slot holds (or does not hold) one of some texts.
+/// Where a field's text comes from in records of which a condition holds.
 #[derive(Debug)]
-pub(crate) struct When {
-    pub(crate) slots: Vec<SlotId>,
-    pub(crate) is: Vec<Box<str>>,
-    pub(crate) negated: bool,
+pub(crate) struct Case {
+    /// `None`: in all that are left.
+    pub(crate) when: Option<Condition>,
+    pub(crate) source: Source,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// How one field's text is made.
 #[derive(Debug)]
 pub(crate) struct TextRule {
     pub(crate) name: Box<str>,
-    pub(crate) source: Source,
+    /// The first whose condition holds counts, before `source`.
+    pub(crate) cases: Vec<Case>,
+    /// `None` only where there are cases.
+    pub(crate) source: Option<Source>,
+    /// Applied behind those of the case.
     pub(crate) steps: Vec<Step>,
+    /// What the text must be behind the steps.
+    pub(crate) checks: Vec<Check>,
     pub(crate) default: Option<Box<str>>,
-    pub(crate) when: Option<When>,
+    pub(crate) when: Option<Condition>,
     pub(crate) optional: bool,
     /// Of several values under the same path the first counts; otherwise they are refused.
     pub(crate) repeated_first: bool,
@@ -194,10 +206,33 @@ pub(crate) struct IdentityRule {
     pub(crate) required: bool,
 }
 
+/// What becomes of a record.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Records of which one holds are no transactions.
+    pub(crate) skips: Vec<Condition>,
+    pub(crate) identity: IdentityRule,
+    /// What each record becomes, at least one.
+    pub(crate) transactions: Vec<TransactionRule>,
+    /// Which of them has the amount that `controls` add up.
+    pub(crate) controlled: usize,
+    /// What documents say of their records.
+    pub(crate) controls: Vec<ControlPlan>,
+}
+
+/// One of the transactions that a record becomes.
+#[derive(Debug)]
+pub(crate) struct TransactionRule {
+    /// Behind the record's id, after a `/`.
+    pub(crate) suffix: Option<Box<str>>,
+    /// It is made only of records of which this holds.
+    pub(crate) when: Option<Condition>,
+    pub(crate) fields: Fields,
+}
+
 /// The rules of all fields.
 #[derive(Debug)]
 pub(crate) struct Fields {
-    pub(crate) identity: IdentityRule,
     pub(crate) account: TextRule,
     pub(crate) amount: AmountRule,
     pub(crate) currency: TextRule,

@@ -12,18 +12,19 @@
 use std::ops::Range;
 
 use crate::charset::Positions;
+use crate::control::Tally;
 use crate::encode::write_string;
 use crate::fields::{
-    append, identifier, repeated, required, text_of, write_booked_at, write_extra, write_money,
-    write_ranged,
+    append, identifier, repeated, required, text_of, unsigned_amount, write_booked_at, write_extra,
+    write_money, write_ranged,
 };
 use crate::identity::{IdentityKind, key_id, push_natural_part, push_number};
-use crate::plan::{Fields, IdPart, Plan, SlotId};
+use crate::plan::{IdPart, Plan, Rules, SlotId, TransactionRule};
 use crate::refusal::{Problem, Refusal, rule};
 use crate::time::received_at_text;
 pub(crate) use crate::values::Value;
 use crate::values::{Place, Slot, Values};
-use crate::{Context, Limits, RecordOutcome, Refused, Translated};
+use crate::{Context, Counts, Limits, RecordOutcome, Refused, Translated};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Scope {
@@ -40,12 +41,34 @@ struct Lines {
     end: Option<u8>,
 }
 
+/// A record at its end, for people who ask how it was read.
+pub(crate) struct Observed<'o> {
+    pub(crate) number: u64,
+    pub(crate) line: u64,
+    pub(crate) values: &'o Values<'o>,
+    pub(crate) plan: &'o Plan,
+    pub(crate) rules: &'o Rules,
+    pub(crate) verdict: Verdict<'o>,
+}
+
+/// What became of an observed record.
+pub(crate) enum Verdict<'o> {
+    PassedOver,
+    /// The canonical objects.
+    Translated(Vec<&'o [u8]>),
+    /// With the place in the text that was read.
+    Refused(&'o Problem, usize),
+}
+
+/// Told of each record at its end.
+pub(crate) type Observer<'o> = dyn FnMut(&Observed<'_>) + 'o;
+
 /// Turns path events into translated or refused records.
 pub(crate) struct Assembler<'a, 'b> {
     pub(crate) plan: &'a Plan,
     pub(crate) limits: &'a Limits,
     pub(crate) body: &'b str,
-    fields: &'a Fields,
+    rules: &'a Rules,
     source: &'a str,
     context: &'a mut Context<'b>,
     out: &'a mut Vec<u8>,
@@ -56,10 +79,20 @@ pub(crate) struct Assembler<'a, 'b> {
     record_start: Option<usize>,
     problem: Option<(Problem, usize)>,
     records: u64,
+    passed_over: u64,
+    /// One for each control total.
+    tallies: Vec<Tally>,
+    /// The first control total that differs; the document is refused once it was read.
+    difference: Option<Refusal>,
     lines: Lines,
     received_at: String,
     out_start: usize,
     id: String,
+    /// Transactions of the current record.
+    made: Vec<Translated>,
+    observer: Option<&'a mut Observer<'b>>,
+    /// Transactions so far.
+    translated: usize,
     scratch: String,
 }
 
@@ -75,7 +108,7 @@ impl std::fmt::Debug for Assembler<'_, '_> {
 /// What a decoder works for: everything that is not the format's.
 pub(crate) struct Job<'a, 'b> {
     pub(crate) plan: &'a Plan,
-    pub(crate) fields: &'a Fields,
+    pub(crate) rules: &'a Rules,
     pub(crate) source: &'a str,
     pub(crate) limits: &'a Limits,
     pub(crate) body: &'b str,
@@ -83,6 +116,7 @@ pub(crate) struct Job<'a, 'b> {
     pub(crate) context: &'a mut Context<'b>,
     pub(crate) out: &'a mut Vec<u8>,
     pub(crate) sink: &'a mut dyn FnMut(RecordOutcome),
+    pub(crate) observer: Option<&'a mut Observer<'b>>,
 }
 
 impl<'a, 'b> Assembler<'a, 'b> {
@@ -92,7 +126,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             plan: job.plan,
             limits: job.limits,
             body: job.body,
-            fields: job.fields,
+            rules: job.rules,
             source: job.source,
             values: Values {
                 body: job.body,
@@ -105,6 +139,9 @@ impl<'a, 'b> Assembler<'a, 'b> {
             record_start: None,
             problem: None,
             records: 0,
+            passed_over: 0,
+            tallies: vec![Tally::default(); job.rules.controls.len()],
+            difference: None,
             lines: Lines {
                 offset: 0,
                 line: 1,
@@ -113,6 +150,9 @@ impl<'a, 'b> Assembler<'a, 'b> {
             received_at,
             out_start: job.out.len(),
             id: String::with_capacity(128),
+            made: Vec::new(),
+            observer: job.observer,
+            translated: 0,
             scratch: String::with_capacity(64),
             context: job.context,
             out: job.out,
@@ -120,9 +160,12 @@ impl<'a, 'b> Assembler<'a, 'b> {
         }
     }
 
-    /// Records begun so far.
-    pub(crate) fn records(&self) -> u64 {
-        self.records
+    /// Records begun so far, and how many of them were passed over.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            records: self.records,
+            passed_over: self.passed_over,
+        }
     }
 
     /// Whether a record has begun and not ended.
@@ -137,6 +180,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
 
     /// An element (object) around the records begins: what an earlier one said is forgotten.
     pub(crate) fn open_scope(&mut self, level: u8) {
+        self.compare_totals(level);
         self.scopes[usize::from(level)] = Scope::default();
         for (slot, plan) in self.values.slots.iter_mut().zip(&self.plan.slots) {
             if plan.scope.is_some_and(|scope| scope >= level) {
@@ -145,6 +189,50 @@ impl<'a, 'b> Assembler<'a, 'b> {
         }
         if level == 0 {
             self.values.kept_text.clear();
+        }
+    }
+
+    /// The document is over. An error refuses it: a control total differs.
+    pub(crate) fn end_document(&mut self) -> Result<(), Refusal> {
+        self.compare_totals(0);
+        self.difference.take().map_or(Ok(()), Err)
+    }
+
+    /// The elements of a level and those in them are over: what they said of their records must be right.
+    fn compare_totals(&mut self, level: u8) {
+        let rules = self.rules;
+        for (index, control) in rules.controls.iter().enumerate() {
+            if control.scope < level {
+                continue;
+            }
+            let tally = std::mem::take(&mut self.tallies[index]);
+            if self.difference.is_none()
+                && let Some(found) = tally.compare(control, &self.values)
+            {
+                let path = self.slot_path(found.slot);
+                let refusal =
+                    self.refuse(found.offset, Some(path), rule::CONTROL_TOTAL, found.detail);
+                self.difference = Some(refusal);
+            }
+        }
+    }
+
+    /// Adds the record that ends to the totals of the elements around it.
+    fn add_to_totals(&mut self) {
+        let controls = &self.rules.controls;
+        if controls.is_empty() {
+            return;
+        }
+        let amount = controls
+            .iter()
+            .any(|control| control.sum.is_some())
+            .then(|| {
+                let transaction = self.rules.transactions.get(self.rules.controlled)?;
+                unsigned_amount(&transaction.fields, &self.values, &mut self.scratch).ok()
+            })
+            .flatten();
+        for tally in &mut self.tallies {
+            tally.add(amount);
         }
     }
 
@@ -205,6 +293,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             return self.spoil(offset, Problem::new(&plan.path, rule::FIELD_BYTES, detail));
         }
         if let Some(level) = plan.scope
+            && !plan.is_total
             && self.scopes[usize::from(level)].records > 0
         {
             let detail = format!(
@@ -212,6 +301,9 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 plan.path
             );
             return Err(self.refuse(offset, Some(&plan.path), rule::LATE_FIELD, detail));
+        }
+        for (tally, control) in self.tallies.iter_mut().zip(&self.rules.controls) {
+            tally.met(control, slot, offset);
         }
         let state = &mut self.values.slots[usize::from(slot)];
         if !matches!(state.place, Place::Absent) {
@@ -288,13 +380,28 @@ impl<'a, 'b> Assembler<'a, 'b> {
         for scope in &mut self.scopes {
             scope.records += 1;
         }
+        self.add_to_totals();
         let before = self.out.len();
-        let result = match self.problem.take() {
-            Some((problem, offset)) => Err((problem, offset)),
-            None => self.translate().map_err(|problem| (problem, start)),
+        let problem = match self.problem.take() {
+            Some(problem) => Some(problem),
+            None => match self.is_passed_over() {
+                Ok(false) => None,
+                Ok(true) => {
+                    self.passed_over += 1;
+                    self.observe(start, None, true);
+                    return Ok(());
+                }
+                Err(problem) => Some((problem, start)),
+            },
         };
+        let result = match problem {
+            Some((problem, offset)) => Err((problem, offset)),
+            None => self.translate_all().map_err(|problem| (problem, start)),
+        };
+        let refused = result.as_ref().err();
+        self.observe(start, refused.map(|(problem, at)| (problem, *at)), false);
         match result {
-            Ok(mut translated) => {
+            Ok(()) => {
                 if self.out.len() - self.out_start > self.limits.output_bytes_max {
                     let detail = format!(
                         "the translated records have more than {} bytes: send fewer in a request",
@@ -302,9 +409,20 @@ impl<'a, 'b> Assembler<'a, 'b> {
                     );
                     return Err(self.refuse(start, None, rule::OUTPUT_BYTES, detail));
                 }
-                translated.record = self.number();
-                translated.original = self.original(start, end);
-                (self.sink)(RecordOutcome::Translated(translated));
+                self.translated += self.made.len();
+                if self.translated > self.limits.records_max {
+                    let detail = format!(
+                        "the request's records make more than {} transactions: send it in several requests",
+                        self.limits.records_max
+                    );
+                    return Err(self.refuse(start, None, rule::RECORDS, detail));
+                }
+                let (record, original) = (self.number(), self.original(start, end));
+                for mut translated in self.made.drain(..) {
+                    translated.record = record;
+                    translated.original = original.clone();
+                    (self.sink)(RecordOutcome::Translated(translated));
+                }
             }
             Err((problem, offset)) => {
                 self.out.truncate(before);
@@ -320,6 +438,32 @@ impl<'a, 'b> Assembler<'a, 'b> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the observer, if there is one, what becomes of the record.
+    fn observe(&mut self, start: usize, refused: Option<(&Problem, usize)>, passed_over: bool) {
+        let Some(observer) = self.observer.take() else {
+            return;
+        };
+        let line = self.line(refused.map_or(start, |(_, offset)| offset));
+        let json = |made: &Translated| {
+            let range = made.json.start as usize..made.json.end as usize;
+            self.out.get(range).unwrap_or_default()
+        };
+        let verdict = match refused {
+            Some((problem, offset)) => Verdict::Refused(problem, offset),
+            None if passed_over => Verdict::PassedOver,
+            None => Verdict::Translated(self.made.iter().map(json).collect()),
+        };
+        observer(&Observed {
+            number: self.number(),
+            line,
+            values: &self.values,
+            plan: self.plan,
+            rules: self.rules,
+            verdict,
+        });
+        self.observer = Some(observer);
     }
 
     fn emit_refused(&mut self, refusal: Refusal, start: usize, end: usize) {
@@ -357,18 +501,64 @@ impl<'a, 'b> Assembler<'a, 'b> {
         self.lines.line
     }
 
-    /// Writes the record to `out`. On an error `out` may hold a part of it.
-    fn translate(&mut self) -> Result<Translated, Problem> {
-        let identity = self.make_id()?;
+    /// Whether the mapping says that the record is no transaction.
+    fn is_passed_over(&self) -> Result<bool, Problem> {
+        for condition in &self.rules.skips {
+            if let Some(slot) = condition.ambiguous(&self.values) {
+                return Err(repeated("skip", slot, self.plan));
+            }
+            if condition.holds(&self.values) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes all transactions of the record to `out`, and remembers them in `made`.
+    fn translate_all(&mut self) -> Result<(), Problem> {
+        self.made.clear();
+        let kind = self.make_id()?;
+        let id_length = self.id.len();
+        for transaction in &self.rules.transactions {
+            if let Some(when) = &transaction.when
+                && !when.holds(&self.values)
+            {
+                continue;
+            }
+            self.id.truncate(id_length);
+            if let Some(suffix) = &transaction.suffix {
+                self.id.push('/');
+                self.id.push_str(suffix);
+            }
+            identifier("id", &self.id, self.limits)?;
+            let translated = self.translate(transaction, kind)?;
+            self.made.push(translated);
+        }
+        if self.made.is_empty() {
+            return Err(Problem {
+                field: None,
+                rule: rule::NO_TRANSACTION,
+                detail: "no [[transaction]] of the mapping is made of this record; if it is none, say so in a [[skip]]"
+                    .to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes one transaction to `out`. On an error `out` may hold a part of it.
+    fn translate(
+        &mut self,
+        transaction: &TransactionRule,
+        identity: IdentityKind,
+    ) -> Result<Translated, Problem> {
         let Self {
-            fields,
             values,
             out,
             scratch,
             limits,
             ..
         } = self;
-        let (fields, limits) = (*fields, *limits);
+        let (fields, limits) = (&transaction.fields, *limits);
         let json_start = out.len();
         out.extend_from_slice(b"{\"id\":\"");
         let id = write_ranged(out, &self.id);
@@ -431,7 +621,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
         self.id.clear();
         let kind = if self.natural_id()? {
             IdentityKind::Natural
-        } else if self.fields.identity.required {
+        } else if self.rules.identity.required {
             let detail = "the record has no id, and this source requires one";
             return Err(Problem::new("id", rule::MISSING, detail));
         } else if let Some(key) = self.context.idempotency_key {
@@ -441,24 +631,28 @@ impl<'a, 'b> Assembler<'a, 'b> {
             self.id = (self.context.new_id)();
             IdentityKind::Generated
         };
-        identifier("id", &self.id, self.limits)?;
         Ok(kind)
     }
 
     /// Whether the record has all parts of its natural id, which is then in `self.id`.
     fn natural_id(&mut self) -> Result<bool, Problem> {
         let Self {
-            fields,
+            rules,
             values,
             id,
             scopes,
             records,
             ..
         } = self;
-        let rule = &fields.identity;
+        let rule = &rules.identity;
         if rule.natural.is_empty() {
             return Ok(false);
         }
+        let is_composite = rule.natural.len() > 1
+            || rules
+                .transactions
+                .iter()
+                .any(|transaction| transaction.suffix.is_some());
         for (index, part) in rule.natural.iter().enumerate() {
             let is_first = index == 0;
             match part {
@@ -483,7 +677,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
                     if values.repeated(slot) {
                         return Err(repeated("id", slot, self.plan));
                     }
-                    push_natural_part(id, text, is_first, rule.natural.len() > 1);
+                    push_natural_part(id, text, is_first, is_composite);
                 }
             }
         }

@@ -102,8 +102,28 @@ pub mod rule {
         ISO8583 = "iso8583";
         /// A record of no known segment.
         SEGMENT = "segment";
+        /// None of the transactions that the mapping makes of a record is made of this one.
+        NO_TRANSACTION = "no-transaction";
         /// A value that the lookup table does not know.
         LOOKUP = "lookup";
+        /// Not an IBAN, ISO 13616.
+        IBAN = "iban";
+        /// Not a BIC, ISO 9362.
+        BIC = "bic";
+        /// Not a Croatian OIB.
+        OIB = "oib";
+        /// Not a card's number: the Luhn formula.
+        LUHN = "luhn";
+        /// Not a LEI, ISO 17442.
+        LEI = "lei";
+        /// The pattern that the mapping asks for does not fit.
+        PATTERN = "pattern";
+        /// None of the texts that the mapping allows.
+        CHOICE = "choice";
+        /// Not as many digits as the mapping asks for, or other characters.
+        DIGITS = "digits";
+        /// Too short or too long for the mapping.
+        LENGTH = "length";
     }
 }
 

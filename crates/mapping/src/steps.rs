@@ -1,6 +1,9 @@
 //! The closed set of text functions a field can go through, in the order the mapping lists them.
 
+use regex::Regex;
+
 use crate::currency;
+use crate::keys::HashKey;
 use crate::refusal::{Problem, rule, shown};
 
 /// One text function.
@@ -14,6 +17,8 @@ pub(crate) enum Step {
     Lower,
     /// BLAKE3 of the text, 32 hexadecimal digits: a pseudonym that stays the same.
     Hash,
+    /// The same with a key: who does not have it cannot try which text it was.
+    KeyedHash(HashKey),
     /// The first six and last four characters of a card's number, `*` for those between.
     Mask,
     /// The alphabetic code of a numeric ISO 4217 code: `978` is `EUR`. An alphabetic one stays.
@@ -25,9 +30,32 @@ pub(crate) enum Step {
         table: Vec<(Box<str>, Box<str>)>,
         otherwise: Option<Box<str>>,
     },
+    /// A group of the first place where a pattern is found; nothing where it is not.
+    Extract { pattern: Regex, group: usize },
+    /// With another text in every place where a pattern is found.
+    Replace { pattern: Regex, with: Box<str> },
 }
 
+/// Most bytes of a text after a replacement.
+const REPLACED_BYTES_MAX: usize = 64 << 10;
+
 impl Step {
+    /// Its name in mappings.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Trim => "trim",
+            Self::Upper => "upper",
+            Self::Lower => "lower",
+            Self::Hash | Self::KeyedHash(_) => "hash",
+            Self::Mask => "mask",
+            Self::Currency => "currency",
+            Self::Substring { .. } => "substring",
+            Self::Lookup { .. } => "lookup",
+            Self::Extract { .. } => "extract",
+            Self::Replace { .. } => "replace",
+        }
+    }
+
     /// Applies the function in place. `field` is for the message only.
     pub(crate) fn apply(&self, field: &str, text: &mut String) -> Result<(), Problem> {
         match self {
@@ -40,6 +68,7 @@ impl Step {
             Self::Upper => *text = text.to_uppercase(),
             Self::Lower => *text = text.to_lowercase(),
             Self::Hash => *text = hash_text(text.as_bytes()),
+            Self::KeyedHash(key) => *text = key.hash(text),
             Self::Mask => *text = masked(text),
             Self::Currency => {
                 if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
@@ -73,9 +102,41 @@ impl Step {
                     }
                 }
             }
+            Self::Extract { pattern, group } => {
+                let found = pattern
+                    .captures(text)
+                    .and_then(|captures| captures.get(*group))
+                    .map(|found| found.as_str().to_owned());
+                *text = found.unwrap_or_default();
+            }
+            Self::Replace { pattern, with } => return replace(field, text, pattern, with),
         }
         Ok(())
     }
+}
+
+fn replace(field: &str, text: &mut String, pattern: &Regex, with: &str) -> Result<(), Problem> {
+    let mut replaced = String::with_capacity(text.len());
+    let mut end = 0;
+    for captures in pattern.captures_iter(text) {
+        let Some(found) = captures.get(0) else {
+            continue;
+        };
+        replaced.push_str(&text[end..found.start()]);
+        captures.expand(with, &mut replaced);
+        end = found.end();
+        if replaced.len() > REPLACED_BYTES_MAX {
+            break;
+        }
+    }
+    replaced.push_str(&text[end..]);
+    if replaced.len() > REPLACED_BYTES_MAX {
+        let detail =
+            format!("the text would have more than {REPLACED_BYTES_MAX} bytes after a replacement");
+        return Err(Problem::new(field, rule::FIELD_BYTES, detail));
+    }
+    *text = replaced;
+    Ok(())
 }
 
 /// What PCI DSS lets people see of a card's number; of a text of up to ten characters the last four.

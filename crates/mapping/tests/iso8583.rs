@@ -535,7 +535,6 @@ fn mistakes_of_a_mapping_are_told_with_their_place() {
             t.toml:20:8: fields.amount.from: element 4 has no parts: give their lengths in [iso8583.fields.4] parts = […], or "tlv"
             t.toml:21:21: fields.amount.sign.template: mti has the parts 1 to 4
             t.toml:23:8: fields.currency.from: "129" is no path: "mti", an element such as "4", a part such as "3/1" or a tag such as "55/9F26"
-            t.toml:24:10: fields.currency.steps: there is no function "curency"; did you mean "currency"?
             t.toml:26:8: fields.booked_at.from: "9F" is no tag in hexadecimal digits such as "9F26"
         "#]],
     );

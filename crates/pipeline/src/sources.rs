@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mapping::{Mapping, MappingError};
+use mapping::{CompileOptions, Mapping, MappingError};
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
@@ -45,6 +45,7 @@ pub fn load(dir: Option<&Path>) -> Result<Vec<Mapping>, Vec<crate::Mistake>> {
         compile(
             &format!("built-in/{file}"),
             text,
+            &CompileOptions::default(),
             &mut mappings,
             &mut mistakes,
         );
@@ -52,9 +53,9 @@ pub fn load(dir: Option<&Path>) -> Result<Vec<Mapping>, Vec<crate::Mistake>> {
     if let Some(dir) = dir {
         let mut own = Vec::new();
         match read_dir(dir) {
-            Ok(files) => {
+            Ok((files, options)) => {
                 for (file, text) in files {
-                    compile(&file, &text, &mut own, &mut mistakes);
+                    compile(&file, &text, &options, &mut own, &mut mistakes);
                 }
             }
             Err(error) => mistakes.push(error.into()),
@@ -83,10 +84,11 @@ pub fn load(dir: Option<&Path>) -> Result<Vec<Mapping>, Vec<crate::Mistake>> {
 fn compile(
     file: &str,
     text: &str,
+    options: &CompileOptions,
     mappings: &mut Vec<Mapping>,
     mistakes: &mut Vec<crate::Mistake>,
 ) {
-    match Mapping::compile(file, text) {
+    match Mapping::compile_with(file, text, options) {
         Ok(mapping) => mappings.push(mapping),
         Err(errors) => mistakes.extend(
             errors
@@ -96,24 +98,31 @@ fn compile(
     }
 }
 
-fn read_dir(dir: &Path) -> Result<Vec<(String, String)>, SourceError> {
+/// The mappings of a directory, and the keys that they may name: `pan.key` is the key "pan".
+fn read_dir(dir: &Path) -> Result<(Vec<(String, String)>, CompileOptions), SourceError> {
     let failed = |path: &Path| {
         let path = path.display().to_string();
         move |source| SourceError::Read { path, source }
     };
     let mut files = Vec::new();
+    let mut options = CompileOptions::default();
     for entry in std::fs::read_dir(dir).map_err(failed(dir))? {
         let path = entry.map_err(failed(dir))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
-            files.push((path.display().to_string(), text));
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match (extension, path.file_stem().and_then(|stem| stem.to_str())) {
+            (Some("toml"), _) => {
+                let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+                files.push((path.display().to_string(), text));
+            }
+            (Some("key"), Some(name)) => {
+                let key = std::fs::read(&path).map_err(failed(&path))?;
+                options = options.with_key(name, key.trim_ascii());
+            }
+            _ => {}
         }
     }
     files.sort();
-    Ok(files)
+    Ok((files, options))
 }
 
 #[cfg(test)]

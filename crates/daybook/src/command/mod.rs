@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod bench_gateway;
 pub(crate) mod check;
+pub(crate) mod mapping;
 pub(crate) mod preview;
 pub(crate) mod prove;
 pub(crate) mod query;

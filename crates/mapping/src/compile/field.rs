@@ -8,15 +8,17 @@ use super::table::Section;
 use super::{CANONICAL, Compiler, RESERVED};
 use crate::encode::write_string;
 use crate::plan::{
-    AmountRule, ExtraKind, ExtraRule, ImpliedDecimals, Piece, SignRule, SlotId, Source, TextRule,
-    When,
+    AmountRule, Case, ExtraKind, ExtraRule, ImpliedDecimals, Piece, SignRule, SlotId, Source,
+    TextRule,
 };
 use crate::steps::Step;
 use crate::time::{TimeFormat, TimeRule};
 
 const TEXT_KEYS: &[&str] = &[
-    "from", "const", "template", "steps", "default", "when", "optional", "repeated",
+    "from", "const", "template", "steps", "default", "when", "optional", "repeated", "case",
+    "check",
 ];
+const SOURCE_KEYS: &[&str] = &["from", "const", "template"];
 const TIME_KEYS: &[&str] = &["format", "zone", "at"];
 const STEPS: &[&str] = &["trim", "upper", "lower", "hash", "mask", "currency"];
 
@@ -53,9 +55,16 @@ impl Compiler<'_> {
             );
         }
         let default: Option<Box<str>> = section.text(self, "default").map(|(text, _)| text.into());
-        let required = !optional && default.is_none();
-        let source = self.source(section, required);
+        let required = !(optional || default.is_some() || self.is_conditional);
+        let cases = self.cases(section);
+        let has_source = SOURCE_KEYS.iter().any(|key| section.has(key));
+        let source = if section.has("case") && !has_source {
+            None
+        } else {
+            Some(self.source(section, required && cases.is_empty())?)
+        };
         let steps = self.steps(section);
+        let checks = self.checks(section);
         let when = self.when(section);
         if when.is_some() && !optional {
             let message = "only a field with `optional = true` can depend on a condition";
@@ -65,8 +74,10 @@ impl Compiler<'_> {
             section.choice(self, "repeated", &["refuse", "first"], "refuse") == "first";
         Some(TextRule {
             name: name.into(),
-            source: source?,
+            cases,
+            source,
             steps,
+            checks,
             default,
             when,
             optional,
@@ -74,9 +85,42 @@ impl Compiler<'_> {
         })
     }
 
+    /// `[[fields.….case]]`: other places to find the text, each with its condition.
+    fn cases(&mut self, section: &Section<'_>) -> Vec<Case> {
+        let mut cases = Vec::new();
+        let items = section.items(self, "case");
+        let has_source = SOURCE_KEYS.iter().any(|key| section.has(key));
+        for (index, item) in items.iter().enumerate() {
+            let Some(case) = section.item_section("case", item) else {
+                let message = "a table such as { when = { from = \"kind\", is = \"fee\" }, from = \"fee_account\" } is expected";
+                self.error(item.span(), &section.key("case"), message);
+                continue;
+            };
+            case.only(self, &["when", "from", "const", "template", "steps"]);
+            let is_last = index + 1 == items.len() && !has_source;
+            if !case.has("when") && !is_last {
+                let message = "only the last case may lack `when`, and only where the field itself has no `from`, \
+                               `const` or `template`: what is behind it would never count";
+                self.error(item.span(), &case.key("when"), message);
+            }
+            let when = self.when(&case);
+            let source = self.source(&case, false);
+            let steps = self.steps(&case);
+            if let Some(source) = source {
+                cases.push(Case {
+                    when,
+                    source,
+                    steps,
+                });
+            }
+        }
+        cases
+    }
+
     fn source(&mut self, section: &Section<'_>, required: bool) -> Option<Source> {
-        let given: Vec<&str> = ["from", "const", "template"]
-            .into_iter()
+        let given: Vec<&str> = SOURCE_KEYS
+            .iter()
+            .copied()
             .filter(|key| section.has(key))
             .collect();
         match given.as_slice() {
@@ -147,7 +191,7 @@ impl Compiler<'_> {
                         let hint = match super::nearest(name, STEPS) {
                             Some(meant) => format!("did you mean \"{meant}\"?"),
                             None => "known are \"trim\", \"upper\", \"lower\", \"hash\", \"mask\", \"currency\", { substring = [start, length] }, \
-                                     { lookup = { a = \"b\" }, else = \"c\" }"
+                                     { lookup = { a = \"b\" }, else = \"c\" }, { extract = \"(…)\" }, { replace = \"…\", with = \"…\" }, { hash = { key = \"…\" } }"
                                 .to_owned(),
                         };
                         self.error(
@@ -171,7 +215,33 @@ impl Compiler<'_> {
     }
 
     fn step_with_arguments(&mut self, table: &Section<'_>) -> Option<Step> {
-        table.only(self, &["substring", "lookup", "else"]);
+        table.only(
+            self,
+            &[
+                "hash",
+                "substring",
+                "lookup",
+                "else",
+                "extract",
+                "group",
+                "replace",
+                "with",
+            ],
+        );
+        if table.has("extract") || table.has("replace") {
+            return self.pattern_step(table);
+        }
+        if let Some(hash) = table.section(self, "hash") {
+            hash.only(self, &["key"]);
+            let (name, span) = hash.required_text(self, "key")?;
+            return match self.options.hash_key(name) {
+                Ok(key) => Some(Step::KeyedHash(key)),
+                Err(message) => {
+                    self.error(span, &hash.key("key"), message);
+                    None
+                }
+            };
+        }
         if table.has("lookup") {
             let otherwise = table.text(self, "else").map(|(text, _)| text.into());
             let pairs = table.section(self, "lookup")?;
@@ -180,32 +250,6 @@ impl Compiler<'_> {
         }
         let (start, length) = table.two_numbers(self, "substring")?;
         Some(Step::Substring { start, length })
-    }
-
-    fn when(&mut self, section: &Section<'_>) -> Option<When> {
-        let when = section.section(self, "when")?;
-        when.only(self, &["from", "is", "is_not"]);
-        let key = when.key("from");
-        let slots: Vec<SlotId> = when
-            .texts(self, "from")
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(path, span)| self.slot(path, span, &key, false))
-            .collect();
-        let (texts, negated) = match (when.has("is"), when.has("is_not")) {
-            (true, false) => (when.texts(self, "is"), false),
-            (false, true) => (when.texts(self, "is_not"), true),
-            _ => {
-                self.error(
-                    when.span(),
-                    &when.key("is"),
-                    "a condition has `from` and either `is` or `is_not`",
-                );
-                return None;
-            }
-        };
-        let is = texts?.into_iter().map(|(text, _)| text.into()).collect();
-        (!slots.is_empty()).then_some(When { slots, is, negated })
     }
 
     pub(super) fn amount_field(
@@ -386,8 +430,10 @@ impl Compiler<'_> {
             };
             let text = TextRule {
                 name: name.into(),
-                source: Source::FirstOf(vec![slot]),
+                cases: Vec::new(),
+                source: Some(Source::FirstOf(vec![slot])),
                 steps: Vec::new(),
+                checks: Vec::new(),
                 default: None,
                 when: None,
                 optional: true,

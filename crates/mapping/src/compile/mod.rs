@@ -4,13 +4,18 @@
 //! mistake and forgets where in the file a value stood. What each key means is documented for people
 //! in `config/sources/README.md`.
 
+mod check;
+mod condition;
+mod control;
 mod copybook;
 mod field;
 mod fixed;
 mod iso8583;
+mod pattern;
 mod swift_mt;
 mod table;
 mod text;
+mod transaction;
 mod trie;
 
 use std::fmt;
@@ -18,8 +23,10 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use crate::Mapping;
-use crate::plan::{CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces, XmlPlan};
+use crate::plan::{
+    CsvPlan, Fields, FormatPlan, Header, IdPart, IdentityRule, Namespaces, Rules, XmlPlan,
+};
+use crate::{CompileOptions, Mapping};
 use table::{Section, distance, nearest};
 use trie::TrieBuilder;
 
@@ -67,6 +74,9 @@ pub(crate) enum FormatKind {
 pub(crate) struct Compiler<'t> {
     file: &'t str,
     text: &'t str,
+    options: &'t CompileOptions,
+    /// Whether the fields being compiled are of a transaction that is not made of every record.
+    is_conditional: bool,
     pub(crate) errors: Vec<MappingError>,
     pub(crate) format: FormatKind,
     pub(crate) trie: TrieBuilder,
@@ -90,6 +100,9 @@ const TOP_KEYS: &[&str] = &[
     "future_max",
     "amount_digits",
     "pass",
+    "skip",
+    "control",
+    "transaction",
     "csv",
     "xml",
     "copybook",
@@ -105,11 +118,17 @@ const CANONICAL: &[&str] = &["account", "amount", "currency", "booked_at", "reve
 const RESERVED: &[&str] = &["id", "source", "received_at", "business_day"];
 
 /// See [`Mapping::compile`].
-pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingError>> {
+pub(crate) fn compile(
+    file: &str,
+    text: &str,
+    options: &CompileOptions,
+) -> Result<Mapping, Vec<MappingError>> {
     let (root, syntax) = DeTable::parse_recoverable(text);
     let mut compiler = Compiler {
         file,
         text,
+        options,
+        is_conditional: false,
         errors: Vec::new(),
         format: FormatKind::Json,
         trie: TrieBuilder::default(),
@@ -133,6 +152,8 @@ pub(crate) fn compile(file: &str, text: &str) -> Result<Mapping, Vec<MappingErro
             compiler
                 .errors
                 .sort_by_key(|error| (error.line, error.column));
+            // Fields that several transactions share are compiled for each of them.
+            compiler.errors.dedup();
             Err(compiler.errors)
         }
     }
@@ -166,8 +187,11 @@ impl<'t> Compiler<'t> {
         let any_digits =
             root.choice(self, "amount_digits", &["currency", "any"], "currency") == "any";
         let identity = self.identity(&root);
-        let fields = self.fields(&root, identity, any_digits, future_max_micros);
-        let (source, mut format, fields) = (source?, format?, fields?);
+        let skips = self.skips(&root);
+        let transactions = self.transactions(&root, any_digits, future_max_micros);
+        let controls = self.controls(&root);
+        let controlled = self.controlled(&root, &controls);
+        let (source, mut format, transactions) = (source?, format?, transactions?);
         let plan = std::mem::take(&mut self.trie).finish();
         if let FormatPlan::Copybook(copybook) = &mut format {
             copybook.bind(&plan.slots);
@@ -191,7 +215,13 @@ impl<'t> Compiler<'t> {
             title: title.unwrap_or_default(),
             format,
             plan: plan.into_plan(),
-            fields,
+            rules: Rules {
+                skips,
+                identity,
+                transactions,
+                controlled,
+                controls,
+            },
             accept_empty,
             charsets,
         })
@@ -466,24 +496,32 @@ impl<'t> Compiler<'t> {
     fn fields(
         &mut self,
         root: &Section<'_>,
-        identity: IdentityRule,
+        common: &Section<'_>,
+        own: Option<&Section<'_>>,
         any_digits: bool,
         future_max_micros: i64,
     ) -> Option<Fields> {
-        let Some(section) = root.section(self, "fields") else {
-            self.error(0..0, "fields", "the mapping has no [fields.account], [fields.amount], [fields.currency], [fields.booked_at]");
-            return None;
-        };
-        let account = self.text_field(&section, "account", false);
-        let amount = self.amount_field(&section, any_digits);
-        let currency = self.text_field(&section, "currency", false);
-        let booked = self.booked_field(&section);
+        let of = |name: &str| own.filter(|own| own.has(name)).unwrap_or(common);
+        let account = self.text_field(of("account"), "account", false);
+        let amount = self.amount_field(of("amount"), any_digits);
+        let currency = self.text_field(of("currency"), "currency", false);
+        let booked = self.booked_field(of("booked_at"));
+        let section = of("reverses");
         let reverses = section
             .has("reverses")
-            .then(|| self.text_field(&section, "reverses", true))
+            .then(|| self.text_field(section, "reverses", true))
             .flatten();
         let mut extras = Vec::new();
-        for (name, span) in section.keys_in_order() {
+        let mut names = common.keys_in_order();
+        if let Some(own) = own {
+            names.extend(
+                own.keys_in_order()
+                    .into_iter()
+                    .filter(|(name, _)| !common.has(name)),
+            );
+        }
+        for (name, span) in names {
+            let section = of(name);
             if RESERVED.contains(&name) {
                 let hint = if name == "id" {
                     "; an id is declared by [identity] natural"
@@ -496,15 +534,14 @@ impl<'t> Compiler<'t> {
                     format!("Daybook fills {name} in itself{hint}"),
                 );
             } else if !CANONICAL.contains(&name) {
-                self.misspelt(&section, name, span);
-                extras.extend(self.extra_field(&section, name));
+                self.misspelt(section, name, span);
+                extras.extend(self.extra_field(section, name));
             }
         }
         let names: Vec<Box<str>> = extras.iter().map(|extra| extra.text.name.clone()).collect();
         extras.extend(self.passed(root, &names));
         let (booked_at, booked_time) = booked?;
         Some(Fields {
-            identity,
             account: account?,
             amount: amount?,
             currency: currency?,

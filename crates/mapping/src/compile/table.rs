@@ -232,6 +232,17 @@ impl<'v> Section<'v> {
         }
     }
 
+    /// The elements of an array, or the one value that stands for it.
+    pub(crate) fn one_or_more(&self, key: &str) -> Vec<&'v Spanned<DeValue<'v>>> {
+        match self.get(key) {
+            None => Vec::new(),
+            Some(value) => match value.get_ref().as_array() {
+                Some(array) => array.iter().collect(),
+                None => vec![value],
+            },
+        }
+    }
+
     /// A section made of an array's element.
     pub(crate) fn item_section(
         &self,

@@ -90,6 +90,7 @@ impl TrieBuilder {
     /// The slot of a path in JSON or XML; the error says what would be right.
     pub(crate) fn path(&mut self, path: &str, is_xml: bool) -> Result<SlotId, String> {
         if let Some(slot) = self.by_path.get(path) {
+            self.slots[usize::from(*slot)].is_total = false;
             return Ok(*slot);
         }
         let record = self.record_node();
@@ -123,6 +124,25 @@ impl TrieBuilder {
         let slot = self.add_slot(path, scope);
         self.nodes[usize::from(node)].slot = Some(slot);
         Ok(slot)
+    }
+
+    /// The slot of a total that stands around the records, and the level of its element.
+    pub(crate) fn control_path(
+        &mut self,
+        path: &str,
+        is_xml: bool,
+    ) -> Result<(SlotId, u8), String> {
+        let known = self.by_path.get(path).copied();
+        let slot = match known {
+            Some(slot) => slot,
+            None => self.path(path, is_xml)?,
+        };
+        let plan = &mut self.slots[usize::from(slot)];
+        plan.is_total |= known.is_none();
+        match plan.scope {
+            Some(scope) => Ok((slot, scope)),
+            None => Err(format!("{path:?} does not stand around the records")),
+        }
     }
 
     /// Level of the enclosing element that a path from the top belongs to.
@@ -191,6 +211,7 @@ impl TrieBuilder {
         self.slots.push(SlotPlan {
             path: path.into(),
             scope,
+            is_total: false,
         });
         self.required.push(false);
         self.by_path.insert(path.to_owned(), slot);
