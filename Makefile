@@ -53,6 +53,7 @@ bench: build
 	bench/web.sh $(DAYBOOK)
 	cd page && SPEED=enforced node --test e2e/speed.spec.mjs
 	node bench/paint.mjs $(DAYBOOK)
+	node bench/heap.mjs
 	bench/fanout.sh
 
 fuzz:
