@@ -52,6 +52,11 @@ impl Share {
         true
     }
 
+    /// Gives back what is held beyond so many bytes.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        self.shrink(self.bytes.saturating_sub(bytes));
+    }
+
     /// Gives back a part.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
@@ -77,7 +82,8 @@ mod tests {
         let mut second = budget.share();
         assert!(first.grow(60) && second.grow(40));
         assert!(!second.grow(1));
-        first.shrink(20);
+        first.shrink_to(60);
+        first.shrink_to(40);
         assert!(second.grow(20) && !second.grow(1));
         drop(first);
         assert!(second.grow(40));

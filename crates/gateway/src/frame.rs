@@ -77,6 +77,11 @@ impl Frames {
         !self.buffer.is_empty()
     }
 
+    /// Bytes that belong to no message yet.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// What has not been a message: for the quarantine when there will be none.
     pub(crate) fn rest(&mut self) -> Bytes {
         self.searched = 0;

@@ -317,7 +317,9 @@ impl<O: Outbox> Intake<O> {
 
     async fn take(&self, source: &Arc<Source>, key: &str, body: Bytes) -> Result<usize, Problem> {
         let mut share = self.state.budget.share();
-        if !share.grow(body.len()) {
+        // One that is too long is refused for it, and must not wait for room that there never is.
+        let counted = body.len().min(self.state.options.limits.body_bytes_max);
+        if !share.grow(counted) {
             return Err(ingest::busy());
         }
         let head = Head {

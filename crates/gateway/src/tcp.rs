@@ -146,7 +146,7 @@ impl<O: Outbox> Link<'_, O> {
         let idle_max = Duration::from_millis(self.door.options.idle_time_ms_max);
         loop {
             while let Some(message) = self.frames.next()? {
-                self.share.shrink(message.len());
+                self.share.shrink_to(self.frames.held());
                 // Cut off by a stop while it waits, it is as if it had not come.
                 let Ok(place) = self.answers.reserve().await else {
                     return Ok(());
@@ -158,6 +158,8 @@ impl<O: Outbox> Link<'_, O> {
                     message,
                 )));
             }
+            // Also of what is around messages, and of empty ones.
+            self.share.shrink_to(self.frames.held());
             let within = self.frames.is_within();
             let time_max = match within {
                 true => self.state.options.body_time_max(),

@@ -443,6 +443,25 @@ async fn card_messages_are_answered_in_their_order_once_they_are_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_lasts_gives_back_all_the_memory_it_was_counted_for() {
+    let mut options = GatewayOptions {
+        tcp: vec![tcp(Framing::Length2)],
+        inflight_bytes_max: 2_000,
+        body_time_ms_max: 500,
+        ..GatewayOptions::default()
+    };
+    options.limits.body_bytes_max = 1_000;
+    let fixture = start_with(options).await;
+    let mut link = link(&fixture).await;
+    // Their lengths alone, and those of the empty ones, are more than all may hold together.
+    for number in 1..=600 {
+        let both = [framed(&message(number)), framed(b"")].concat();
+        link.write_all(&both).await.expect("sends");
+        assert_eq!(answered(&mut link).await, format!("0210 {number:06} 00"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_or_cannot_be_put_is_answered_so() {
     let fixture = card_gateway().await;
     let mut link = link(&fixture).await;
@@ -568,6 +587,34 @@ async fn who_is_silent_or_slow_is_cut() {
         assert!(rest.is_empty());
     }
     assert!(fixture.outbox.bodies(QUEUE_TRANSACTIONS).is_empty());
+}
+
+#[tokio::test]
+async fn a_message_of_a_queue_is_taken_or_refused_whatever_its_size() {
+    let mut options = GatewayOptions {
+        address: ([127, 0, 0, 1], 0).into(),
+        inflight_bytes_max: 2_000,
+        ..GatewayOptions::default()
+    };
+    options.limits.body_bytes_max = 1_000;
+    let outbox = Arc::new(common::MemoryOutbox::default());
+    let sources = ["json"].map(common::ready_made).into();
+    let clock = Arc::new(gateway::SystemClock);
+    let bound = gateway::Gateway::bind(options, sources, Arc::clone(&outbox), clock).await;
+    let intake = bound.expect("binds").intake();
+    let good = intake
+        .put("json", "mq-1", record("t-1", "1.00").into())
+        .await;
+    assert_eq!(good, Ok(1));
+    // More than all requests together may hold: it would never be its turn.
+    let long = intake.put("json", "mq-2", vec![b' '; 3_000].into()).await;
+    assert!(
+        matches!(long, Err(gateway::NotTaken::Refused(_))),
+        "{long:?}"
+    );
+    assert_eq!(outbox.bodies(QUEUE_QUARANTINE).len(), 1);
+    let nobody = intake.put("none", "mq-3", "{}".into()).await;
+    assert_eq!(nobody, Err(gateway::NotTaken::Source("none".to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

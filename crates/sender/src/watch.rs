@@ -231,7 +231,7 @@ fn reason(report: &SendReport) -> String {
     text
 }
 
-/// Moves a file under its name, or that with a number. The reason is written first, so that no file is there without.
+/// Moves a file under its name, or that with a number. It leaves where it was when the reason stands beside it.
 fn put_away(file: &Path, directory: &Path, reason: Option<&str>) -> std::io::Result<PathBuf> {
     let name = file
         .file_name()

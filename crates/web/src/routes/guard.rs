@@ -48,12 +48,14 @@ pub(super) const PART_ONLY: &str = "you may see a part of the rows, and this is 
 
 /// What is answered to those who see a part of the rows: what a [`Limit`](crate::limit::Limit) narrows. All else tells of other rows.
 fn is_narrowed(path: &str) -> bool {
-    let Some(path) = path.strip_prefix("/api/v1/") else {
+    let Some(rest) = path.strip_prefix("/api/v1/") else {
         return true;
     };
-    match path.split_once('/') {
-        None => ["me", "login", "logout", "aggregations"].contains(&path),
-        Some(("oidc", _)) => true,
+    if [BEGIN, CALLBACK].contains(&path) {
+        return true;
+    }
+    match rest.split_once('/') {
+        None => ["me", "login", "logout", "aggregations"].contains(&rest),
         Some((_, view)) => [
             "window",
             "stream",
@@ -158,6 +160,23 @@ fn same_origin(origin: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_about_all_rows_is_not_narrowed() {
+        for (path, expected) in [
+            ("/", true),
+            ("/api/v1/me", true),
+            (CALLBACK, true),
+            ("/api/v1/daily_totals/stream", true),
+            ("/api/v1/daily_totals/snapshot", false),
+            // An aggregation may be called so.
+            ("/api/v1/oidc/curve", false),
+            ("/api/v1/pipeline", false),
+            ("/api/v1/quarantine/g-1/replay", false),
+        ] {
+            assert_eq!(is_narrowed(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn a_host_is_told_from_its_port() {

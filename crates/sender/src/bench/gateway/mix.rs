@@ -463,12 +463,10 @@ pub(crate) mod tests {
         let (account, cents) = mix.kinds[0].booked(&document(0), 0).expect("built in");
         let json: serde_json::Value = serde_json::from_str(&written(0)).expect("JSON");
         assert_eq!(json["account"], format!("bench-3-{account}"));
-        let amount: f64 = json["amount"]
-            .as_str()
-            .expect("text")
-            .parse()
-            .expect("a number");
-        assert!((amount * 100.0 - cents as f64).abs() < 1e-6);
+        let amount = json["amount"].as_str().expect("text");
+        let amount = types::Amount::parse(amount).expect("a number");
+        // An amount has five digits behind the point.
+        assert_eq!(amount.units(), i128::from(cents) * 1_000);
         let text = written(1);
         let mut sum = 0;
         for index in 0..3 {
