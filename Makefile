@@ -46,6 +46,7 @@ soak: build
 	DAYBOOK_BIN=$(DAYBOOK) KILLS=50 scripts/mq-clients.sh storm --messages 2000
 
 bench: build
+	bench/translate.sh
 	bench/run.sh $(DAYBOOK)
 	bench/mq.sh $(DAYBOOK)
 	bench/kafka.sh $(DAYBOOK)
