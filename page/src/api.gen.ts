@@ -1947,7 +1947,7 @@ export interface operations {
                 count?: number;
                 /** @description Keys of rows that are given wherever they stand: JSON arrays; up to 50 times */
                 pin?: string[];
-                /** @description Frames a second at most: 10 if not given, 1 to 100 */
+                /** @description Frames a second at most: 10 if not given, 1 to 100. More than 10 only while the aggregation has few streams: they share 1,000 */
                 hz?: number;
                 /** @description window, or all: the whole table, without q, where, sort, count and pin */
                 rows?: string;

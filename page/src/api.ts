@@ -340,6 +340,9 @@ const parameters = (query: Query): Record<string, Parameter> => ({ ...query });
 /** All that matches, in its order, not only what is in sight. */
 const whole = ({ day, q, sort, where }: Query): Record<string, Parameter> => ({ day, q, sort, where });
 
+/** Frames a second that the page asks for: a change waits for the next picture, not for the next frame. The server gives fewer when many look. */
+const STREAM_HZ = 50;
+
 /** Addresses of the API. */
 export const url = {
   aggregations: '/api/v1/aggregations',
@@ -351,7 +354,7 @@ export const url = {
   /** Where signing in elsewhere begins, and comes back to where one is. */
   elsewhere: (begin: string, page: string) => address(begin, { page }),
   window: (aggregation: string, query: Query) => address(of(aggregation, 'window'), parameters(query)),
-  stream: (aggregation: string, query: Query) => address(of(aggregation, 'stream'), parameters(query)),
+  stream: (aggregation: string, query: Query) => address(of(aggregation, 'stream'), { ...parameters(query), hz: STREAM_HZ }),
   csv: (aggregation: string, query: Query) => address(of(aggregation, 'export.csv'), whole(query)),
   ndjson: (aggregation: string, query: Query) => address(of(aggregation, 'export.ndjson'), whole(query)),
   counts: (aggregation: string) => of(aggregation, 'counts'),

@@ -32,6 +32,19 @@ const CATCHING_UP_BEAT: Duration = Duration::from_millis(500);
 /// Heartbeats for which a position may be ahead of this server, which may be a slow replica.
 const AHEAD_BEATS_MAX: u32 = 3;
 
+/// Distance of frames that every client gets who asks for it or for less, however many there are: 10 a second.
+const UNSHARED_INTERVAL: Duration = Duration::from_millis(100);
+/// Frames a second that an aggregation's streams share beyond that: 20 of them get 50 a second each.
+const SHARED_FRAMES_MAX: u32 = 1_000;
+
+/// Distance between frames of one of these streams: what it asks for, while its share of [`SHARED_FRAMES_MAX`] allows it, and
+/// never more than [`UNSHARED_INTERVAL`] on account of the others.
+fn interval_of(asked: Duration, streams: usize) -> Duration {
+    let streams = u32::try_from(streams).unwrap_or(u32::MAX);
+    let share = Duration::from_secs(1).saturating_mul(streams) / SHARED_FRAMES_MAX;
+    asked.max(share.min(UNSHARED_INTERVAL))
+}
+
 /// What a client asks for.
 #[derive(Debug)]
 pub(crate) struct StreamRequest {
@@ -40,7 +53,7 @@ pub(crate) struct StreamRequest {
     /// Whether the next day's rows follow at roll-over.
     pub(crate) follows: bool,
     pub(crate) rows: Rows,
-    /// Least distance between frames.
+    /// Least distance between frames that it asks for.
     pub(crate) interval: Duration,
     /// Longest silence.
     pub(crate) heartbeat: Duration,
@@ -256,7 +269,7 @@ impl Client {
         let frame = self.hub.whole_frame(self.request.day);
         self.seen = frame.seq;
         self.offsets = Some(frame.to);
-        self.frame_due = Instant::now() + self.request.interval;
+        self.frame_due = Instant::now() + self.interval();
         Some(frame.event)
     }
 
@@ -267,7 +280,7 @@ impl Client {
         standing.clone_from(&sent.to);
         self.seen = sent.seq;
         self.again = sent.again.map(Instant::from_std);
-        self.frame_due = Instant::now() + self.request.interval;
+        self.frame_due = Instant::now() + self.interval();
         let news = self.hub.state() != self.state_told;
         match (&sent.event, news) {
             (None, false) => None,
@@ -289,7 +302,7 @@ impl Client {
         if !frame.has_rows {
             return news.then(|| self.heartbeat().into());
         }
-        self.frame_due = Instant::now() + self.request.interval;
+        self.frame_due = Instant::now() + self.interval();
         self.offsets = Some(frame.to.clone());
         if !news {
             return Some(frame.event.clone());
@@ -297,6 +310,10 @@ impl Client {
         let mut both = frame.event.to_vec();
         both.extend_from_slice(self.heartbeat().as_bytes());
         Some(both.into())
+    }
+
+    fn interval(&self) -> Duration {
+        interval_of(self.request.interval, self.hub.streams())
     }
 
     /// The heartbeat, and the position if it has moved without rows of this day.
@@ -353,5 +370,31 @@ impl Client {
         }
         let day = today.to_string();
         Some(event("day", &DayChange { day, previous }).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_get_what_they_ask_for_and_many_ten_a_second() {
+        let check = |hz: u32, streams: usize, millis: u64| {
+            let interval = interval_of(Duration::from_secs(1) / hz, streams);
+            assert_eq!(
+                interval,
+                Duration::from_millis(millis),
+                "{hz} Hz, {streams} streams"
+            );
+        };
+        check(50, 1, 20);
+        check(50, 20, 20);
+        check(50, 21, 21);
+        check(50, 100, 100);
+        check(50, 101, 100);
+        check(50, usize::MAX, 100);
+        check(10, 10_000, 100);
+        check(1, 10_000, 1_000);
+        check(100, 1, 10);
     }
 }

@@ -142,7 +142,7 @@ async fn window_text(hub: &Arc<Hub>, rows: &Table, day: BusinessDay, asked: &Ask
         ("sort" = Option<String>, Query, description = "A column; -column: descending. If not given: the first decimal sum, descending"),
         ("count" = Option<u64>, Query, description = "Rows, 50 if not given, 500 at most"),
         ("pin" = Option<Vec<String>>, Query, description = "Keys of rows that are given wherever they stand: JSON arrays; up to 50 times"),
-        ("hz" = Option<u32>, Query, description = "Frames a second at most: 10 if not given, 1 to 100"),
+        ("hz" = Option<u32>, Query, description = "Frames a second at most: 10 if not given, 1 to 100. More than 10 only while the aggregation has few streams: they share 1,000"),
         ("rows" = Option<String>, Query, description = "window, or all: the whole table, without q, where, sort, count and pin"),
         ("from" = Option<String>, Query, description = "Place of the first row, from 0. With rows=all: the position to go on from; the header Last-Event-ID says it too"),
     ),
