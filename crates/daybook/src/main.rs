@@ -71,7 +71,7 @@ async fn run(cli: Cli, levels: pipeline::ApplyLevels) -> anyhow::Result<ExitCode
         Command::Send(args) => command::send::run(&global, args).await,
         Command::Query(args) => command::query::run(&global, args).await,
         Command::Totals(args) => command::totals::run(&global, args).await,
-        Command::Preview(args) => command::preview::run(&global, args).await,
+        Command::Preview(args) => Box::pin(command::preview::run(&global, args)).await,
         Command::Trace(args) => command::trace::run(&global, args).await,
         Command::Prove(args) => command::prove::run(&global, args).await,
         Command::Bench(args) => command::bench::run(&global, args).await,

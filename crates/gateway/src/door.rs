@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - All doors share the places for connections and the budget of bytes: one that is flooded leaves the others what was theirs to have.
+//! - All doors share the places for connections and the budget of bytes; who has to go when all are taken says `places`.
 //! - A stop takes no more connections, finishes what was begun for at most `drain_time_ms_max`, and then cuts.
 
 use std::convert::Infallible;
@@ -17,7 +17,6 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -25,6 +24,7 @@ use tracing::{debug, warn};
 use crate::access::Peer;
 use crate::options::GatewayOptions;
 use crate::outbox::Outbox;
+use crate::places::{Place, Places};
 use crate::service::{State, answer};
 use crate::tcp::{self, TcpDoor};
 use crate::tls::Tls;
@@ -65,7 +65,7 @@ pub(crate) struct Bound {
 pub(crate) async fn serve<O: Outbox>(
     state: Arc<State<O>>,
     bound: Bound,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 ) {
     match bound.door {
@@ -74,32 +74,40 @@ pub(crate) async fn serve<O: Outbox>(
     }
 }
 
+/// What somebody is told whose address has as many connections as it may; only where nothing has to be encrypted first.
+const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 183\r\n\r\n\
+{\"type\":\"urn:daybook:problem:connections\",\"title\":\"too many connections\",\"status\":503,\"detail\":\"this address has as many connections as one may (gateway.connections_per_address_max)\"}";
+
 /// The next connection and a place for it; `None` when it is over.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
+    refusal: &[u8],
     shutdown: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, Arc<Place>)> {
     loop {
         let accept = async {
-            // A place first: a connection that nobody serves would only wait inside.
-            let place = Arc::clone(places).acquire_owned().await;
-            (place, listener.accept().await)
+            let (stream, address) = listener.accept().await?;
+            let place = places.take(address.ip()).await;
+            Ok::<_, std::io::Error>((stream, address, place))
         };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased; // Shutdown first: under load there is always a connection to accept.
             () = shutdown.cancelled() => return None,
             accepted = accept => accepted,
         };
-        match (place, accepted) {
-            (Ok(place), Ok((stream, address))) => {
+        match accepted {
+            Ok((stream, address, Some(place))) => {
                 // Answers are small; waiting to fill a packet would only delay them.
                 let _ = stream.set_nodelay(true);
-                return Some((stream, address, place));
+                return Some((stream, address, Arc::new(place)));
             }
-            // The semaphore is never closed.
-            (Err(_), _) => return None,
-            (_, Err(error)) => {
+            Ok((stream, address, None)) => {
+                debug!(%address, "refused: its address has as many connections as it may");
+                // A new connection's buffer has room; who does not read it learns of it by the end.
+                let _ = stream.try_write(refusal);
+            }
+            Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -111,18 +119,22 @@ async fn http<O: Outbox>(
     state: Arc<State<O>>,
     listener: TcpListener,
     door: Arc<HttpDoor>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
     let server = Arc::new(server(&state.options));
-    while let Some((stream, address, place)) = next(&listener, &places, &shutdown).await {
+    let refusal = if door.tls.is_none() { REFUSED } else { &[] };
+    while let Some((stream, address, place)) = next(&listener, &places, refusal, &shutdown).await {
         let watcher = graceful.watcher();
         let (state, server, door) = (Arc::clone(&state), Arc::clone(&server), Arc::clone(&door));
         tokio::spawn(async move {
             let context = (state, server, door);
-            http_connection(context, stream, address, watcher).await;
-            drop(place);
+            let connection = http_connection(context, stream, address, Arc::clone(&place), watcher);
+            tokio::select! {
+                () = connection => {}
+                () = place.cut() => debug!(%address, "cut: it had waited longest when others wanted its place"),
+            }
         });
     }
     drop(listener);
@@ -146,6 +158,7 @@ async fn http_connection<O: Outbox>(
     context: Context<O>,
     stream: TcpStream,
     address: SocketAddr,
+    place: Arc<Place>,
     watcher: Watcher,
 ) {
     let mut peer = Peer {
@@ -153,12 +166,12 @@ async fn http_connection<O: Outbox>(
         subject: None,
     };
     let Some(tls) = context.2.tls.clone() else {
-        return requests(context, stream, peer, watcher).await;
+        return requests(context, stream, (peer, place), watcher).await;
     };
     match handshake(&tls, stream, context.0.options.header_time_max()).await {
         Some((stream, subject)) => {
             peer.subject = subject;
-            requests(context, stream, peer, watcher).await;
+            requests(context, stream, (peer, place), watcher).await;
         }
         None => debug!(%address, "no TLS"),
     }
@@ -181,7 +194,7 @@ async fn handshake(tls: &Tls, stream: TcpStream, time_max: Duration) -> Option<S
 async fn requests<O: Outbox, S>(
     (state, server, door): Context<O>,
     stream: S,
-    peer: Peer,
+    (peer, place): (Peer, Arc<Place>),
     watcher: Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -190,8 +203,10 @@ async fn requests<O: Outbox, S>(
     let first_request_time_max = state.options.header_time_max();
     let connection = server.serve_connection(
         TokioIo::new(stream),
-        service_fn(|request| {
+        service_fn(|mut request| {
             has_asked.store(true, Ordering::Relaxed);
+            // For whoever reads the body: from then on the connection is at work.
+            request.extensions_mut().insert(Arc::clone(&place));
             let (state, door, peer) = (Arc::clone(&state), Arc::clone(&door), peer.clone());
             async move { Ok::<_, Infallible>(answer(&state, &door, &peer, request).await) }
         }),
@@ -237,15 +252,17 @@ async fn messages<O: Outbox>(
     state: Arc<State<O>>,
     listener: TcpListener,
     door: Arc<TcpDoor>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
-    while let Some((stream, address, place)) = next(&listener, &places, &shutdown).await {
+    while let Some((stream, address, place)) = next(&listener, &places, &[], &shutdown).await {
         let (state, door, shutdown) = (Arc::clone(&state), Arc::clone(&door), shutdown.clone());
         tasks.spawn(async move {
-            link(&state, &door, stream, address, &shutdown).await;
-            drop(place);
+            tokio::select! {
+                () = link(&state, &door, stream, (address, &place), &shutdown) => {}
+                () = place.cut() => debug!(%address, "cut: it had waited longest when others wanted its place"),
+            }
         });
     }
     drop(listener);
@@ -264,7 +281,7 @@ async fn link<O: Outbox>(
     state: &Arc<State<O>>,
     door: &Arc<TcpDoor>,
     stream: TcpStream,
-    address: SocketAddr,
+    (address, place): (SocketAddr, &Arc<Place>),
     shutdown: &CancellationToken,
 ) {
     let mut peer = Peer {
@@ -272,12 +289,12 @@ async fn link<O: Outbox>(
         subject: None,
     };
     let Some(tls) = &door.tls else {
-        return tcp::serve(state, door, &peer, stream, shutdown).await;
+        return tcp::serve(state, door, (&peer, place), stream, shutdown).await;
     };
     match handshake(tls, stream, state.options.header_time_max()).await {
         Some((stream, subject)) => {
             peer.subject = subject;
-            tcp::serve(state, door, &peer, stream, shutdown).await;
+            tcp::serve(state, door, (&peer, place), stream, shutdown).await;
         }
         None => debug!(%address, "no TLS"),
     }

@@ -23,6 +23,7 @@ use crate::budget::Share;
 use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
 use crate::outbox::{Batch, Outbox, PutError, RecordRef};
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::quarantine::Entries;
 use crate::service::{Source, State};
@@ -104,6 +105,7 @@ pub(crate) async fn post<O: Outbox>(
             return Err(problem);
         }
     };
+    let _work = parts.extensions.get::<Arc<Place>>().map(Place::work);
     let now = state.clock.now_micros();
     let verified = state.clients.verify(&sender, parts.uri.path(), &body, now);
     verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;

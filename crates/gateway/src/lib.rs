@@ -33,6 +33,7 @@ mod ingest;
 mod metrics;
 mod options;
 mod outbox;
+mod places;
 mod problem;
 mod quarantine;
 mod rate;

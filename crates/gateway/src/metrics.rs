@@ -59,6 +59,10 @@ pub struct GatewayMetrics {
     pub unauthenticated: AtomicU64,
     /// Connections that ended because their messages could not be told apart.
     pub unframed: AtomicU64,
+    /// Connections refused because their address had as many as it may.
+    pub connections_refused: AtomicU64,
+    /// Connections cut because they had waited longest when others wanted their place.
+    pub connections_cut: AtomicU64,
     /// One entry a configured client.
     pub clients: Vec<ClientMetrics>,
     /// One entry a configured source.
@@ -92,6 +96,8 @@ impl GatewayMetrics {
             unknown: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
             unframed: AtomicU64::new(0),
+            connections_refused: AtomicU64::new(0),
+            connections_cut: AtomicU64::new(0),
             clients: clients
                 .map(|client| ClientMetrics {
                     client: client.into(),

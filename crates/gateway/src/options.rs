@@ -36,8 +36,16 @@ pub struct GatewayOptions {
     /// `limits.body_bytes_max`: a body that came in pieces is copied once.
     pub inflight_bytes_max: usize,
 
-    /// Most open connections; further ones wait in the kernel's queue. 1,024.
+    /// Most open connections. 1,024.
+    ///
+    /// When all are taken, whoever comes gets the place of the connection that has waited longest for bytes of its peer; where all are at work it waits
+    /// in the kernel's queue.
     pub connections_max: usize,
+
+    /// Most open connections of one address; further ones are answered `503` and closed. 512.
+    ///
+    /// Behind a balancer that hides its clients' addresses: as many as `connections_max`.
+    pub connections_per_address_max: usize,
 
     /// Longest time to send a request's head, in milliseconds. 5,000.
     ///
@@ -66,6 +74,7 @@ impl Default for GatewayOptions {
             limits: Limits::default(),
             inflight_bytes_max: 64 << 20,
             connections_max: 1_024,
+            connections_per_address_max: 512,
             header_time_ms_max: 5_000,
             body_time_ms_max: 30_000,
             drain_time_ms_max: 5_000,
@@ -192,6 +201,12 @@ impl GatewayOptions {
             (1..=1 << 20).contains(&self.connections_max),
             "connections_max",
             self.connections_max,
+            "between 1 and 1048576",
+        )?;
+        check(
+            (1..=1 << 20).contains(&self.connections_per_address_max),
+            "connections_per_address_max",
+            self.connections_per_address_max,
             "between 1 and 1048576",
         )?;
         for tcp in &self.tcp {

@@ -13,7 +13,6 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use mapping::{Format, Mapping};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -27,6 +26,7 @@ use crate::ingest::{self, Head};
 use crate::metrics::{GatewayMetrics, LatencyHook, add};
 use crate::options::{GatewayOptions, InvalidOption, Reply, TcpOptions};
 use crate::outbox::Outbox;
+use crate::places::Places;
 use crate::problem::Problem;
 use crate::tcp::TcpDoor;
 use crate::tls::{Tls, TlsError};
@@ -236,7 +236,9 @@ impl<O: Outbox> Gateway<O> {
     pub async fn run(self, shutdown: CancellationToken) {
         let (state, doors) = (self.state, self.doors);
         info!(address = %state.address, doors = doors.len(), sources = state.sources.len(), "gateway started");
-        let places = Arc::new(Semaphore::new(state.options.connections_max));
+        let options = &state.options;
+        let (all, per_address) = (options.connections_max, options.connections_per_address_max);
+        let places = Places::new(all, per_address, Arc::clone(&state.metrics));
         let serve = |bound| {
             let (state, places) = (Arc::clone(&state), Arc::clone(&places));
             tokio::spawn(door::serve(state, bound, places, shutdown.clone()))

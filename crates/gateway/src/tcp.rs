@@ -30,6 +30,7 @@ use crate::ingest::{self, Head};
 use crate::metrics::add;
 use crate::options::{Reply, TcpOptions};
 use crate::outbox::Outbox;
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::service::{Source, State};
 use crate::tls::Tls;
@@ -65,7 +66,7 @@ impl TcpDoor {
 pub(crate) async fn serve<O: Outbox, S>(
     state: &Arc<State<O>>,
     door: &Arc<TcpDoor>,
-    peer: &Peer,
+    (peer, place): (&Peer, &Arc<Place>),
     stream: S,
     shutdown: &CancellationToken,
 ) where
@@ -78,6 +79,8 @@ pub(crate) async fn serve<O: Outbox, S>(
         warn!(%address, subject, "refused: no client has this certificate or address");
         return;
     }
+    // A link of somebody who is known may be silent for minutes and keeps its place; others make room for those that come.
+    let _known = client.is_some().then(|| place.work());
     let (mut read, write) = tokio::io::split(stream);
     // As many as may be worked on: whoever sends more waits.
     let (answers, waiting) = mpsc::channel(door.options.in_flight_max);
@@ -86,6 +89,7 @@ pub(crate) async fn serve<O: Outbox, S>(
         state,
         door,
         client,
+        place,
         frames: Frames::new(
             door.options.framing,
             door.options.length_counts_itself,
@@ -134,6 +138,7 @@ struct Link<'l, O> {
     state: &'l Arc<State<O>>,
     door: &'l Arc<TcpDoor>,
     client: Option<Arc<Client>>,
+    place: &'l Arc<Place>,
     frames: Frames,
     /// Bytes that were read and belong to no message yet.
     share: Share,
@@ -151,12 +156,18 @@ impl<O: Outbox> Link<'_, O> {
                 let Ok(place) = self.answers.reserve().await else {
                     return Ok(());
                 };
-                place.send(tokio::spawn(handle(
+                let handled = handle(
                     Arc::clone(self.state),
                     Arc::clone(self.door),
                     self.client.clone(),
                     message,
-                )));
+                );
+                let work = self.place.work();
+                place.send(tokio::spawn(async move {
+                    let answer = handled.await;
+                    drop(work);
+                    answer
+                }));
             }
             // Also of what is around messages, and of empty ones.
             self.share.shrink_to(self.frames.held());

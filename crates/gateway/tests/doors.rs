@@ -3,9 +3,10 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{Answer, Fixture, record, start_with};
+use common::{Answer, Fixture, read_answer, record, start_with};
 use gateway::{
     ClientOptions, Framing, GatewayOptions, HttpOptions, PutError, TcpOptions, TlsOptions,
 };
@@ -670,4 +671,78 @@ async fn what_would_be_open_to_others_does_not_start() {
         let found = refused(options).await;
         assert!(found.contains(expected), "{found}");
     }
+}
+
+/// Nobody's time runs out here: whoever is cut was cut for others.
+fn few_places(all: usize, of_one: usize) -> GatewayOptions {
+    GatewayOptions {
+        connections_max: all,
+        connections_per_address_max: of_one,
+        header_time_ms_max: 600_000,
+        body_time_ms_max: 600_000,
+        ..GatewayOptions::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_of_a_byte_now_and_then_hold_no_places() {
+    let fixture = start_with(few_places(8, 64)).await;
+    let slow = [
+        "",
+        "P",
+        "POST /v1/transactions/json HTTP/1.1\r\nHost: x\r\n",
+        "POST /v1/transactions/json HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+    ];
+    let mut held = Vec::new();
+    for begun in slow.iter().cycle().take(32) {
+        let mut stream = TcpStream::connect(fixture.address).await.expect("connects");
+        stream.write_all(begun.as_bytes()).await.expect("sends");
+        held.push(stream);
+    }
+    for number in 0..100 {
+        let body = record(&format!("t-{number}"), "1");
+        let answer = timeout(PATIENCE, fixture.post("json", "", &body)).await;
+        assert_eq!(answer.expect("in time").status, 202);
+    }
+    assert!(fixture.metrics.connections_cut.load(Ordering::Relaxed) >= 24);
+    assert_eq!(fixture.outbox.bodies(QUEUE_TRANSACTIONS).len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_with_too_many_connections_is_told_so() {
+    let fixture = start_with(few_places(8, 2)).await;
+    let connect = || TcpStream::connect(fixture.address);
+    let mut held = vec![
+        connect().await.expect("connects"),
+        connect().await.expect("connects"),
+    ];
+    let mut third = connect().await.expect("connects");
+    let answer = timeout(PATIENCE, read_answer(&mut third)).await;
+    let answer = answer.expect("in time");
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(answer.json()["type"], "urn:daybook:problem:connections");
+    let refused = fixture.metrics.connections_refused.load(Ordering::Relaxed);
+    assert_eq!(refused, 1);
+    held.pop();
+    let body = record("b", "1");
+    let request = format!(
+        "POST /v1/transactions/json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // Until the gateway has noticed that one is gone; who is refused may not even be able to write.
+    let again = async {
+        loop {
+            let mut stream = connect().await.expect("connects");
+            let _ = stream.write_all(request.as_bytes()).await;
+            if read_answer(&mut stream).await.status == 202 {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, again)
+        .await
+        .expect("a place is given back");
 }

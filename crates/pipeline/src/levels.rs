@@ -175,6 +175,11 @@ pub(crate) async fn publish_gateway(
         for (name, count) in [
             ("gateway_unauthenticated_total", &metrics.unauthenticated),
             ("gateway_unframed_total", &metrics.unframed),
+            (
+                "gateway_connections_refused_total",
+                &metrics.connections_refused,
+            ),
+            ("gateway_connections_cut_total", &metrics.connections_cut),
         ] {
             let count = count.load(Ordering::Relaxed);
             telemetry.meter(name, "").set(count.cast_signed());
