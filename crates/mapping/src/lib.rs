@@ -341,7 +341,8 @@ impl Mapping {
             .map(|counts| counts.records)
     }
 
-    /// Like [`Mapping::decode`]; also answers how many records were passed over (`[[skip]]`).
+    /// Like [`Mapping::decode`]; also answers how many records were passed over: `[[skip]]`, and `skip` of
+    /// ISO 8583. A body of which every record is passed over is accepted; one without any record is not.
     ///
     /// # Errors
     ///
