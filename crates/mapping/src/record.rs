@@ -273,6 +273,16 @@ impl<'a, 'b> Assembler<'a, 'b> {
         Ok(())
     }
 
+    /// A message begins and ends that the format knows to be no transaction. It has a number, as those of
+    /// `[[skip]]` have, and a body of nothing else is not empty. An error ends the document.
+    pub(crate) fn pass_over(&mut self, offset: usize) -> Result<(), Refusal> {
+        self.begin_record(offset)?;
+        self.record_start = None;
+        self.passed_over += 1;
+        self.observe(offset, None, true);
+        Ok(())
+    }
+
     /// A mapped value. An error ends the document; what only spoils the record is remembered.
     pub(crate) fn value(
         &mut self,

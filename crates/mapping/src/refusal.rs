@@ -98,6 +98,10 @@ pub mod rule {
         FRAMING = "framing";
         /// A field's bytes are not what the copybook says.
         COPYBOOK = "copybook";
+        /// A message is not what the protobuf descriptor says.
+        PROTOBUF = "protobuf";
+        /// Data is not what the Avro schema says.
+        AVRO = "avro";
         /// A message is not what the ISO 8583 specification says.
         ISO8583 = "iso8583";
         /// A record of no known segment.

@@ -119,9 +119,8 @@ fn what_is_no_message_is_refused() {
             document refused: line 1: a message begins with an MTI of four digits, not with 7B 0A 09 22 (iso8583)
         "#]],
     );
-    // The ready mapping accepts a body without transactions, as one of echo tests is; this one does not.
     check(
-        &with("", ""),
+        &mapping,
         b"",
         expect![[r#"
             document refused: line 1: there is no record in the document (no-records)
@@ -285,7 +284,7 @@ fn signs_skips_and_reversals() {
             {"id":"1123101500/000123/12345/632700000123/TERM1","source":"iso8583","account":"4b12a708bd935f6d852e166633db0a08","amount":"-12.50","currency":"EUR","booked_at":"2026-11-23T10:15:00Z","received_at":"2026-11-23T12:00:00.000000Z","message_class":"2","processing_code":"000000","terminal":"TERM1","merchant":"MERCHANT"}
             {"id":"1123101500/000123/12345/632700000123/TERM1","source":"iso8583","account":"4b12a708bd935f6d852e166633db0a08","amount":"12.50","currency":"EUR","booked_at":"2026-11-23T10:15:00Z","received_at":"2026-11-23T12:00:00.000000Z","message_class":"2","processing_code":"200000","terminal":"TERM1","merchant":"MERCHANT"}
             {"id":"1123101600/000124/12345/632700000123/TERM1","source":"iso8583","account":"4b12a708bd935f6d852e166633db0a08","amount":"1250","currency":"JPY","booked_at":"2026-11-23T10:16:00Z","received_at":"2026-11-23T12:00:00.000000Z","reverses":"1123101500/000123/12345/632700000123/TERM1","message_class":"4","processing_code":"000000","terminal":"TERM1"}
-            record 4, line 1, field amount: "238" is neither a credit (22*, 40*, 41*) nor a debit (20*, 21*, 42*) (sign)
+            record 7, line 1, field amount: "238" is neither a credit (22*, 40*, 41*) nor a debit (20*, 21*, 42*) (sign)
         "#]],
     );
 }
@@ -556,4 +555,41 @@ fn broken_messages_never_panic() {
     for end in 0..body.len() {
         let _ = mapping.iso8583_reply(&body[..end], &[(39, "00")]);
     }
+}
+
+/// An echo test is no transaction, and no mistake either; a body of nothing is one.
+#[test]
+fn messages_that_are_passed_over_count() {
+    let echo = message("0800", &[(7, "1123101500"), (11, "000001"), (70, "301")]);
+    let counted = |mapping: &Mapping, body: &[u8]| {
+        let mut new_id = String::new;
+        let mut context = mapping::Context {
+            received_at: common::RECEIVED_AT,
+            idempotency_key: None,
+            first_record: 1,
+            lines: false,
+            new_id: &mut new_id,
+        };
+        let (mut out, mut outcomes) = (Vec::new(), 0_u64);
+        let limits = Limits {
+            records_max: 3,
+            ..Limits::default()
+        };
+        mapping
+            .decode_counted(body, &mut context, &limits, &mut out, &mut |_| {
+                outcomes += 1
+            })
+            .map(|counts| (counts.records, counts.passed_over, outcomes))
+            .map_err(|refusal| refusal.rule)
+    };
+    let mapping = ready_made("iso8583");
+    assert_eq!(counted(&mapping, &echo), Ok((1, 1, 0)));
+    let mixed = [echo.clone(), purchase("0200", "000000"), echo.clone()].concat();
+    assert_eq!(counted(&mapping, &mixed), Ok((3, 2, 1)));
+    assert_eq!(counted(&mapping, b""), Err(mapping::rule::NO_RECORDS));
+    // They count against the limit of records, so that a request of nothing else ends too.
+    assert_eq!(
+        counted(&mapping, &echo.repeat(4)),
+        Err(mapping::rule::RECORDS)
+    );
 }

@@ -175,7 +175,9 @@ pub(crate) fn decode(
             Ok(()) => {
                 let end = start + message.end;
                 frames.ended(end);
-                if !plan.is_skipped(&message.mti) {
+                if plan.is_skipped(&message.mti) {
+                    records.pass_over(start)?;
+                } else {
                     texts.translate(records, plan, bytes, &message, start)?;
                 }
             }
