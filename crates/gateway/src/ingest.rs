@@ -17,9 +17,10 @@ use tracing::{debug, warn};
 use types::Tally;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
 
-use crate::access::{Client, Sender};
-use crate::body::{self, BodyError};
+use crate::access::{Client, Sender, Signing};
+use crate::body::{self, BodyError, Bounds};
 use crate::budget::Share;
+use crate::decompress::{self, Coding};
 use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
 use crate::outbox::{Batch, Outbox, PutError, RecordRef};
@@ -85,27 +86,33 @@ pub(crate) async fn post<O: Outbox>(
     add(&metrics.requests, 1);
     let (parts, mut incoming) = request.into_parts();
     let head = read_head(state, source, &parts.headers, sender.client.clone())?;
+    let coding = Coding::of(&parts.headers).map_err(|coding| unread_coding(&coding))?;
+    let bounds = Bounds {
+        bytes_max: state.options.limits.body_bytes_max,
+        time_max: state.options.body_time_max(),
+        coding,
+        ratio_max: state.options.decompression_ratio_max,
+    };
     let mut share = state.budget.share();
-    let limits = &state.options.limits;
-    let read = body::read(
-        &mut incoming,
-        limits.body_bytes_max,
-        state.options.body_time_max(),
-        &mut share,
-    );
-    let body = match read.await {
+    let mut signing = Signing::new(sender, parts.uri.path());
+    let mut sent = |bytes: &[u8]| signing.update(bytes);
+    let body = match body::read(&mut incoming, &bounds, &mut share, &mut sent).await {
         Ok(body) => body,
         Err(error) => {
-            let problem = body_problem(&error, limits.body_bytes_max);
+            let problem = body_problem(&error, &bounds);
+            let is_cut = matches!(
+                error,
+                BodyError::TooLarge | BodyError::Ratio | BodyError::Corrupt(_)
+            );
             // Whoever waits for "100 Continue" has sent nothing that would have to be taken off the wire.
-            if matches!(error, BodyError::TooLarge) && !parts.headers.contains_key(header::EXPECT) {
+            if is_cut && !parts.headers.contains_key(header::EXPECT) {
                 body::drain(&mut incoming).await;
             }
             return Err(problem);
         }
     };
     let now = state.clock.now_micros();
-    let verified = state.clients.verify(&sender, parts.uri.path(), &body, now);
+    let verified = state.clients.verify(signing, now);
     verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;
     let taken = take(state, source, head.clone(), body, share).await?;
     Ok(taken.response(&head))
@@ -155,28 +162,13 @@ fn read_head<O>(
         .with("header", bad.name)
         .close()
     };
-    let unsupported = |detail: String| {
-        Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content-type",
-            "the content is of another kind",
-            detail,
-        )
-        .close()
-    };
-    let encoding = map.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err(unsupported(
-            "compressed bodies are not read; send it without Content-Encoding".to_owned(),
-        ));
-    }
     let format = source.mapping.format();
     let Content::Fits { lines } = headers::content(map, format) else {
         let detail = format!(
             "the source {} takes {format}, the Content-Type says otherwise",
             source.name
         );
-        return Err(unsupported(detail));
+        return Err(unsupported(detail).close());
     };
     Ok(Head {
         key: headers::idempotency_key(map).map_err(bad)?.map(Into::into),
@@ -190,19 +182,53 @@ fn read_head<O>(
     })
 }
 
-fn body_problem(error: &BodyError, bytes_max: usize) -> Problem {
+fn unsupported(detail: String) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "content-type",
+        "the content is of another kind",
+        detail,
+    )
+}
+
+fn unread_coding(coding: &str) -> Problem {
+    let accepted = decompress::ACCEPTED;
+    let detail = format!("the Content-Encoding is {coding}; one of {accepted} is read, or none");
+    unsupported(detail).accept_encoding(accepted).close()
+}
+
+fn body_problem(error: &BodyError, bounds: &Bounds) -> Problem {
+    let bytes_max = bounds.bytes_max;
+    let too_large = |rule: &str, detail: String| {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Problem::new(status, rule, "the body is too large", detail)
+    };
     let problem = match error {
         BodyError::TooLarge => {
-            let detail =
-                format!("the body has more than {bytes_max} bytes; send it in several requests");
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-bytes",
-                "the body is too large",
-                detail,
-            )
-            .with("rule", "body-bytes")
+            let packed = match bounds.coding {
+                Some(_) => " when it is decompressed",
+                None => "",
+            };
+            let detail = format!(
+                "the body has more than {bytes_max} bytes{packed}; send it in several requests"
+            );
+            too_large("body-bytes", detail).with("rule", "body-bytes")
         }
+        BodyError::Ratio => {
+            let detail = format!(
+                "the body becomes more than {} times as large when it is decompressed; send it less compressed",
+                bounds.ratio_max
+            );
+            too_large("decompression-ratio", detail)
+        }
+        BodyError::Corrupt(reason) => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "content-encoding",
+            "the body cannot be decompressed",
+            format!(
+                "the body is not what its Content-Encoding says: {reason}; nothing was accepted"
+            ),
+        ),
         BodyError::Busy => busy(),
         BodyError::Slow => Problem::new(
             StatusCode::REQUEST_TIMEOUT,

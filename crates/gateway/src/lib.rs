@@ -24,6 +24,7 @@
 mod access;
 mod body;
 mod budget;
+mod decompress;
 mod documents;
 mod door;
 mod frame;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use mapping::{Refusal, rule};
 use serde::Serialize;
@@ -18,6 +18,7 @@ pub(crate) struct Problem {
     members: Map<String, Value>,
     retry_after_seconds: Option<u64>,
     allow: Option<&'static str>,
+    accept_encoding: Option<&'static str>,
     close: bool,
 }
 
@@ -42,6 +43,7 @@ impl Problem {
             members,
             retry_after_seconds: None,
             allow: None,
+            accept_encoding: None,
             close: false,
         }
     }
@@ -120,6 +122,12 @@ impl Problem {
         self
     }
 
+    /// Compressions that would have been right (RFC 9110 §12.5.3).
+    pub(crate) fn accept_encoding(mut self, codings: &'static str) -> Self {
+        self.accept_encoding = Some(codings);
+        self
+    }
+
     /// The connection cannot be used any more: part of the body was not read.
     pub(crate) fn close(mut self) -> Self {
         self.close = true;
@@ -136,29 +144,32 @@ impl Problem {
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let (status, retry_after, allow, close) = (
-            self.status,
-            self.retry_after_seconds,
-            self.allow,
-            self.close,
-        );
-        let mut response = Response::new(Full::new(Bytes::from(self.into_json())));
-        *response.status_mut() = status;
+        let mut response = Response::default();
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        self.write_headers(headers);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(seconds) = retry_after {
+        *response.body_mut() = Full::new(Bytes::from(self.into_json()));
+        response
+    }
+
+    /// What is said beside the body, in whatever form that is.
+    fn write_headers(&self, headers: &mut HeaderMap) {
+        if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(methods) = allow {
+        if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        if close {
+        if let Some(codings) = self.accept_encoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(codings));
+        }
+        if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 }
 

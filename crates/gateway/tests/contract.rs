@@ -193,7 +193,9 @@ async fn headers_that_cannot_be_used() {
         (long.as_str(), 400),
         ("Daybook-First-Record: -1\r\n", 400),
         ("Content-Type: text/xml\r\n", 415),
-        ("Content-Encoding: gzip\r\n", 415),
+        ("Content-Encoding: br\r\n", 415),
+        ("Content-Encoding: gzip, gzip\r\n", 415),
+        ("Content-Encoding: gzip\r\n", 400),
         ("Origin: http://evil.example\r\n", 403),
     ] {
         let answer = gateway.post("json", headers, record("a", "1")).await;
