@@ -55,7 +55,7 @@ fn operation(mapping: &Mapping) -> Value {
         "responses": {
             "202": reference("Accepted"),
             "400": reference("Problem"), "401": reference("Problem"), "403": reference("Problem"),
-            "408": reference("Problem"), "413": reference("Problem"), "415": reference("Unread"),
+            "408": reference("Problem"), "500": reference("Problem"), "413": reference("Problem"), "415": reference("Unread"),
             "422": reference("Problem"), "429": reference("Later"), "503": reference("Later"),
         },
     })
@@ -82,7 +82,11 @@ fn schema_of(format: Format) -> Value {
 
 fn components() -> Value {
     let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
-    let problem = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+    let in_kind = json!({ "schema": { "type": "string", "description": "For Accept: application/xml and SOAP: pain.002 or pacs.002 of ISO 20022, a SOAP message or fault" } });
+    let problem = json!({
+        "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+        "application/xml": in_kind, "text/xml": in_kind, "application/soap+xml": in_kind,
+    });
     json!({
         "parameters": {
             "key": header("Idempotency-Key", "Identity of records without an id of their own", json!({ "type": "string", "maxLength": 256 })),
@@ -94,7 +98,10 @@ fn components() -> Value {
         "responses": {
             "Accepted": {
                 "description": "On disk.",
-                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Accepted" } } },
+                "content": {
+                    "application/json": { "schema": { "$ref": "#/components/schemas/Accepted" } },
+                    "application/xml": in_kind, "text/xml": in_kind, "application/soap+xml": in_kind,
+                },
             },
             "Problem": { "description": "Refused; nothing was accepted. What was read is in the quarantine.", "content": problem },
             "Unread": {

@@ -24,8 +24,9 @@ use crate::decompress::{self, Coding};
 use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
 use crate::outbox::{Batch, Outbox, PutError, RecordRef};
-use crate::problem::Problem;
+use crate::problem::{Cause, Problem};
 use crate::quarantine::Entries;
+use crate::reply::{self, Answering};
 use crate::service::{Source, State};
 
 /// Bodies up to this size are translated where they were read; larger ones on a thread of their own,
@@ -51,8 +52,9 @@ pub(crate) struct Head {
 /// What was accepted, and with a lenient sender what was not.
 pub(crate) struct Taken {
     out: Bytes,
+    pub(crate) body: Bytes,
     pub(crate) translated: Vec<Translated>,
-    refused: Vec<Refused>,
+    pub(crate) refused: Vec<Refused>,
     /// Memory of body and translation, held until the answer is made.
     _share: Share,
 }
@@ -114,8 +116,46 @@ pub(crate) async fn post<O: Outbox>(
     let now = state.clock.now_micros();
     let verified = state.clients.verify(signing, now);
     verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;
-    let taken = take(state, source, head.clone(), body, share).await?;
-    Ok(taken.response(&head))
+    let taken = take(state, source, head.clone(), body, share).await;
+    let in_kind = &state.options.reply_in_kind;
+    if !reply::is_in_kind(&parts.headers, in_kind, &source.name) {
+        return Ok(taken?.response(&head));
+    }
+    let answering = Answering {
+        format: source.mapping.format(),
+        headers: parts.headers,
+        id: new_id(now).replace('-', ""),
+        now,
+    };
+    answer_in_kind(answering, taken, head).await
+}
+
+/// Answers in the sender's format: where the records of a large body are looked for, on a thread of their own.
+async fn answer_in_kind(
+    answering: Answering,
+    taken: Result<Taken, Problem>,
+    head: Head,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let looked_at = match &taken {
+        Ok(taken) if taken.refused.is_empty() => 0,
+        Ok(taken) => taken.body.len(),
+        Err(problem) => problem.cause().map_or(0, |cause| cause.body.len()),
+    };
+    let answer = move || match taken {
+        Ok(taken) => Ok(answering.taken(&taken, &head)),
+        Err(problem) => Err(answering.refused(problem)),
+    };
+    if looked_at <= INLINE_BYTES_MAX {
+        return answer();
+    }
+    let answered = tokio::task::spawn_blocking(answer).await;
+    answered.unwrap_or_else(|error| {
+        warn!(%error, "answering a request failed");
+        let detail = "the gateway failed to make the answer; whether the request was accepted is not known, \
+                      repeat it with the same ids or the same Idempotency-Key";
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Err(Problem::new(status, "internal", "the gateway failed", detail))
+    })
 }
 
 /// Translates and puts a body that has been read: the same for every way in. `share` holds the body's bytes.
@@ -365,9 +405,9 @@ impl<O: Outbox> Received<'_, O> {
             result,
         } = translation;
         if let Err(refusal) = result {
-            return Err(self
-                .refuse_request(&refusal, Problem::document(&refusal), metrics)
-                .await);
+            let problem = Problem::document(&refusal);
+            let problem = self.refuse_request(&refusal, problem, metrics).await;
+            return Err(self.because(problem, Some(refusal), Vec::new()));
         }
         let records = translated.len() + refused.len();
         add(&metrics.records, records as u64);
@@ -377,7 +417,8 @@ impl<O: Outbox> Received<'_, O> {
         {
             let refusals: Vec<&Refusal> = refused.iter().map(|record| &record.refusal).collect();
             let problem = Problem::records(&refusals, refused.len(), records);
-            return Err(self.refuse_request(&first.refusal, problem, metrics).await);
+            let problem = self.refuse_request(&first.refusal, problem, metrics).await;
+            return Err(self.because(problem, None, refused));
         }
         let clients = &self.state.metrics.clients;
         if let Some(client) = &self.head.client {
@@ -399,8 +440,22 @@ impl<O: Outbox> Received<'_, O> {
         }
         Ok(Taken {
             out,
+            body: self.body,
             translated,
             refused,
+            _share: self.share,
+        })
+    }
+
+    /// A refusal with what it came of. One that could not be kept is none.
+    fn because(self, problem: Problem, whole: Option<Refusal>, refused: Vec<Refused>) -> Problem {
+        if !problem.status().is_client_error() {
+            return problem;
+        }
+        problem.because(Cause {
+            whole,
+            refused,
+            body: self.body,
             _share: self.share,
         })
     }
@@ -492,6 +547,12 @@ impl<O: Outbox> Received<'_, O> {
 }
 
 impl Taken {
+    /// Ids of the records that were accepted, in the order of the request.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &[u8]> {
+        let records = self.translated.iter();
+        records.map(|record| slice(&self.out, &record.id))
+    }
+
     /// What HTTP answers.
     pub(crate) fn response(&self, head: &Head) -> Response<Full<Bytes>> {
         match head.preferences.lenient {

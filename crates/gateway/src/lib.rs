@@ -37,6 +37,7 @@ mod outbox;
 mod problem;
 mod quarantine;
 mod rate;
+mod reply;
 mod service;
 mod tcp;
 mod tls;

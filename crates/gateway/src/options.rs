@@ -42,6 +42,9 @@ pub struct GatewayOptions {
     /// Most open connections; further ones wait in the kernel's queue. 1,024.
     pub connections_max: usize,
 
+    /// Sources whose senders are answered in their own format, as `Accept: application/xml` asks for: `*` stands for any characters. None.
+    pub reply_in_kind: Vec<String>,
+
     /// Longest time to send a request's head, in milliseconds. 5,000.
     ///
     /// Also the longest time a kept-alive HTTP/1.1 connection may be idle.
@@ -70,6 +73,7 @@ impl Default for GatewayOptions {
             decompression_ratio_max: 100,
             inflight_bytes_max: 64 << 20,
             connections_max: 1_024,
+            reply_in_kind: Vec::new(),
             header_time_ms_max: 5_000,
             body_time_ms_max: 30_000,
             drain_time_ms_max: 5_000,
