@@ -296,18 +296,11 @@ impl Clients {
     }
 
     /// Whether the body and path are what was signed, for the first time.
-    pub(crate) fn verify(
-        &self,
-        sender: &Sender,
-        path: &str,
-        body: &[u8],
-        now: i64,
-    ) -> Result<(), Problem> {
-        let (Some(signed), Some(client)) = (&sender.signed, &sender.client) else {
+    pub(crate) fn verify(&self, signing: Signing, now: i64) -> Result<(), Problem> {
+        let Some(signed) = signing.signed else {
             return Ok(());
         };
-        let secret = client.secret.as_deref().unwrap_or_default();
-        let mac = signature(secret, signed.time, path, body);
+        let mac = signing.mac;
         let right = mac.is_some_and(|mac| mac.verify_slice(&signed.signature).is_ok());
         if !right {
             return Err(unknown("the signature is not that of this body and path"));
@@ -328,6 +321,30 @@ impl Clients {
                 )
                 .retry_after(SIGNATURES_RETRY_SECONDS))
             }
+        }
+    }
+}
+
+/// A signature over a request, while its body comes.
+pub(crate) struct Signing {
+    signed: Option<Signed>,
+    mac: Option<Hmac<Sha256>>,
+}
+
+impl Signing {
+    /// Begins with what the head says.
+    pub(crate) fn new(sender: Sender, path: &str) -> Self {
+        let (signed, client) = (sender.signed, sender.client);
+        let secret = client.as_ref().and_then(|client| client.secret.as_deref());
+        let mac = signed.as_ref().zip(secret);
+        let mac = mac.and_then(|(signed, secret)| signature(secret, signed.time, path));
+        Self { signed, mac }
+    }
+
+    /// The next bytes of the body, as they were sent.
+    pub(crate) fn update(&mut self, body: &[u8]) {
+        if let Some(mac) = &mut self.mac {
+            mac.update(body);
         }
     }
 }
@@ -439,15 +456,14 @@ fn key_of(headers: &HeaderMap) -> Option<&[u8]> {
         .map(|value| value.as_bytes().trim_ascii())
 }
 
-/// HMAC-SHA-256 of time, path and body: `SECONDS.PATH.BODY`.
-fn signature(secret: &[u8], time: i64, path: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
+/// HMAC-SHA-256 of time, path and body, `SECONDS.PATH.BODY`, up to the body, which is taken as it is sent: compressed.
+fn signature(secret: &[u8], time: i64, path: &str) -> Option<Hmac<Sha256>> {
     // Any length will do.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
     mac.update(time.to_string().as_bytes());
     mac.update(b".");
     mac.update(path.as_bytes());
     mac.update(b".");
-    mac.update(body);
     Some(mac)
 }
 
@@ -596,7 +612,8 @@ mod tests {
     }
 
     fn sign(time: i64, path: &str, body: &[u8]) -> String {
-        let mac = signature(b"correct horse battery", time, path, body).expect("a secret");
+        let mut mac = signature(b"correct horse battery", time, path).expect("a secret");
+        mac.update(body);
         format!("t={time},v1={}", hex(&mac.finalize().into_bytes()))
     }
 
@@ -613,8 +630,11 @@ mod tests {
         ];
         let stranger = peer("10.0.0.1", None);
         let sender = clients.identify(&stranger, &headers(&pairs), now * 1_000_000);
-        let verified =
-            sender.and_then(|sender| clients.verify(&sender, path, body, now * 1_000_000));
+        let verified = sender.and_then(|sender| {
+            let mut signing = Signing::new(sender, path);
+            body.chunks(1).for_each(|part| signing.update(part));
+            clients.verify(signing, now * 1_000_000)
+        });
         verified.map_err(|problem| problem.status().as_u16())
     }
 

@@ -1,4 +1,4 @@
-//! Reading a request's body within its limits.
+//! Reading a request's body within its limits, decompressed where it is compressed.
 
 use std::time::Duration;
 
@@ -8,12 +8,17 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use crate::budget::Share;
+use crate::decompress::{Coding, Decompressor, Fault};
 
 /// Why a body was not read.
 #[derive(Debug)]
 pub(crate) enum BodyError {
-    /// More bytes than a request may have.
+    /// More bytes than a request may have, as sent or decompressed.
     TooLarge,
+    /// It grows by more than it may when it is decompressed.
+    Ratio,
+    /// It is not compressed as it says.
+    Corrupt(String),
     /// All requests together hold as much memory as they may.
     Busy,
     /// The sender took too long.
@@ -29,44 +34,132 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 /// How much of it.
 const DRAIN_BYTES_MAX: usize = 32 << 20;
 
-/// Reads a whole body. Its bytes are counted in `share` as they come, not as they are announced.
+/// What a body may be.
+pub(crate) struct Bounds {
+    /// Most bytes, as sent and decompressed.
+    pub(crate) bytes_max: usize,
+    /// Most time.
+    pub(crate) time_max: Duration,
+    /// How it is compressed.
+    pub(crate) coding: Option<Coding>,
+    /// By how much it may grow.
+    pub(crate) ratio_max: u32,
+}
+
+/// Reads a whole body and decompresses it. Its bytes are counted in `share` as they come, not as they are announced; `sent` sees them as
+/// they came.
 pub(crate) async fn read(
     body: &mut Incoming,
-    bytes_max: usize,
-    time_max: Duration,
+    bounds: &Bounds,
     share: &mut Share,
+    sent: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > bytes_max as u64 {
+    if body.size_hint().lower() > bounds.bytes_max as u64 {
         return Err(BodyError::TooLarge);
     }
-    let announced = body.size_hint().exact().unwrap_or(0);
-    let announced = usize::try_from(announced).unwrap_or(0);
-    match timeout(time_max, collect(body, announced, bytes_max, share)).await {
-        Ok(result) => result,
-        Err(_) => Err(BodyError::Slow),
+    let collect = async {
+        match bounds.coding {
+            None => collect(body, bounds.bytes_max, share, sent).await,
+            Some(coding) => inflate(body, coding, bounds, share, sent).await,
+        }
+    };
+    let read = timeout(bounds.time_max, collect).await;
+    read.unwrap_or(Err(BodyError::Slow))
+}
+
+/// The next part of a body; `None` at its end.
+async fn next(body: &mut Incoming) -> Option<Result<Bytes, BodyError>> {
+    loop {
+        match body.frame().await?.map(hyper::body::Frame::into_data) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            // Trailers.
+            Ok(Err(_)) => {}
+            Err(_) => return Some(Err(BodyError::Broken)),
+        }
     }
 }
 
 async fn collect(
     body: &mut Incoming,
-    announced: usize,
     bytes_max: usize,
     share: &mut Share,
+    sent: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<Bytes, BodyError> {
-    let mut pieces = Pieces::new(announced);
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
-            continue;
-        };
+    let announced = body.size_hint().exact().unwrap_or(0);
+    let mut pieces = Pieces::new(usize::try_from(announced).unwrap_or(0));
+    while let Some(data) = next(body).await {
+        let data = data?;
         if pieces.bytes + data.len() > bytes_max {
             return Err(BodyError::TooLarge);
         }
         if !share.grow(data.len()) {
             return Err(BodyError::Busy);
         }
+        sent(&data);
         pieces.push(data);
     }
     pieces.join(share).ok_or(BodyError::Busy)
+}
+
+/// Work on one body, in bytes, before others have their turn.
+const TURN_BYTES: usize = 512 << 10;
+/// What a step costs whatever it does, as bytes.
+const STEP_BYTES: usize = 4 << 10;
+
+async fn inflate(
+    body: &mut Incoming,
+    coding: Coding,
+    bounds: &Bounds,
+    share: &mut Share,
+    sent: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<Bytes, BodyError> {
+    let mut decompressor = Decompressor::new(coding, bounds.bytes_max, bounds.ratio_max)?;
+    // How long it will be nobody has said.
+    let mut pieces = Pieces::new(0);
+    let (mut received, mut held, mut work) = (0, 0, 0);
+    while let Some(data) = next(body).await {
+        let data = data?;
+        received += data.len();
+        if received > bounds.bytes_max {
+            return Err(BodyError::TooLarge);
+        }
+        sent(&data);
+        let mut rest = &data[..];
+        loop {
+            let before = rest.len();
+            let Some(piece) = decompressor.step(&mut rest)? else {
+                break;
+            };
+            if !share.grow(piece.len()) {
+                return Err(BodyError::Busy);
+            }
+            pieces.extend(piece);
+            work += STEP_BYTES + piece.len() + before - rest.len();
+            let now = decompressor.held();
+            if now > held && !share.grow(now - held) {
+                return Err(BodyError::Busy);
+            }
+            held = held.max(now);
+            if work > TURN_BYTES {
+                work = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    decompressor.finish()?;
+    drop(decompressor);
+    share.shrink(held);
+    pieces.join(share).ok_or(BodyError::Busy)
+}
+
+impl From<Fault> for BodyError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooLarge => Self::TooLarge,
+            Fault::Ratio => Self::Ratio,
+            Fault::Corrupt(reason) => Self::Corrupt(reason),
+        }
+    }
 }
 
 /// A body as it arrives. One whose length was announced is gathered where it stays; room that nothing
@@ -98,12 +191,18 @@ impl Pieces {
         }
     }
 
-    fn push(&mut self, mut data: Bytes) {
-        if self.bytes == 0 {
-            self.bytes = data.len();
-            self.first = data;
-            return;
+    fn push(&mut self, data: Bytes) {
+        match self.bytes {
+            0 => {
+                self.bytes = data.len();
+                self.first = data;
+            }
+            _ => self.extend(&data),
         }
+    }
+
+    /// Copies.
+    fn extend(&mut self, mut data: &[u8]) {
         if self.announced > self.bytes && self.later.is_empty() {
             let mut whole = Vec::with_capacity(self.announced);
             whole.extend_from_slice(&std::mem::take(&mut self.first));
@@ -120,9 +219,10 @@ impl Pieces {
                     continue;
                 }
             };
-            let part = data.split_to(data.len().min(piece.capacity() - piece.len()));
-            piece.extend_from_slice(&part);
+            let (part, rest) = data.split_at(data.len().min(piece.capacity() - piece.len()));
+            piece.extend_from_slice(part);
             self.bytes += part.len();
+            data = rest;
         }
     }
 

@@ -50,12 +50,12 @@ fn operation(mapping: &Mapping) -> Value {
     json!({
         "operationId": format!("post-{}", mapping.source()),
         "summary": title,
-        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent")],
+        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent"), parameter("encoding")],
         "requestBody": { "required": true, "content": content },
         "responses": {
             "202": reference("Accepted"),
             "400": reference("Problem"), "401": reference("Problem"), "403": reference("Problem"),
-            "408": reference("Problem"), "413": reference("Problem"), "415": reference("Problem"),
+            "408": reference("Problem"), "500": reference("Problem"), "413": reference("Problem"), "415": reference("Unread"),
             "422": reference("Problem"), "429": reference("Later"), "503": reference("Later"),
         },
     })
@@ -86,20 +86,33 @@ fn schema_of(format: Format) -> Value {
 
 fn components() -> Value {
     let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
-    let problem = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+    let in_kind = json!({ "schema": { "type": "string", "description": "For Accept: application/xml and SOAP: pain.002 or pacs.002 of ISO 20022, a SOAP message or fault" } });
+    let problem = json!({
+        "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+        "application/xml": in_kind, "text/xml": in_kind, "application/soap+xml": in_kind,
+    });
     json!({
         "parameters": {
             "key": header("Idempotency-Key", "Identity of records without an id of their own", json!({ "type": "string", "maxLength": 256 })),
             "first": header("Daybook-First-Record", "Number of the first record in the file that this was cut from", json!({ "type": "integer", "minimum": 0, "default": 1 })),
             "prefer": header("Prefer", "handling=lenient: the good records count although others are refused; return=representation: all ids are listed", json!({ "type": "string" })),
+            "encoding": header("Content-Encoding", "How the body is compressed", json!({ "type": "string", "enum": ["gzip", "zstd", "deflate", "identity"] })),
             "traceparent": header("traceparent", "W3C trace context", json!({ "type": "string" })),
         },
         "responses": {
             "Accepted": {
                 "description": "On disk.",
-                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Accepted" } } },
+                "content": {
+                    "application/json": { "schema": { "$ref": "#/components/schemas/Accepted" } },
+                    "application/xml": in_kind, "text/xml": in_kind, "application/soap+xml": in_kind,
+                },
             },
             "Problem": { "description": "Refused; nothing was accepted. What was read is in the quarantine.", "content": problem },
+            "Unread": {
+                "description": "Of a kind that is not read here.",
+                "headers": { "Accept-Encoding": { "schema": { "type": "string" }, "description": "Compressions that are read, where the body's is not" } },
+                "content": problem,
+            },
             "Later": {
                 "description": "Nothing was accepted, or whether is not known; the same is to be sent again.",
                 "headers": { "Retry-After": { "schema": { "type": "integer" }, "description": "Seconds" } },
@@ -130,7 +143,7 @@ fn components() -> Value {
             "key": { "type": "apiKey", "in": "header", "name": "X-Api-Key" },
             "bearer": { "type": "http", "scheme": "bearer" },
             "client": { "type": "apiKey", "in": "header", "name": "Daybook-Client" },
-            "signature": { "type": "apiKey", "in": "header", "name": "Daybook-Signature", "description": "t=SECONDS,v1=HEX: HMAC-SHA-256 of SECONDS.PATH.BODY" },
+            "signature": { "type": "apiKey", "in": "header", "name": "Daybook-Signature", "description": "t=SECONDS,v1=HEX: HMAC-SHA-256 of SECONDS.PATH.BODY, the body as it is sent: compressed if it is" },
             "certificate": { "type": "mutualTLS" },
         },
     })

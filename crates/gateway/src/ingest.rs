@@ -17,15 +17,17 @@ use tracing::{debug, warn};
 use types::Tally;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
 
-use crate::access::{Client, Sender};
-use crate::body::{self, BodyError};
+use crate::access::{Client, Sender, Signing};
+use crate::body::{self, BodyError, Bounds};
 use crate::budget::Share;
+use crate::decompress::{self, Coding};
 use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
 use crate::outbox::{Batch, Outbox, PutError, RecordRef};
 use crate::places::Place;
-use crate::problem::Problem;
+use crate::problem::{Cause, Problem};
 use crate::quarantine::Entries;
+use crate::reply::{self, Answering};
 use crate::service::{Source, State};
 
 /// Bodies up to this size are translated where they were read; larger ones on a thread of their own,
@@ -51,8 +53,9 @@ pub(crate) struct Head {
 /// What was accepted, and with a lenient sender what was not.
 pub(crate) struct Taken {
     out: Bytes,
+    pub(crate) body: Bytes,
     pub(crate) translated: Vec<Translated>,
-    refused: Vec<Refused>,
+    pub(crate) refused: Vec<Refused>,
     /// Memory of body and translation, held until the answer is made.
     _share: Share,
 }
@@ -86,20 +89,26 @@ pub(crate) async fn post<O: Outbox>(
     add(&metrics.requests, 1);
     let (parts, mut incoming) = request.into_parts();
     let head = read_head(state, source, &parts.headers, sender.client.clone())?;
+    let coding = Coding::of(&parts.headers).map_err(|coding| unread_coding(&coding))?;
+    let bounds = Bounds {
+        bytes_max: state.options.limits.body_bytes_max,
+        time_max: state.options.body_time_max(),
+        coding,
+        ratio_max: state.options.decompression_ratio_max,
+    };
     let mut share = state.budget.share();
-    let limits = &state.options.limits;
-    let read = body::read(
-        &mut incoming,
-        limits.body_bytes_max,
-        state.options.body_time_max(),
-        &mut share,
-    );
-    let body = match read.await {
+    let mut signing = Signing::new(sender, parts.uri.path());
+    let mut sent = |bytes: &[u8]| signing.update(bytes);
+    let body = match body::read(&mut incoming, &bounds, &mut share, &mut sent).await {
         Ok(body) => body,
         Err(error) => {
-            let problem = body_problem(&error, limits.body_bytes_max);
+            let problem = body_problem(&error, &bounds);
+            let is_cut = matches!(
+                error,
+                BodyError::TooLarge | BodyError::Ratio | BodyError::Corrupt(_)
+            );
             // Whoever waits for "100 Continue" has sent nothing that would have to be taken off the wire.
-            if matches!(error, BodyError::TooLarge) && !parts.headers.contains_key(header::EXPECT) {
+            if is_cut && !parts.headers.contains_key(header::EXPECT) {
                 body::drain(&mut incoming).await;
             }
             return Err(problem);
@@ -107,10 +116,48 @@ pub(crate) async fn post<O: Outbox>(
     };
     let _work = parts.extensions.get::<Arc<Place>>().map(Place::work);
     let now = state.clock.now_micros();
-    let verified = state.clients.verify(&sender, parts.uri.path(), &body, now);
+    let verified = state.clients.verify(signing, now);
     verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;
-    let taken = take(state, source, head.clone(), body, share).await?;
-    Ok(taken.response(&head))
+    let taken = take(state, source, head.clone(), body, share).await;
+    let in_kind = &state.options.reply_in_kind;
+    if !reply::is_in_kind(&parts.headers, in_kind, &source.name) {
+        return Ok(taken?.response(&head));
+    }
+    let answering = Answering {
+        format: source.mapping.format(),
+        headers: parts.headers,
+        id: new_id(now).replace('-', ""),
+        now,
+    };
+    answer_in_kind(answering, taken, head).await
+}
+
+/// Answers in the sender's format: where the records of a large body are looked for, on a thread of their own.
+async fn answer_in_kind(
+    answering: Answering,
+    taken: Result<Taken, Problem>,
+    head: Head,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let looked_at = match &taken {
+        Ok(taken) if taken.refused.is_empty() => 0,
+        Ok(taken) => taken.body.len(),
+        Err(problem) => problem.cause().map_or(0, |cause| cause.body.len()),
+    };
+    let answer = move || match taken {
+        Ok(taken) => Ok(answering.taken(&taken, &head)),
+        Err(problem) => Err(answering.refused(problem)),
+    };
+    if looked_at <= INLINE_BYTES_MAX {
+        return answer();
+    }
+    let answered = tokio::task::spawn_blocking(answer).await;
+    answered.unwrap_or_else(|error| {
+        warn!(%error, "answering a request failed");
+        let detail = "the gateway failed to make the answer; whether the request was accepted is not known, \
+                      repeat it with the same ids or the same Idempotency-Key";
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Err(Problem::new(status, "internal", "the gateway failed", detail))
+    })
 }
 
 /// Translates and puts a body that has been read: the same for every way in. `share` holds the body's bytes.
@@ -157,28 +204,13 @@ fn read_head<O>(
         .with("header", bad.name)
         .close()
     };
-    let unsupported = |detail: String| {
-        Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content-type",
-            "the content is of another kind",
-            detail,
-        )
-        .close()
-    };
-    let encoding = map.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err(unsupported(
-            "compressed bodies are not read; send it without Content-Encoding".to_owned(),
-        ));
-    }
     let format = source.mapping.format();
     let Content::Fits { lines } = headers::content(map, format) else {
         let detail = format!(
             "the source {} takes {format}, the Content-Type says otherwise",
             source.name
         );
-        return Err(unsupported(detail));
+        return Err(unsupported(detail).close());
     };
     Ok(Head {
         key: headers::idempotency_key(map).map_err(bad)?.map(Into::into),
@@ -192,19 +224,53 @@ fn read_head<O>(
     })
 }
 
-fn body_problem(error: &BodyError, bytes_max: usize) -> Problem {
+fn unsupported(detail: String) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "content-type",
+        "the content is of another kind",
+        detail,
+    )
+}
+
+fn unread_coding(coding: &str) -> Problem {
+    let accepted = decompress::ACCEPTED;
+    let detail = format!("the Content-Encoding is {coding}; one of {accepted} is read, or none");
+    unsupported(detail).accept_encoding(accepted).close()
+}
+
+fn body_problem(error: &BodyError, bounds: &Bounds) -> Problem {
+    let bytes_max = bounds.bytes_max;
+    let too_large = |rule: &str, detail: String| {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Problem::new(status, rule, "the body is too large", detail)
+    };
     let problem = match error {
         BodyError::TooLarge => {
-            let detail =
-                format!("the body has more than {bytes_max} bytes; send it in several requests");
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-bytes",
-                "the body is too large",
-                detail,
-            )
-            .with("rule", "body-bytes")
+            let packed = match bounds.coding {
+                Some(_) => " when it is decompressed",
+                None => "",
+            };
+            let detail = format!(
+                "the body has more than {bytes_max} bytes{packed}; send it in several requests"
+            );
+            too_large("body-bytes", detail).with("rule", "body-bytes")
         }
+        BodyError::Ratio => {
+            let detail = format!(
+                "the body becomes more than {} times as large when it is decompressed; send it less compressed",
+                bounds.ratio_max
+            );
+            too_large("decompression-ratio", detail)
+        }
+        BodyError::Corrupt(reason) => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "content-encoding",
+            "the body cannot be decompressed",
+            format!(
+                "the body is not what its Content-Encoding says: {reason}; nothing was accepted"
+            ),
+        ),
         BodyError::Busy => busy(),
         BodyError::Slow => Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -341,9 +407,9 @@ impl<O: Outbox> Received<'_, O> {
             result,
         } = translation;
         if let Err(refusal) = result {
-            return Err(self
-                .refuse_request(&refusal, Problem::document(&refusal), metrics)
-                .await);
+            let problem = Problem::document(&refusal);
+            let problem = self.refuse_request(&refusal, problem, metrics).await;
+            return Err(self.because(problem, Some(refusal), Vec::new()));
         }
         let records = translated.len() + refused.len();
         add(&metrics.records, records as u64);
@@ -353,7 +419,8 @@ impl<O: Outbox> Received<'_, O> {
         {
             let refusals: Vec<&Refusal> = refused.iter().map(|record| &record.refusal).collect();
             let problem = Problem::records(&refusals, refused.len(), records);
-            return Err(self.refuse_request(&first.refusal, problem, metrics).await);
+            let problem = self.refuse_request(&first.refusal, problem, metrics).await;
+            return Err(self.because(problem, None, refused));
         }
         let clients = &self.state.metrics.clients;
         if let Some(client) = &self.head.client {
@@ -375,8 +442,22 @@ impl<O: Outbox> Received<'_, O> {
         }
         Ok(Taken {
             out,
+            body: self.body,
             translated,
             refused,
+            _share: self.share,
+        })
+    }
+
+    /// A refusal with what it came of. One that could not be kept is none.
+    fn because(self, problem: Problem, whole: Option<Refusal>, refused: Vec<Refused>) -> Problem {
+        if !problem.status().is_client_error() {
+            return problem;
+        }
+        problem.because(Cause {
+            whole,
+            refused,
+            body: self.body,
             _share: self.share,
         })
     }
@@ -468,6 +549,12 @@ impl<O: Outbox> Received<'_, O> {
 }
 
 impl Taken {
+    /// Ids of the records that were accepted, in the order of the request.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &[u8]> {
+        let records = self.translated.iter();
+        records.map(|record| slice(&self.out, &record.id))
+    }
+
     /// What HTTP answers.
     pub(crate) fn response(&self, head: &Head) -> Response<Full<Bytes>> {
         match head.preferences.lenient {

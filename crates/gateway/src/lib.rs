@@ -24,6 +24,7 @@
 mod access;
 mod body;
 mod budget;
+mod decompress;
 mod documents;
 mod door;
 mod frame;
@@ -37,6 +38,7 @@ mod places;
 mod problem;
 mod quarantine;
 mod rate;
+mod reply;
 mod service;
 mod tcp;
 mod tls;

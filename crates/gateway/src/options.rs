@@ -30,6 +30,9 @@ pub struct GatewayOptions {
     /// Limits on a request's body and records. `limits.body_bytes_max` is 16 MiB.
     pub limits: Limits,
 
+    /// Most bytes that a compressed body may become a byte of it, beyond the first 64 KiB. 100.
+    pub decompression_ratio_max: u32,
+
     /// Most bytes of bodies and translations in memory at a time, of all requests. 64 MiB.
     ///
     /// Over it requests are answered `503` with `Retry-After: 1`. At least twice
@@ -46,6 +49,9 @@ pub struct GatewayOptions {
     ///
     /// Behind a balancer that hides its clients' addresses: as many as `connections_max`.
     pub connections_per_address_max: usize,
+
+    /// Sources whose senders are answered in their own format, as `Accept: application/xml` asks for: `*` stands for any characters. None.
+    pub reply_in_kind: Vec<String>,
 
     /// Longest time to send a request's head, in milliseconds. 5,000.
     ///
@@ -72,9 +78,11 @@ impl Default for GatewayOptions {
             tcp: Vec::new(),
             clients: Vec::new(),
             limits: Limits::default(),
+            decompression_ratio_max: 100,
             inflight_bytes_max: 64 << 20,
             connections_max: 1_024,
             connections_per_address_max: 512,
+            reply_in_kind: Vec::new(),
             header_time_ms_max: 5_000,
             body_time_ms_max: 30_000,
             drain_time_ms_max: 5_000,
@@ -196,6 +204,12 @@ impl GatewayOptions {
             "inflight_bytes_max",
             self.inflight_bytes_max,
             "at least twice limits.body_bytes_max",
+        )?;
+        check(
+            self.decompression_ratio_max > 0,
+            "decompression_ratio_max",
+            0,
+            "1 or more",
         )?;
         check(
             (1..=1 << 20).contains(&self.connections_max),

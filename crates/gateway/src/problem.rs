@@ -2,14 +2,39 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use mapping::{Refusal, rule};
+use mapping::{Refusal, Refused, rule};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::budget::Share;
+use crate::reply::{self, Soap};
+
 /// Most refused records that one answer lists.
 pub(crate) const ERRORS_MAX: usize = 100;
+
+/// What a problem came of.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    /// What was refused as a whole.
+    pub(crate) whole: Option<Refusal>,
+    /// Records that were refused.
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) body: Bytes,
+    /// Memory of the body.
+    pub(crate) _share: Share,
+}
+
+/// How a problem is said.
+#[derive(Debug, Default)]
+enum Form {
+    #[default]
+    Json,
+    Soap(Soap),
+    /// A document that says the same.
+    Xml(String),
+}
 
 /// An answer other than success.
 #[derive(Debug)]
@@ -18,7 +43,10 @@ pub(crate) struct Problem {
     members: Map<String, Value>,
     retry_after_seconds: Option<u64>,
     allow: Option<&'static str>,
+    accept_encoding: Option<&'static str>,
     close: bool,
+    form: Form,
+    cause: Option<Box<Cause>>,
 }
 
 impl Problem {
@@ -42,7 +70,10 @@ impl Problem {
             members,
             retry_after_seconds: None,
             allow: None,
+            accept_encoding: None,
             close: false,
+            form: Form::Json,
+            cause: None,
         }
     }
 
@@ -120,9 +151,45 @@ impl Problem {
         self
     }
 
+    /// Compressions that would have been right (RFC 9110 §12.5.3).
+    pub(crate) fn accept_encoding(mut self, codings: &'static str) -> Self {
+        self.accept_encoding = Some(codings);
+        self
+    }
+
     /// The connection cannot be used any more: part of the body was not read.
     pub(crate) fn close(mut self) -> Self {
         self.close = true;
+        self
+    }
+
+    /// With what it came of, for who says it in another form.
+    pub(crate) fn because(mut self, cause: Cause) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
+    pub(crate) fn cause(&self) -> Option<&Cause> {
+        self.cause.as_deref()
+    }
+
+    /// Said as a fault.
+    pub(crate) fn in_soap(mut self, soap: Soap) -> Self {
+        self.form = Form::Soap(soap);
+        self
+    }
+
+    /// Said as a fault, unless it is said in another form already.
+    pub(crate) fn or_in_soap(self, soap: Option<Soap>) -> Self {
+        match (&self.form, soap) {
+            (Form::Json, Some(soap)) => self.in_soap(soap),
+            _ => self,
+        }
+    }
+
+    /// Said by a document.
+    pub(crate) fn in_xml(mut self, document: String) -> Self {
+        self.form = Form::Xml(document);
         self
     }
 
@@ -136,29 +203,43 @@ impl Problem {
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let (status, retry_after, allow, close) = (
-            self.status,
-            self.retry_after_seconds,
-            self.allow,
-            self.close,
-        );
-        let mut response = Response::new(Full::new(Bytes::from(self.into_json())));
+        let mut response = Response::default();
+        self.write_headers(response.headers_mut());
+        let (status, content_type, body) = match self.form {
+            Form::Json => (
+                self.status,
+                "application/problem+json",
+                self.into_json().into(),
+            ),
+            Form::Soap(soap) => {
+                let (status, content_type, text) = reply::fault(soap, self.status, &self.members);
+                (status, content_type, text.into())
+            }
+            Form::Xml(document) => (self.status, "application/xml", Bytes::from(document)),
+        };
         *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if let Some(seconds) = retry_after {
+        let content_type = HeaderValue::from_static(content_type);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        *response.body_mut() = Full::new(body);
+        response
+    }
+
+    /// What is said beside the body, in whatever form that is.
+    fn write_headers(&self, headers: &mut HeaderMap) {
+        if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(methods) = allow {
+        if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        if close {
+        if let Some(codings) = self.accept_encoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(codings));
+        }
+        if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 }
 

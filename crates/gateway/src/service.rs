@@ -28,6 +28,7 @@ use crate::options::{GatewayOptions, InvalidOption, Reply, TcpOptions};
 use crate::outbox::Outbox;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::reply;
 use crate::tcp::TcpDoor;
 use crate::tls::{Tls, TlsError};
 use crate::trace::TraceIds;
@@ -446,6 +447,7 @@ pub(crate) async fn answer<O: Outbox>(
 ) -> Response<Full<Bytes>> {
     let begun = Instant::now();
     add(&state.metrics.requests, 1);
+    let soap = reply::hint(request.headers());
     let response = match route(state, door, peer, request).await {
         Ok(response) => response,
         Err(problem) => {
@@ -458,7 +460,7 @@ pub(crate) async fn answer<O: Outbox>(
             {
                 add(&state.metrics.retry_later, 1);
             }
-            problem.into_response()
+            problem.or_in_soap(soap).into_response()
         }
     };
     state

@@ -193,7 +193,9 @@ async fn headers_that_cannot_be_used() {
         (long.as_str(), 400),
         ("Daybook-First-Record: -1\r\n", 400),
         ("Content-Type: text/xml\r\n", 415),
-        ("Content-Encoding: gzip\r\n", 415),
+        ("Content-Encoding: br\r\n", 415),
+        ("Content-Encoding: gzip, gzip\r\n", 415),
+        ("Content-Encoding: gzip\r\n", 400),
         ("Origin: http://evil.example\r\n", 403),
     ] {
         let answer = gateway.post("json", headers, record("a", "1")).await;
@@ -212,7 +214,7 @@ async fn routes() {
     let unknown = gateway.post("jsn", "", "{}").await;
     assert_eq!(unknown.status, 404);
     expect![[
-        r#"there is no source "jsn"; configured are camt.053, card-csv, cdnow, iso8583, json, pain.001"#
+        r#"there is no source "jsn"; configured are camt.053, card-csv, cdnow, iso8583, json, pacs.008, pain.001, pain.008"#
     ]]
     .assert_eq(unknown.json()["detail"].as_str().expect("a detail"));
     let wrong = gateway
@@ -238,7 +240,7 @@ async fn routes() {
         .await
         .json();
     let posts = openapi["paths"].as_object().expect("paths");
-    assert_eq!(posts.len(), 6, "one a source");
+    assert_eq!(posts.len(), 8, "one a source");
     assert!(openapi.get("security").is_none(), "this address is open");
     let asyncapi = gateway
         .request("GET", "/asyncapi.json", "", b"")

@@ -106,7 +106,7 @@ pub(crate) async fn start_with(mut options: GatewayOptions) -> Fixture {
     options.address.set_port(0);
     let outbox = Arc::new(MemoryOutbox::default());
     let sources = [
-        "json", "card-csv", "cdnow", "pain.001", "camt.053", "iso8583",
+        "json", "card-csv", "cdnow", "pain.001", "camt.053", "iso8583", "pacs.008", "pain.008",
     ]
     .map(ready_made)
     .into();
