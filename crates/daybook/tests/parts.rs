@@ -77,6 +77,58 @@ fn parts_of_their_own_count_once_what_was_accepted_though_the_queue_manager_is_k
     );
 }
 
+/// The queue manager is away, the gateway is killed meanwhile, and everything that was accepted is counted once.
+#[test]
+fn what_is_accepted_while_no_queue_manager_answers_waits_in_the_spool() {
+    let rest = Place::new();
+    let (queue, gateway, connect) = (rest.part(1), rest.part(2), rest.part(3));
+    let file = gateway.config.as_ref().expect("a part has one");
+    let config = std::fs::read_to_string(file).expect("reads");
+    let spool = "\n[queue.client]\nspool_bytes_max = 1000000\n\n[log]\n";
+    std::fs::write(file, config.replace("\n[log]\n", spool)).expect("writes");
+    let _rest = rest.start(&["up", "--only", "log,aggregate,sink,web"]);
+    let mut queue_process = Some(queue.start(&["queue"]));
+    let mut gateway_process = Some(gateway.start(&["gateway"]));
+    let _connect = connect.start(&["connect"]);
+    let mut request = 0;
+    let mut post = |count: u64, spooled: bool| {
+        for _ in 0..count {
+            let headers = "Content-Type: application/x-ndjson\r\n";
+            let answer = gateway.post("json", headers, body(request).as_bytes());
+            let (status, text) = answer.expect("an answer");
+            assert_eq!(status, 202, "{text}");
+            assert_eq!(text.contains("\"spooled\":true"), spooled, "{text}");
+            request += 1;
+        }
+    };
+    post(5, false);
+    drop(queue_process.take());
+    post(10, true);
+    drop(gateway_process.take());
+    let _gateway = gateway.start(&["gateway"]);
+    post(10, true);
+    let _queue = queue.start(&["queue"]);
+    let (expected, cents) = (25 * RECORDS, 25 * RECORDS * 125);
+    rest.wait_for_query(
+        "SELECT sum(transactions), sum(total) FROM daily_totals",
+        &format!("{expected},{}.{:02}", cents / 100, cents % 100),
+    );
+    // Until the spool is empty what comes goes behind it; then it goes the short way again.
+    let began = Instant::now();
+    let short = || {
+        let now = jiff::Timestamp::now();
+        let one = format!(
+            "{{\"id\":\"last-{now}\",\"account\":\"a\",\"amount\":\"1\",\"currency\":\"EUR\",\"booked_at\":\"{now}\"}}"
+        );
+        let (status, text) = gateway.post("json", "", one.as_bytes()).expect("an answer");
+        assert_eq!(status, 202, "{text}");
+        !text.contains("spooled")
+    };
+    while !short() {
+        assert!(began.elapsed() < PATIENCE, "still in the spool");
+    }
+}
+
 const CLIENTS: &str = r#"
 [queue.client]
 user = "app"

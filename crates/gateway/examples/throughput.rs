@@ -11,15 +11,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway::{Batch, Gateway, GatewayOptions, Outbox, PutError, SystemClock};
+use gateway::{Batch, Gateway, GatewayOptions, Kept, Outbox, PutError, SystemClock};
 use mapping::Mapping;
 use tokio_util::sync::CancellationToken;
 
 struct Forgetful;
 
 impl Outbox for Forgetful {
-    async fn put_all(&self, _queue: &'static str, _batch: Batch) -> Result<(), PutError> {
-        Ok(())
+    async fn put_all(&self, _queue: &'static str, _batch: Batch) -> Result<Kept, PutError> {
+        Ok(Kept::Queue)
     }
 }
 

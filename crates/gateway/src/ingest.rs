@@ -23,7 +23,7 @@ use crate::budget::Share;
 use crate::decompress::{self, Coding};
 use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
-use crate::outbox::{Batch, Outbox, PutError, RecordRef};
+use crate::outbox::{Batch, Kept, Outbox, PutError, RecordRef};
 use crate::places::Place;
 use crate::problem::{Cause, Problem};
 use crate::quarantine::Entries;
@@ -35,6 +35,8 @@ use crate::service::{Source, State};
 const INLINE_BYTES_MAX: usize = 128 << 10;
 /// Most ids that an answer lists without being asked to.
 const IDS_LISTED_MAX: usize = 100;
+/// What an answer says when no queue manager answered and the gateway keeps what it accepted.
+const SPOOLED: &[u8] = b",\"spooled\":true";
 /// Seconds after which a full or unreachable queue is worth another try.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -56,6 +58,7 @@ pub(crate) struct Taken {
     pub(crate) body: Bytes,
     pub(crate) translated: Vec<Translated>,
     pub(crate) refused: Vec<Refused>,
+    kept: Kept,
     /// Memory of body and translation, held until the answer is made.
     _share: Share,
 }
@@ -436,7 +439,7 @@ impl<O: Outbox> Received<'_, O> {
             add(&metrics.refused, refused.len() as u64);
         }
         let out = Bytes::from(out);
-        self.accept(&out, &translated, metrics).await?;
+        let kept = self.accept(&out, &translated, metrics).await?;
         if let Some(client) = &self.head.client {
             client.accepted(translated.len(), clients);
         }
@@ -445,6 +448,7 @@ impl<O: Outbox> Received<'_, O> {
             body: self.body,
             translated,
             refused,
+            kept,
             _share: self.share,
         })
     }
@@ -505,9 +509,9 @@ impl<O: Outbox> Received<'_, O> {
         out: &Bytes,
         translated: &[Translated],
         metrics: &SourceMetrics,
-    ) -> Result<(), Problem> {
+    ) -> Result<Kept, Problem> {
         if translated.is_empty() {
-            return Ok(());
+            return Ok(Kept::Queue);
         }
         let reference = |record: &Translated| RecordRef {
             body: record.json.clone(),
@@ -528,12 +532,12 @@ impl<O: Outbox> Received<'_, O> {
             reasons: Vec::new(),
             tally,
         };
-        self.put(QUEUE_TRANSACTIONS, batch).await?;
+        let kept = self.put(QUEUE_TRANSACTIONS, batch).await?;
         add(&metrics.accepted, tally.count);
-        Ok(())
+        Ok(kept)
     }
 
-    async fn put(&self, queue: &'static str, batch: Batch) -> Result<(), Problem> {
+    async fn put(&self, queue: &'static str, batch: Batch) -> Result<Kept, Problem> {
         self.state
             .outbox
             .put_all(queue, batch)
@@ -593,6 +597,9 @@ impl Taken {
             }
             json.push(b']');
         }
+        if self.kept == Kept::Spool {
+            json.extend_from_slice(SPOOLED);
+        }
         json.push(b'}');
         json
     }
@@ -644,7 +651,11 @@ impl Taken {
                 Err(record) => write_refused(&mut json, &record.refusal),
             }
         }
-        json.extend_from_slice(b"]}");
+        json.push(b']');
+        if self.kept == Kept::Spool {
+            json.extend_from_slice(SPOOLED);
+        }
+        json.push(b'}');
         let mut response = json_response(status, json);
         let applied = HeaderValue::from_static("handling=lenient");
         response

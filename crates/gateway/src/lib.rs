@@ -51,7 +51,7 @@ pub use metrics::{
 };
 pub use options::{GatewayOptions, HttpOptions, IN_FLIGHT_MAX, InvalidOption, Reply, TcpOptions};
 pub use outbox::{
-    Batch, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,
+    Batch, Kept, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,
     PROPERTY_RULE, PROPERTY_TRUNCATED, PutError, QuarantineReason, RecordRef,
 };
 pub use service::{BindError, Clock, Gateway, Intake, NotTaken, SystemClock, check};

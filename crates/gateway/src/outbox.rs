@@ -171,6 +171,15 @@ pub enum PutError {
     },
 }
 
+/// Where a batch is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// In the queue.
+    Queue,
+    /// On this machine's disk, until the queue manager answers again.
+    Spool,
+}
+
 /// The durable queues that the gateway puts to.
 pub trait Outbox: Send + Sync + 'static {
     /// Puts all messages of the batch to one queue in one unit of work, and returns when that is
@@ -187,7 +196,7 @@ pub trait Outbox: Send + Sync + 'static {
         &self,
         queue: &'static str,
         batch: Batch,
-    ) -> impl Future<Output = Result<(), PutError>> + Send;
+    ) -> impl Future<Output = Result<Kept, PutError>> + Send;
 }
 
 impl<O: Outbox> Outbox for Arc<O> {
@@ -195,7 +204,7 @@ impl<O: Outbox> Outbox for Arc<O> {
         &self,
         queue: &'static str,
         batch: Batch,
-    ) -> impl Future<Output = Result<(), PutError>> + Send {
+    ) -> impl Future<Output = Result<Kept, PutError>> + Send {
         O::put_all(self, queue, batch)
     }
 }

@@ -185,6 +185,9 @@ pub struct QueueClient {
     pub key: Option<PathBuf>,
     /// Most sessions that the gateway puts with at a time. 16.
     pub sessions_max: usize,
+    /// Most bytes of accepted messages that the gateway keeps under `<data-dir>/spool` while no queue manager answers, in memory as well; 0 = none: it
+    /// answers 503 then. 0.
+    pub spool_bytes_max: usize,
     /// Queue that the gateway puts to and the connector gets from. `DAYBOOK.TRANSACTIONS`.
     pub transactions: String,
     /// Queue for refused input. `DAYBOOK.QUARANTINE`.
@@ -204,6 +207,7 @@ impl Default for QueueClient {
             certificate: None,
             key: None,
             sessions_max: 16,
+            spool_bytes_max: 0,
             transactions: names::QUEUE_TRANSACTIONS.to_owned(),
             quarantine: names::QUEUE_QUARANTINE.to_owned(),
             backout: names::QUEUE_BACKOUT.to_owned(),

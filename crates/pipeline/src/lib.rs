@@ -28,6 +28,7 @@ mod postgres;
 mod queue;
 mod queue_names;
 mod sources;
+mod spool;
 mod start;
 mod store_target;
 mod topics;

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use gateway::{Batch, Outbox, PutError};
+use gateway::{Batch, Kept, Outbox, PutError};
 use mq_client::{
     Chars, ClientError, ClientOptions, Connection, MessageDescriptor, Queue, Reason, Session,
     connect_any, open,
@@ -133,20 +133,24 @@ impl Open {
     }
 }
 
-impl Outbox for MqOutbox {
-    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<(), PutError> {
-        let quarantine = queue == names::QUEUE_QUARANTINE;
+impl MqOutbox {
+    /// Puts everything to one queue in one unit of work; `name` is what Daybook calls it.
+    pub(crate) async fn put_messages(
+        &self,
+        name: &'static str,
+        messages: &[(MessageDescriptor, Bytes)],
+    ) -> Result<(), PutError> {
+        let quarantine = name == names::QUEUE_QUARANTINE;
         let unavailable = |error: &ClientError| PutError::Unavailable {
-            queue: queue.into(),
+            queue: name.into(),
             reason: types::report(error).into(),
         };
         let Ok(_permit) = self.permits.acquire().await else {
             return Err(PutError::Unavailable {
-                queue: queue.into(),
+                queue: name.into(),
                 reason: "the gateway stops".into(),
             });
         };
-        let messages = messages(&batch);
         // A session that was idle may be gone without our knowing: nothing is committed then, and a new
         // one is tried once.
         let mut tried = false;
@@ -156,13 +160,13 @@ impl Outbox for MqOutbox {
                 Some(open) => open,
                 None => self.begin().await.map_err(|error| unavailable(&error))?,
             };
-            match open.put(&self.queues, quarantine, &messages).await {
+            match open.put(&self.queues, quarantine, messages).await {
                 Ok(()) => break open,
                 Err(error) if !error.session_is_usable() && !tried => tried = true,
                 Err(error) => {
                     let refused = match error.reason() {
                         Some(Reason::Q_FULL) => PutError::Full {
-                            queue: queue.into(),
+                            queue: name.into(),
                             retry_after: None,
                         },
                         _ => unavailable(&error),
@@ -178,46 +182,64 @@ impl Outbox for MqOutbox {
         if let Err(error) = open.session.commit().await {
             return Err(match error.outcome_is_unknown() {
                 true => PutError::Unknown {
-                    queue: queue.into(),
+                    queue: name.into(),
                     reason: types::report(&error).into(),
                 },
                 false => unavailable(&error),
             });
         }
         self.idle().push(open);
+        Ok(())
+    }
+}
+
+impl Outbox for MqOutbox {
+    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<Kept, PutError> {
+        self.put_messages(queue, &messages(&batch)).await?;
         let records = batch.records.len() as u64;
-        if quarantine {
+        if queue == names::QUEUE_QUARANTINE {
             self.hop.add_quarantined(records);
         } else {
             self.hop.add_out(records);
             self.hop.observe(batch.received_at, now_micros(), records);
         }
-        Ok(())
+        Ok(Kept::Queue)
     }
 }
 
-fn messages(batch: &Batch) -> Vec<(MessageDescriptor, Bytes)> {
-    let descriptor = MessageDescriptor {
+/// Every message: persistent, with its properties in front of its text.
+fn descriptor() -> MessageDescriptor {
+    MessageDescriptor {
         persistence: PERSISTENT,
         format: Chars(FORMAT_RFH2),
         encoding: UserProperties::ENCODING,
         ccsid: UserProperties::CCSID,
         ..MessageDescriptor::initial()
-    };
+    }
+}
+
+/// A message as it is put: `properties`, then `data`.
+pub(crate) fn message<'p>(
+    properties: impl Iterator<Item = (&'p str, &'p str)>,
+    data: &[u8],
+) -> (MessageDescriptor, Bytes) {
     let behind = Behind {
         encoding: LITTLE_ENDIAN,
         ccsid: UTF_8,
         format: FORMAT_STRING,
     };
+    let properties = UserProperties::new(properties);
+    let mut body = BytesMut::with_capacity(properties.bytes() + data.len());
+    properties.write(behind, &mut body);
+    body.extend_from_slice(data);
+    (descriptor(), body.freeze())
+}
+
+fn messages(batch: &Batch) -> Vec<(MessageDescriptor, Bytes)> {
     let bodies = (0..batch.records.len()).map(|index| {
         let properties = batch.properties(index);
         let pairs = properties.iter().map(|(name, value)| (*name, &**value));
-        let properties = UserProperties::new(pairs);
-        let data = batch.message_body(index);
-        let mut body = BytesMut::with_capacity(properties.bytes() + data.len());
-        properties.write(behind, &mut body);
-        body.extend_from_slice(&data);
-        (descriptor.clone(), body.freeze())
+        message(pairs, &batch.message_body(index))
     });
     bodies.collect()
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use gateway::{Batch, Outbox, PutError};
+use gateway::{Batch, Kept, Outbox, PutError};
 use queue_manager::{NewMessage, Properties, QueueError, QueueManager};
 use telemetry::{Hop, now_micros};
 use types::names;
 
 use crate::mq_outbox::MqOutbox;
+use crate::spool::SpoolingOutbox;
 
 /// The gateway's outbox, wherever its queue is.
 #[derive(Debug)]
@@ -16,13 +17,16 @@ pub(crate) enum AnyOutbox {
     Embedded(QueueOutbox),
     /// A queue manager behind MQ's protocol.
     Elsewhere(MqOutbox),
+    /// The same, with a spool for when it does not answer.
+    Spooling(SpoolingOutbox),
 }
 
 impl Outbox for AnyOutbox {
-    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<(), PutError> {
+    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<Kept, PutError> {
         match self {
             Self::Embedded(outbox) => outbox.put_all(queue, batch).await,
             Self::Elsewhere(outbox) => outbox.put_all(queue, batch).await,
+            Self::Spooling(outbox) => outbox.put_all(queue, batch).await,
         }
     }
 }
@@ -41,7 +45,7 @@ impl QueueOutbox {
 }
 
 impl Outbox for QueueOutbox {
-    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<(), PutError> {
+    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<Kept, PutError> {
         let records = batch.records.len() as u64;
         let received_at = batch.received_at;
         let quarantine = queue == names::QUEUE_QUARANTINE;
@@ -59,7 +63,7 @@ impl Outbox for QueueOutbox {
             self.hop.add_out(records);
             self.hop.observe(received_at, now_micros(), records);
         }
-        Ok(())
+        Ok(Kept::Queue)
     }
 }
 

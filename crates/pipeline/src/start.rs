@@ -40,6 +40,7 @@ use crate::mq_outbox::MqOutbox;
 use crate::outbox::{AnyOutbox, QueueOutbox};
 use crate::postgres;
 use crate::queue;
+use crate::spool::{self, SpoolingOutbox};
 use crate::store_target::store_target;
 use crate::topics;
 
@@ -182,6 +183,8 @@ pub struct Running {
     front: CancellationToken,
     back: CancellationToken,
     gateway_task: Option<JoinHandle<()>>,
+    /// Carries on what waits in the spool; ends with `back`.
+    spool_task: Option<JoinHandle<()>>,
     /// What feeds the gateway from files and queues.
     feeders: Vec<JoinHandle<()>>,
     web_task: Option<JoinHandle<()>>,
@@ -332,6 +335,7 @@ pub async fn start(
         (None, Some(elsewhere)) => Some(Arc::new(MqSource::new(Arc::clone(&elsewhere.options)))),
         (None, None) => None,
     };
+    let mut spool_task = None;
     let outbox = match (has(Part::Gateway), &queue, elsewhere) {
         (false, _, _) | (true, None, None) => None,
         (true, Some(queue), _) => Some(AnyOutbox::Embedded(QueueOutbox::new(
@@ -341,7 +345,21 @@ pub async fn start(
         (true, None, Some(elsewhere)) => {
             announce("queue", queue::described(&elsewhere));
             let hop = telemetry.hop("gateway");
-            Some(AnyOutbox::Elsewhere(MqOutbox::new(elsewhere, hop)))
+            let outbox = MqOutbox::new(elsewhere, Arc::clone(&hop));
+            Some(match spool::limits(&plan.config.queue) {
+                None => AnyOutbox::Elsewhere(outbox),
+                Some(limits) => {
+                    let directory = options.data_dir.join("spool");
+                    let spooling = SpoolingOutbox::open(directory, limits, outbox, hop);
+                    let spooling = spooling.map_err(failed("spool"))?;
+                    announce(
+                        "spool",
+                        format!("{} messages wait in it", spooling.waiting()),
+                    );
+                    spool_task = Some(spool::start(&spooling, &telemetry, &back));
+                    AnyOutbox::Spooling(spooling)
+                }
+            })
         }
     };
 
@@ -361,6 +379,7 @@ pub async fn start(
         front,
         back,
         gateway_task: None,
+        spool_task,
         feeders: Vec::new(),
         web_task: None,
         listener,
@@ -622,6 +641,9 @@ impl Running {
             }
         }
         self.back.cancel();
+        if let Some(task) = self.spool_task.take() {
+            let _ = task.await;
+        }
         let threads = tokio::task::spawn_blocking(move || {
             if let Some(connector) = self.connector.take() {
                 connector.join();

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gateway::{Batch, Gateway, GatewayOptions, Outbox, PutError, SystemClock};
+use gateway::{Batch, Gateway, GatewayOptions, Kept, Outbox, PutError, SystemClock};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -32,8 +32,8 @@ pub(crate) enum Server {
 struct Forgets;
 
 impl Outbox for Forgets {
-    async fn put_all(&self, _queue: &'static str, _batch: Batch) -> Result<(), PutError> {
-        Ok(())
+    async fn put_all(&self, _queue: &'static str, _batch: Batch) -> Result<Kept, PutError> {
+        Ok(Kept::Queue)
     }
 }
 

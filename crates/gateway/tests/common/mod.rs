@@ -34,7 +34,7 @@ pub(crate) struct MemoryOutbox {
 }
 
 impl Outbox for MemoryOutbox {
-    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<(), PutError> {
+    async fn put_all(&self, queue: &'static str, batch: Batch) -> Result<Kept, PutError> {
         if let Some((failing, error)) = &*self.failure.lock().expect("no panic under it")
             && *failing == queue
         {
@@ -45,7 +45,7 @@ impl Outbox for MemoryOutbox {
             .lock()
             .expect("no panic under it")
             .push((queue, batch));
-        Ok(())
+        Ok(Kept::Queue)
     }
 }
 
