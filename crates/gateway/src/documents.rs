@@ -69,13 +69,16 @@ fn content_types(format: Format) -> &'static [&'static str] {
         Format::Ofx => &["application/x-ofx"],
         Format::SwiftMt | Format::Fixed => &["text/plain"],
         Format::Copybook | Format::Iso8583 => &["application/octet-stream"],
+        Format::Protobuf => &["application/x-protobuf", "application/octet-stream"],
     }
 }
 
 fn schema_of(format: Format) -> Value {
     match format {
         Format::Json => json!({ "description": "one object, an array of them, or one a line" }),
-        Format::Copybook | Format::Iso8583 => json!({ "type": "string", "format": "binary" }),
+        Format::Copybook | Format::Iso8583 | Format::Protobuf => {
+            json!({ "type": "string", "format": "binary" })
+        }
         _ => json!({ "type": "string" }),
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that a mapping names and does not hold.
+//! Keys and files that a mapping names and does not hold.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,11 @@ use std::fmt;
 /// What BLAKE3 derives keys for: part of every hash made with one.
 const CONTEXT: &str = "daybook mapping 2026-11-29 keyed hash of a field";
 
-/// What compiling needs beside the text of a mapping: keys, by the names under which mappings ask for them.
+/// What compiling needs beside the text of a mapping: keys and files, by the names under which mappings ask for them.
 #[derive(Clone, Default)]
 pub struct CompileOptions {
     keys: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 impl CompileOptions {
@@ -22,6 +23,36 @@ impl CompileOptions {
     pub fn with_key(mut self, name: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
         self.keys.insert(name.into(), key.into());
         self
+    }
+
+    /// Whether a file beside mappings may be one that they name, by its name: descriptors and schemas.
+    #[must_use]
+    pub fn is_file(name: &str) -> bool {
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        ["binpb", "avsc", "xsd"].contains(&extension)
+    }
+
+    /// With a file that mappings may name, such as a descriptor of protobuf: its name without a directory,
+    /// and what is in it.
+    #[must_use]
+    pub fn with_file(mut self, name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(name.into(), content.into());
+        self
+    }
+
+    /// What a file has; the error says why there is none.
+    pub(crate) fn file(&self, name: &str) -> Result<&[u8], String> {
+        if let Some(content) = self.files.get(name) {
+            return Ok(content);
+        }
+        let known: Vec<&str> = self.files.keys().map(String::as_str).collect();
+        let known = match known.as_slice() {
+            [] => "none was given".to_owned(),
+            known => format!("given are {}", known.join(", ")),
+        };
+        Err(format!(
+            "there is no file {name:?}, {known}: put it beside the mapping"
+        ))
     }
 
     /// The key that hashes are made with; the error says why there is none.
@@ -51,6 +82,7 @@ impl fmt::Debug for CompileOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompileOptions")
             .field("keys", &self.keys.keys())
+            .field("files", &self.files.keys())
             .finish()
     }
 }

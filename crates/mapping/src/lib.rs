@@ -79,6 +79,8 @@ pub enum Format {
     Fixed,
     /// Open Financial Exchange, 1.x (SGML) and 2.x (XML).
     Ofx,
+    /// Protobuf messages that a descriptor describes.
+    Protobuf,
 }
 
 impl fmt::Display for Format {
@@ -92,6 +94,7 @@ impl fmt::Display for Format {
             Self::SwiftMt => "swift-mt",
             Self::Fixed => "fixed",
             Self::Ofx => "ofx",
+            Self::Protobuf => "protobuf",
         })
     }
 }
@@ -234,6 +237,7 @@ impl Mapping {
             FormatPlan::SwiftMt(_) => Format::SwiftMt,
             FormatPlan::Fixed(_) => Format::Fixed,
             FormatPlan::Ofx(_) => Format::Ofx,
+            FormatPlan::Protobuf(_) => Format::Protobuf,
         }
     }
 
@@ -249,7 +253,8 @@ impl Mapping {
             | FormatPlan::Fixed(_)
             | FormatPlan::Ofx(_)
             | FormatPlan::Copybook(_)
-            | FormatPlan::Iso8583(_) => false,
+            | FormatPlan::Iso8583(_)
+            | FormatPlan::Protobuf(_) => false,
         }
     }
 
@@ -270,7 +275,8 @@ impl Mapping {
     }
 
     /// Shows a body whose bytes people cannot read: each record as a JSON object with all its fields,
-    /// whether mapped or not, in the order of the format's description. `None` where the body is text.
+    /// whether mapped or not, in the order of the format's description. `None` where the body is text, and for
+    /// protobuf.
     ///
     /// Numbers have the exact digits of the record: read them as decimals. How fields are written is
     /// told in the format's module.
@@ -430,6 +436,7 @@ impl Mapping {
             FormatPlan::Ofx(plan) => format::ofx::decode(&mut records, plan)?,
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
             FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
+            FormatPlan::Protobuf(plan) => format::protobuf::decode(&mut records, plan, body)?,
         }
         records.end_document()?;
         let counts = records.counts();

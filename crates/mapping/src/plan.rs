@@ -9,6 +9,7 @@ use crate::format::copybook::CopybookPlan;
 use crate::format::fixed::FixedPlan;
 use crate::format::iso8583::Iso8583Plan;
 use crate::format::ofx::OfxPlan;
+use crate::format::protobuf::ProtobufPlan;
 use crate::format::swift_mt::MtPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
@@ -321,12 +322,16 @@ pub(crate) enum FormatPlan {
     Ofx(OfxPlan),
     Copybook(Box<CopybookPlan>),
     Iso8583(Box<Iso8583Plan>),
+    Protobuf(Box<ProtobufPlan>),
 }
 
 impl FormatPlan {
     /// Whether bodies are bytes and not text.
     pub(crate) fn is_binary(&self) -> bool {
-        matches!(self, Self::Copybook(_) | Self::Iso8583(_))
+        matches!(
+            self,
+            Self::Copybook(_) | Self::Iso8583(_) | Self::Protobuf(_)
+        )
     }
 }
 

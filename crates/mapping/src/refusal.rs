@@ -98,6 +98,8 @@ pub mod rule {
         FRAMING = "framing";
         /// A field's bytes are not what the copybook says.
         COPYBOOK = "copybook";
+        /// A message is not what the protobuf descriptor says.
+        PROTOBUF = "protobuf";
         /// A message is not what the ISO 8583 specification says.
         ISO8583 = "iso8583";
         /// A record of no known segment.

@@ -313,7 +313,7 @@ fn days_of(year: u32, month: u32, day: u32) -> Option<i64> {
 }
 
 /// Year, month and day of a number of days since 1970-01-01; the inverse of [`days_of`].
-fn civil_of(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_of(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -88,7 +88,10 @@ pub(crate) fn planned(intakes: &[IntakeConfig], sources: &[Mapping]) -> Vec<Plan
         let mut sources = sources.iter();
         let mapping = sources.find(|mapping| mapping.source() == config.source)?;
         Some(Planned {
-            is_text: !matches!(mapping.format(), Format::Copybook | Format::Iso8583),
+            is_text: !matches!(
+                mapping.format(),
+                Format::Copybook | Format::Iso8583 | Format::Protobuf
+            ),
             config: config.clone(),
         })
     };

@@ -13,8 +13,14 @@ macro_rules! built_in {
 /// File names and texts of the ready-made sources.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "json", "cdnow", "card-csv", "pain.001", "pain.008", "camt.053", "camt.054", "pacs.008",
-    "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "copybook", "iso8583",
+    "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "copybook", "iso8583", "protobuf",
 ];
+
+/// Files that the ready-made sources name: descriptors and schemas.
+const BUILT_IN_FILES: &[(&str, &[u8])] = &[(
+    "protobuf.binpb",
+    include_bytes!("../../../config/sources/protobuf.binpb"),
+)];
 
 /// Something is wrong with a source's file.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +47,15 @@ pub(crate) enum SourceError {
 pub fn load(dir: Option<&Path>) -> Result<Vec<Mapping>, Vec<crate::Mistake>> {
     let mut mistakes = Vec::new();
     let mut mappings: Vec<Mapping> = Vec::new();
+    let mut options = CompileOptions::default();
+    for (name, content) in BUILT_IN_FILES {
+        options = options.with_file(*name, *content);
+    }
     for (file, text) in BUILT_IN {
         compile(
             &format!("built-in/{file}"),
             text,
-            &CompileOptions::default(),
+            &options,
             &mut mappings,
             &mut mistakes,
         );
@@ -98,7 +108,7 @@ fn compile(
     }
 }
 
-/// The mappings of a directory, and the keys that they may name: `pan.key` is the key "pan".
+/// The mappings of a directory, and the keys and files that they may name: `pan.key` is the key "pan".
 fn read_dir(dir: &Path) -> Result<(Vec<(String, String)>, CompileOptions), SourceError> {
     let failed = |path: &Path| {
         let path = path.display().to_string();
@@ -118,7 +128,13 @@ fn read_dir(dir: &Path) -> Result<(Vec<(String, String)>, CompileOptions), Sourc
                 let key = std::fs::read(&path).map_err(failed(&path))?;
                 options = options.with_key(name, key.trim_ascii());
             }
-            _ => {}
+            _ => {
+                let name = path.file_name().and_then(|name| name.to_str());
+                if let Some(name) = name.filter(|name| CompileOptions::is_file(name)) {
+                    let content = std::fs::read(&path).map_err(failed(&path))?;
+                    options = options.with_file(name, content);
+                }
+            }
         }
     }
     files.sort();
@@ -138,7 +154,7 @@ mod tests {
             [
                 "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json",
                 "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.008",
-                "pain.001", "pain.008"
+                "pain.001", "pain.008", "protobuf"
             ]
         );
     }

@@ -12,6 +12,7 @@ mod field;
 mod fixed;
 mod iso8583;
 mod pattern;
+mod protobuf;
 mod swift_mt;
 mod table;
 mod text;
@@ -68,6 +69,7 @@ pub(crate) enum FormatKind {
     SwiftMt,
     Fixed,
     Ofx,
+    Protobuf,
 }
 
 /// Collects the plan and the mistakes.
@@ -86,6 +88,8 @@ pub(crate) struct Compiler<'t> {
     copybook: Option<copybook::Names>,
     /// What paths of messages are looked up in.
     iso8583: Option<crate::format::iso8583::Spec>,
+    /// What paths of protobuf messages are looked up in.
+    protobuf: Option<protobuf::Types>,
     /// Lines of fixed columns, if the mapping declares them.
     lines: Vec<fixed::LineKind>,
 }
@@ -110,6 +114,7 @@ const TOP_KEYS: &[&str] = &[
     "swift-mt",
     "fixed",
     "ofx",
+    "protobuf",
     "identity",
     "fields",
 ];
@@ -135,6 +140,7 @@ pub(crate) fn compile(
         columns: Vec::new(),
         copybook: None,
         iso8583: None,
+        protobuf: None,
         lines: Vec::new(),
     };
     for error in syntax {
@@ -210,11 +216,15 @@ impl<'t> Compiler<'t> {
         if let FormatPlan::Fixed(fixed) = &mut format {
             self.finish_lines(fixed);
         }
+        let plan = plan.into_plan();
+        if let FormatPlan::Protobuf(protobuf) = &mut format {
+            protobuf.bind(&plan);
+        }
         Some(Mapping {
             source,
             title: title.unwrap_or_default(),
             format,
-            plan: plan.into_plan(),
+            plan,
             rules: Rules {
                 skips,
                 identity,
@@ -262,6 +272,7 @@ impl<'t> Compiler<'t> {
             ("ofx", FormatKind::Ofx),
             ("copybook", FormatKind::Copybook),
             ("iso8583", FormatKind::Iso8583),
+            ("protobuf", FormatKind::Protobuf),
         ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
@@ -342,6 +353,7 @@ impl<'t> Compiler<'t> {
             FormatKind::SwiftMt => self.swift_mt(root),
             FormatKind::Fixed => self.fixed(root),
             FormatKind::Ofx => Some(self.ofx(root)),
+            FormatKind::Protobuf => self.protobuf(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -459,8 +471,10 @@ impl<'t> Compiler<'t> {
             let key = "identity.natural";
             let part = match alternatives.as_slice() {
                 [(number @ ("@number" | "@number-in-parent"), span)] => {
-                    let is_whole =
-                        matches!(self.format, FormatKind::Copybook | FormatKind::Iso8583);
+                    let is_whole = matches!(
+                        self.format,
+                        FormatKind::Copybook | FormatKind::Iso8583 | FormatKind::Protobuf
+                    );
                     if self.format == FormatKind::Csv || !(is_whole || self.trie.has_records()) {
                         let message = "a record's number is an identity only inside of one document, which cannot be \
                                        sent in pieces; use Idempotency-Key and Daybook-First-Record here";
@@ -592,6 +606,11 @@ impl<'t> Compiler<'t> {
                 None => return None,
                 Some(found) => found.and_then(|()| self.trie.path(path, false)),
             },
+            FormatKind::Protobuf => match self.protobuf_path(path) {
+                // The descriptor is broken, which is reported.
+                None => return None,
+                Some(found) => found.and_then(|()| self.trie.path(path, false)),
+            },
             FormatKind::Fixed => self.fixed_slot(path),
             FormatKind::SwiftMt => {
                 swift_mt::check_path(path).and_then(|()| self.trie.path(path, false))
@@ -614,7 +633,7 @@ impl<'t> Compiler<'t> {
 }
 
 impl FormatKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Json,
         Self::Csv,
         Self::Xml,
@@ -623,6 +642,7 @@ impl FormatKind {
         Self::Ofx,
         Self::Copybook,
         Self::Iso8583,
+        Self::Protobuf,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -635,6 +655,7 @@ impl FormatKind {
             Self::SwiftMt => "swift-mt",
             Self::Fixed => "fixed",
             Self::Ofx => "ofx",
+            Self::Protobuf => "protobuf",
         }
     }
 }

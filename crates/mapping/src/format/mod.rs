@@ -7,6 +7,8 @@ pub(crate) mod csv;
 pub(crate) mod fixed;
 pub(crate) mod iso8583;
 pub(crate) mod json;
+pub(crate) mod moments;
 pub(crate) mod ofx;
+pub(crate) mod protobuf;
 pub(crate) mod swift_mt;
 pub(crate) mod xml;

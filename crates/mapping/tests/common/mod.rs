@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use mapping::{Context, Limits, Mapping, RecordOutcome, Refusal};
+use mapping::{CompileOptions, Context, Limits, Mapping, RecordOutcome, Refusal};
 
 /// 2026-11-23T12:00:00Z.
 pub(crate) const RECEIVED_AT: i64 = 1_795_435_200_000_000;
@@ -18,10 +18,31 @@ pub(crate) fn ready_made(source: &str) -> Mapping {
 }
 
 pub(crate) fn compile(path: &str, text: &str) -> Mapping {
-    Mapping::compile(path, text).unwrap_or_else(|errors| {
+    Mapping::compile_with(path, text, &files_beside(path)).unwrap_or_else(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         panic!("{}", errors.join("\n"))
     })
+}
+
+/// The files that a mapping may name, as the programs hand them over.
+pub(crate) fn files_beside(path: &str) -> CompileOptions {
+    let mut options = CompileOptions::default();
+    let parent = std::path::Path::new(path).parent();
+    let parent = parent.filter(|parent| parent.is_dir());
+    for entry in parent
+        .into_iter()
+        .flat_map(|dir| std::fs::read_dir(dir).expect("readable"))
+    {
+        let path = entry.expect("readable").path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
+        if CompileOptions::is_file(name) {
+            options = options.with_file(name, std::fs::read(&path).expect("readable"));
+        }
+    }
+    options
 }
 
 pub(crate) fn sample(name: &str) -> Vec<u8> {

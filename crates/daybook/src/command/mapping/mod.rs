@@ -73,14 +73,24 @@ fn find(global: &Global, source: &str) -> anyhow::Result<Mapping> {
     Ok(found.ok_or(WrongConfiguration(unknown))?)
 }
 
-/// A mapping file, with the keys beside it.
+/// A mapping file, with the keys and files beside it.
 fn compile(path: &Path) -> anyhow::Result<Mapping> {
     let text = String::from_utf8(read(path)?)
         .with_context(|| format!("{} is not UTF-8", path.display()))?;
     let mut options = CompileOptions::default();
-    for file in with_extension(path.parent().unwrap_or(Path::new("")), "key")? {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for file in with_extension(folder, "key")? {
         if let Some(name) = file.file_stem().and_then(|stem| stem.to_str()) {
             options = options.with_key(name, read(&file)?.trim_ascii());
+        }
+    }
+    for file in with_extension(folder, "binpb")?
+        .into_iter()
+        .chain(with_extension(folder, "avsc")?)
+        .chain(with_extension(folder, "xsd")?)
+    {
+        if let Some(name) = file.file_name().and_then(|name| name.to_str()) {
+            options = options.with_file(name, read(&file)?);
         }
     }
     let mapping = Mapping::compile_with(&path.to_string_lossy(), &text, &options);
