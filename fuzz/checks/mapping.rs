@@ -1,6 +1,6 @@
 //! What must hold of bodies of requests, whatever is in them.
 
-use mapping::{Context, Limits, Mapping, RecordOutcome};
+use mapping::{CompileOptions, Context, Limits, Mapping, RecordOutcome};
 
 /// Ready mappings by name.
 pub(crate) fn ready_made(sources: &[&str]) -> Vec<Mapping> {
@@ -15,7 +15,20 @@ pub(crate) fn ready_made(sources: &[&str]) -> Vec<Mapping> {
             .join(format!("config/sources/{source}.toml"));
         let path = path.display().to_string();
         let text = std::fs::read_to_string(&path).expect("the source is there");
-        Mapping::compile(&path, &text).expect("a ready-made source")
+        let mut options = CompileOptions::default();
+        for entry in
+            std::fs::read_dir(root.expect("a clone").join("config/sources")).expect("the folder")
+        {
+            let file = entry.expect("readable").path();
+            let name = file
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            if CompileOptions::is_file(name) {
+                options = options.with_file(name, std::fs::read(&file).expect("readable"));
+            }
+        }
+        Mapping::compile_with(&path, &text, &options).expect("a ready-made source")
     };
     sources.iter().map(read).collect()
 }

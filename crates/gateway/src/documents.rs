@@ -69,6 +69,7 @@ fn content_types(format: Format) -> &'static [&'static str] {
         Format::Ofx => &["application/x-ofx"],
         Format::SwiftMt | Format::Fixed => &["text/plain"],
         Format::Copybook | Format::Iso8583 => &["application/octet-stream"],
+        Format::Avro => &["application/avro", "application/octet-stream"],
         Format::Protobuf => &["application/x-protobuf", "application/octet-stream"],
     }
 }
@@ -76,7 +77,7 @@ fn content_types(format: Format) -> &'static [&'static str] {
 fn schema_of(format: Format) -> Value {
     match format {
         Format::Json => json!({ "description": "one object, an array of them, or one a line" }),
-        Format::Copybook | Format::Iso8583 | Format::Protobuf => {
+        Format::Copybook | Format::Iso8583 | Format::Protobuf | Format::Avro => {
             json!({ "type": "string", "format": "binary" })
         }
         _ => json!({ "type": "string" }),

@@ -81,6 +81,8 @@ pub enum Format {
     Ofx,
     /// Protobuf messages that a descriptor describes.
     Protobuf,
+    /// Avro data, in container files or one by one.
+    Avro,
 }
 
 impl fmt::Display for Format {
@@ -95,6 +97,7 @@ impl fmt::Display for Format {
             Self::Fixed => "fixed",
             Self::Ofx => "ofx",
             Self::Protobuf => "protobuf",
+            Self::Avro => "avro",
         })
     }
 }
@@ -238,6 +241,7 @@ impl Mapping {
             FormatPlan::Fixed(_) => Format::Fixed,
             FormatPlan::Ofx(_) => Format::Ofx,
             FormatPlan::Protobuf(_) => Format::Protobuf,
+            FormatPlan::Avro(_) => Format::Avro,
         }
     }
 
@@ -254,7 +258,8 @@ impl Mapping {
             | FormatPlan::Ofx(_)
             | FormatPlan::Copybook(_)
             | FormatPlan::Iso8583(_)
-            | FormatPlan::Protobuf(_) => false,
+            | FormatPlan::Protobuf(_)
+            | FormatPlan::Avro(_) => false,
         }
     }
 
@@ -276,7 +281,7 @@ impl Mapping {
 
     /// Shows a body whose bytes people cannot read: each record as a JSON object with all its fields,
     /// whether mapped or not, in the order of the format's description. `None` where the body is text, and for
-    /// protobuf.
+    /// protobuf and Avro.
     ///
     /// Numbers have the exact digits of the record: read them as decimals. How fields are written is
     /// told in the format's module.
@@ -437,6 +442,7 @@ impl Mapping {
             FormatPlan::Copybook(plan) => format::copybook::decode(&mut records, plan, body)?,
             FormatPlan::Iso8583(plan) => format::iso8583::decode(&mut records, plan, body)?,
             FormatPlan::Protobuf(plan) => format::protobuf::decode(&mut records, plan, body)?,
+            FormatPlan::Avro(plan) => format::avro::decode(&mut records, plan, body)?,
         }
         records.end_document()?;
         let counts = records.counts();

@@ -5,6 +5,7 @@
 use crate::check::Check;
 use crate::condition::Condition;
 use crate::control::ControlPlan;
+use crate::format::avro::AvroPlan;
 use crate::format::copybook::CopybookPlan;
 use crate::format::fixed::FixedPlan;
 use crate::format::iso8583::Iso8583Plan;
@@ -323,6 +324,7 @@ pub(crate) enum FormatPlan {
     Copybook(Box<CopybookPlan>),
     Iso8583(Box<Iso8583Plan>),
     Protobuf(Box<ProtobufPlan>),
+    Avro(Box<AvroPlan>),
 }
 
 impl FormatPlan {
@@ -330,7 +332,7 @@ impl FormatPlan {
     pub(crate) fn is_binary(&self) -> bool {
         matches!(
             self,
-            Self::Copybook(_) | Self::Iso8583(_) | Self::Protobuf(_)
+            Self::Copybook(_) | Self::Iso8583(_) | Self::Protobuf(_) | Self::Avro(_)
         )
     }
 }

@@ -100,6 +100,8 @@ pub mod rule {
         COPYBOOK = "copybook";
         /// A message is not what the protobuf descriptor says.
         PROTOBUF = "protobuf";
+        /// Data is not what the Avro schema says.
+        AVRO = "avro";
         /// A message is not what the ISO 8583 specification says.
         ISO8583 = "iso8583";
         /// A record of no known segment.

@@ -35,6 +35,11 @@ fn corpus_iso8583() {
 }
 
 #[test]
+fn corpus_schema() {
+    replay("schema", &["protobuf", "avro"]);
+}
+
+#[test]
 fn corpus_copybook() {
     replay("copybook", &["copybook"]);
 }

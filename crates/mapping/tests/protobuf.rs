@@ -72,46 +72,82 @@ fn payments_of_a_batch_inherit_from_it() {
     let fields = "[fields.batch]\nfrom = \"/batch_id\"\n";
     let mapping = with("records = \"/payments\"", "Batch", "one", fields);
     let body = sample("protobuf/batch.bin");
-    check(&mapping, &body, expect![[r#"
+    check(
+        &mapping,
+        &body,
+        expect![[r#"
         {"id":"P1","source":"t","account":"HR1210010051863000160","amount":"1250.75","currency":"EUR","booked_at":"2026-11-23T10:15:01.250000Z","received_at":"2026-11-23T12:00:00.000000Z","batch":"B1"}
         {"id":"P2","source":"t","account":"HR1210010051863000160","amount":"0.01","currency":"EUR","booked_at":"2026-11-23T10:15:02Z","received_at":"2026-11-23T12:00:00.000000Z","batch":"B1"}
         {"id":"P3","source":"t","account":"HR1210010051863000160","amount":"99.00","currency":"EUR","booked_at":"2026-11-23T10:15:03Z","received_at":"2026-11-23T12:00:00.000000Z","batch":"B1"}
-    "#]]);
+    "#]],
+    );
     cut_and_change(&mapping, &body);
 }
 
 #[test]
 fn what_is_no_message_is_refused() {
     let mapping = with("", "Payment", "one", "");
-    check(&mapping, b"", expect![[r#"
+    check(
+        &mapping,
+        b"",
+        expect![[r#"
         document refused: line 1: there is no record in the document (no-records)
-    "#]]);
+    "#]],
+    );
     // A group, an unknown wire type, field 0, a length behind the end, a number for a message.
-    check(&mapping, &[0x0b], expect![[r#"
+    check(
+        &mapping,
+        &[0x0b],
+        expect![[r#"
         document refused: record 1, line 1: field 1 is a group, which is not read (protobuf)
-    "#]]);
-    check(&mapping, &[0x0f], expect![[r#"
+    "#]],
+    );
+    check(
+        &mapping,
+        &[0x0f],
+        expect![[r#"
         document refused: record 1, line 1: field 1 has the unknown wire type 7 (protobuf)
-    "#]]);
-    check(&mapping, &[0x00, 0x01], expect![[r#"
+    "#]],
+    );
+    check(
+        &mapping,
+        &[0x00, 0x01],
+        expect![[r#"
         document refused: record 1, line 1: 0 is no number of a field; is this a protobuf message? (protobuf)
-    "#]]);
-    check(&mapping, &[0x0a, 0x05, b'P'], expect![[r#"
+    "#]],
+    );
+    check(
+        &mapping,
+        &[0x0a, 0x05, b'P'],
+        expect![[r#"
         document refused: record 1, line 1: 5 bytes are announced and 1 are left (protobuf)
-    "#]]);
-    check(&mapping, &[0x10, 0x01], expect![[r#"
+    "#]],
+    );
+    check(
+        &mapping,
+        &[0x10, 0x01],
+        expect![[r#"
         document refused: record 1, line 1: a number stands where the descriptor has a message; is the descriptor of this message? (protobuf)
-    "#]]);
+    "#]],
+    );
     // A text that is not UTF-8; money whose parts have different signs.
-    check(&mapping, &[0x0a, 0x01, 0xff], expect![[r#"
+    check(
+        &mapping,
+        &[0x0a, 0x01, 0xff],
+        expect![[r#"
         record 1, line 1, field id: id is a text that is not UTF-8 (protobuf)
-    "#]]);
+    "#]],
+    );
     let mut money = vec![0x22, 13, 0x10, 1, 0x18];
     money.extend([0xff; 9]);
     money.push(1);
-    check(&mapping, &money, expect![[r#"
+    check(
+        &mapping,
+        &money,
+        expect![[r#"
         record 1, line 1, field amount: amount has units and nanos of different signs, or nanos beyond 999999999 (protobuf)
-    "#]]);
+    "#]],
+    );
     // The length of the second message is wrong: its first cannot be trusted either.
     check(
         &with("", "Payment", "delimited", ""),
@@ -156,16 +192,22 @@ fn nesting_and_fields_are_limited() {
 
 #[test]
 fn mistakes_of_a_mapping() {
-    check_mistakes(&text("", "Paiment", "one", ""), expect![[r#"
+    check_mistakes(
+        &text("", "Paiment", "one", ""),
+        expect![[r#"
         6: protobuf.message: protobuf.binpb has no message "daybook.example.v1.Paiment"; did you mean "daybook.example.v1.Payment"?
-    "#]]);
+    "#]],
+    );
     let fields = "[fields.risk]\nfrom = \"risk_score\"\n[fields.a]\nfrom = \"creditor\"\n[fields.b]\nfrom = \"creditor/nme\"\n[fields.c]\nfrom = \"id/x\"\n";
-    check_mistakes(&text("", "Payment", "one", fields), expect![[r#"
+    check_mistakes(
+        &text("", "Payment", "one", fields),
+        expect![[r#"
         19: fields.risk.from: "risk_score" is a floating-point number, which is not exact and is never read; ask the source for google.type.Money, google.type.Decimal, a string, or an integer in minor units
         21: fields.a.from: "creditor" is a message (daybook.example.v1.Party); name one of its fields: account, name
         23: fields.b.from: daybook.example.v1.Party has no field "nme"; did you mean "name"?
         25: fields.c.from: in "id/x" there is nothing below a value, so no "x"
-    "#]]);
+    "#]],
+    );
     check_mistakes(
         &text("records = \"/id\"", "Payment", "one", ""),
         expect![[r#"
@@ -175,7 +217,7 @@ fn mistakes_of_a_mapping() {
     check_mistakes(
         &text("", "Payment", "one", "").replace("protobuf.binpb", "other.binpb"),
         expect![[r#"
-            5: protobuf.descriptor: there is no file "other.binpb", given are protobuf.binpb: put it beside the mapping
+            5: protobuf.descriptor: there is no file "other.binpb", given are avro.avsc, protobuf.binpb: put it beside the mapping
         "#]],
     );
 }

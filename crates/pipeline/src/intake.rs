@@ -90,7 +90,7 @@ pub(crate) fn planned(intakes: &[IntakeConfig], sources: &[Mapping]) -> Vec<Plan
         Some(Planned {
             is_text: !matches!(
                 mapping.format(),
-                Format::Copybook | Format::Iso8583 | Format::Protobuf
+                Format::Copybook | Format::Iso8583 | Format::Protobuf | Format::Avro
             ),
             config: config.clone(),
         })

@@ -14,13 +14,20 @@ macro_rules! built_in {
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "json", "cdnow", "card-csv", "pain.001", "pain.008", "camt.053", "camt.054", "pacs.008",
     "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "copybook", "iso8583", "protobuf",
+    "avro",
 ];
 
 /// Files that the ready-made sources name: descriptors and schemas.
-const BUILT_IN_FILES: &[(&str, &[u8])] = &[(
-    "protobuf.binpb",
-    include_bytes!("../../../config/sources/protobuf.binpb"),
-)];
+const BUILT_IN_FILES: &[(&str, &[u8])] = &[
+    (
+        "protobuf.binpb",
+        include_bytes!("../../../config/sources/protobuf.binpb"),
+    ),
+    (
+        "avro.avsc",
+        include_bytes!("../../../config/sources/avro.avsc"),
+    ),
+];
 
 /// Something is wrong with a source's file.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +159,7 @@ mod tests {
         assert_eq!(
             names,
             [
-                "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json",
+                "avro", "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json",
                 "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.008",
                 "pain.001", "pain.008", "protobuf"
             ]

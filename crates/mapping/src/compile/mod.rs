@@ -4,6 +4,7 @@
 //! mistake and forgets where in the file a value stood. What each key means is documented for people
 //! in `config/sources/README.md`.
 
+mod avro;
 mod check;
 mod condition;
 mod control;
@@ -70,6 +71,7 @@ pub(crate) enum FormatKind {
     Fixed,
     Ofx,
     Protobuf,
+    Avro,
 }
 
 /// Collects the plan and the mistakes.
@@ -90,6 +92,8 @@ pub(crate) struct Compiler<'t> {
     iso8583: Option<crate::format::iso8583::Spec>,
     /// What paths of protobuf messages are looked up in.
     protobuf: Option<protobuf::Types>,
+    /// What paths of Avro data are looked up in.
+    avro: Option<avro::Types>,
     /// Lines of fixed columns, if the mapping declares them.
     lines: Vec<fixed::LineKind>,
 }
@@ -115,6 +119,7 @@ const TOP_KEYS: &[&str] = &[
     "fixed",
     "ofx",
     "protobuf",
+    "avro",
     "identity",
     "fields",
 ];
@@ -141,6 +146,7 @@ pub(crate) fn compile(
         copybook: None,
         iso8583: None,
         protobuf: None,
+        avro: None,
         lines: Vec::new(),
     };
     for error in syntax {
@@ -273,6 +279,7 @@ impl<'t> Compiler<'t> {
             ("copybook", FormatKind::Copybook),
             ("iso8583", FormatKind::Iso8583),
             ("protobuf", FormatKind::Protobuf),
+            ("avro", FormatKind::Avro),
         ] {
             if belongs != kind && root.has(section) {
                 let message = format!(
@@ -354,6 +361,7 @@ impl<'t> Compiler<'t> {
             FormatKind::Fixed => self.fixed(root),
             FormatKind::Ofx => Some(self.ofx(root)),
             FormatKind::Protobuf => self.protobuf(root),
+            FormatKind::Avro => self.avro(root),
             FormatKind::Xml => {
                 let Some(section) = root.section(self, "xml") else {
                     let message = "an XML source lists the namespaces it accepts: [xml] namespaces = [\"urn:…*\"]";
@@ -473,7 +481,10 @@ impl<'t> Compiler<'t> {
                 [(number @ ("@number" | "@number-in-parent"), span)] => {
                     let is_whole = matches!(
                         self.format,
-                        FormatKind::Copybook | FormatKind::Iso8583 | FormatKind::Protobuf
+                        FormatKind::Copybook
+                            | FormatKind::Iso8583
+                            | FormatKind::Protobuf
+                            | FormatKind::Avro
                     );
                     if self.format == FormatKind::Csv || !(is_whole || self.trie.has_records()) {
                         let message = "a record's number is an identity only inside of one document, which cannot be \
@@ -611,6 +622,11 @@ impl<'t> Compiler<'t> {
                 None => return None,
                 Some(found) => found.and_then(|()| self.trie.path(path, false)),
             },
+            FormatKind::Avro => match self.avro_path(path) {
+                // The schema is broken, which is reported.
+                None => return None,
+                Some(found) => found.and_then(|()| self.trie.path(path, false)),
+            },
             FormatKind::Fixed => self.fixed_slot(path),
             FormatKind::SwiftMt => {
                 swift_mt::check_path(path).and_then(|()| self.trie.path(path, false))
@@ -633,7 +649,7 @@ impl<'t> Compiler<'t> {
 }
 
 impl FormatKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Json,
         Self::Csv,
         Self::Xml,
@@ -643,6 +659,7 @@ impl FormatKind {
         Self::Copybook,
         Self::Iso8583,
         Self::Protobuf,
+        Self::Avro,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -656,6 +673,7 @@ impl FormatKind {
             Self::Fixed => "fixed",
             Self::Ofx => "ofx",
             Self::Protobuf => "protobuf",
+            Self::Avro => "avro",
         }
     }
 }

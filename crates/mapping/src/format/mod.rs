@@ -2,6 +2,7 @@
 //!
 //! None recurses, none builds a tree, and each checks its limits before it reads on.
 
+pub(crate) mod avro;
 pub(crate) mod copybook;
 pub(crate) mod csv;
 pub(crate) mod fixed;

@@ -497,7 +497,7 @@ fn content_type(cut: &Cut) -> &'static str {
         Cut::Rows(_) | Cut::Whole(Format::Csv) => "text/csv",
         Cut::Json | Cut::Whole(Format::Json) => JSON,
         Cut::Whole(Format::Xml) => "application/xml",
-        Cut::Whole(Format::Copybook | Format::Iso8583 | Format::Protobuf) => {
+        Cut::Whole(Format::Copybook | Format::Iso8583 | Format::Protobuf | Format::Avro) => {
             "application/octet-stream"
         }
         Cut::Whole(Format::SwiftMt | Format::Fixed | Format::Ofx) => "text/plain",
