@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use mapping::{Context, Limits, Mapping, RecordOutcome};
+use mapping::{CompileOptions, Context, Limits, Mapping, RecordOutcome};
 
 const ROUNDS: usize = 7;
 const RECEIVED_AT: i64 = 1_795_435_200_000_000;
@@ -63,6 +63,50 @@ fn main() {
     run("copybook", "copybook, 1,000 records", &copybook, 1_000, 50);
     let messages = messages(1_000);
     run("iso8583", "ISO 8583, 1,000 messages", &messages, 1_000, 50);
+    run(
+        "protobuf",
+        "protobuf, one message",
+        &sample("protobuf/one.bin"),
+        1,
+        20_000,
+    );
+    run(
+        "avro",
+        "Avro, a file of three records",
+        &sample("avro/null.avro"),
+        3,
+        5_000,
+    );
+    run(
+        "pain.001+xsd",
+        "pain.001, 1,000, with its schema",
+        &pain(1_000),
+        1_000,
+        10,
+    );
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).expect("the sample is there")
+}
+
+/// A ready-made source, and with `+xsd` one that validates.
+fn mapping(source: &str) -> Mapping {
+    let name = source.trim_end_matches("+xsd");
+    let folder = format!("{}/../../config/sources", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{folder}/{name}.toml");
+    let mut text = std::fs::read_to_string(&path).expect("the source is there");
+    let mut options = CompileOptions::default();
+    for file in ["protobuf.binpb", "avro.avsc"] {
+        let content = std::fs::read(format!("{folder}/{file}")).expect("the file is there");
+        options = options.with_file(file, content);
+    }
+    if name != source {
+        text.push_str("\n[validate]\nxsd = \"s.xsd\"\n");
+        options = options.with_file("s.xsd", sample("xsd/pain.001.001.09.xsd"));
+    }
+    Mapping::compile_with(&path, &text, &options).expect("a ready-made source")
 }
 
 fn run(
@@ -79,12 +123,7 @@ fn run(
     {
         return;
     }
-    let path = format!(
-        "{}/../../config/sources/{source}.toml",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let text = std::fs::read_to_string(&path).expect("the source is there");
-    let mapping = Mapping::compile(&path, &text).expect("a ready-made source");
+    let mapping = mapping(source);
     let limits = Limits::default();
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {
@@ -144,9 +183,9 @@ fn json_record(index: usize) -> String {
 }
 
 fn pain(count: usize) -> String {
-    let mut body = String::from(
+    let mut body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:pain.001.001.09\">\
-         <CstmrCdtTrfInitn><GrpHdr><MsgId>MSG-1</MsgId><CreDtTm>2026-11-23T09:00:00</CreDtTm><NbOfTxs>1</NbOfTxs>\
+         <CstmrCdtTrfInitn><GrpHdr><MsgId>MSG-1</MsgId><CreDtTm>2026-11-23T09:00:00</CreDtTm><NbOfTxs>{count}</NbOfTxs>\
          <InitgPty><Nm>Primjer d.o.o.</Nm></InitgPty></GrpHdr><PmtInf><PmtInfId>P-1</PmtInfId><PmtMtd>TRF</PmtMtd>\
          <ReqdExctnDt><Dt>2026-11-24</Dt></ReqdExctnDt><Dbtr><Nm>Primjer d.o.o.</Nm></Dbtr><DbtrAcct><Id>\
          <IBAN>HR1210010051863000160</IBAN></Id></DbtrAcct><DbtrAgt><FinInstnId><BICFI>AAAAHR2X</BICFI></FinInstnId>\

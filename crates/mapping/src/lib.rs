@@ -44,6 +44,7 @@ mod steps;
 mod time;
 mod values;
 pub mod workbench;
+mod xsd;
 
 use std::fmt;
 use std::ops::Range;

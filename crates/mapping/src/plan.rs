@@ -14,6 +14,7 @@ use crate::format::protobuf::ProtobufPlan;
 use crate::format::swift_mt::MtPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
+use crate::xsd::{Namespace, Schemas};
 
 /// A node of the path trie.
 pub(crate) type NodeId = u16;
@@ -255,6 +256,16 @@ pub(crate) struct XmlPlan {
     pub(crate) namespaces: Namespaces,
     /// The document may stand inside of a known envelope.
     pub(crate) envelope: bool,
+    /// What documents are held against.
+    pub(crate) schemas: Option<Schemas>,
+}
+
+impl XmlPlan {
+    /// What a namespace is to the schemas.
+    pub(crate) fn namespace(&self, uri: &str) -> Namespace {
+        let schemas = self.schemas.as_ref();
+        schemas.map_or(Namespace::Other, |schemas| schemas.namespace(uri))
+    }
 }
 
 impl Namespaces {

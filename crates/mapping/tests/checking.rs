@@ -136,7 +136,7 @@ fn syntax_and_names() {
         "source = \"t\"\nformat = \"yaml\"\n",
         expect![[r#"
             other.toml:1:10: source: the source is called "t", so the file must be called t.toml
-            other.toml:2:10: format: "yaml" is none of "json", "csv", "xml", "swift-mt", "fixed", "ofx", "copybook", "iso8583"
+            other.toml:2:10: format: "yaml" is none of "json", "csv", "xml", "swift-mt", "fixed", "ofx", "copybook", "iso8583", "protobuf", "avro"
         "#]],
     );
     check(

@@ -19,6 +19,7 @@ mod table;
 mod text;
 mod transaction;
 mod trie;
+mod validate;
 
 use std::fmt;
 use std::ops::Range;
@@ -120,6 +121,7 @@ const TOP_KEYS: &[&str] = &[
     "ofx",
     "protobuf",
     "avro",
+    "validate",
     "identity",
     "fields",
 ];
@@ -192,7 +194,11 @@ impl<'t> Compiler<'t> {
         let title = root.text(self, "title").map(|(text, _)| text.to_owned());
         self.format = self.format_kind(&root)?;
         self.record_path(&root);
-        let format = self.format_plan(&root);
+        let mut format = self.format_plan(&root);
+        let schemas = self.schemas(&root);
+        if let Some(FormatPlan::Xml(xml)) = &mut format {
+            xml.schemas = schemas;
+        }
         let charsets = self.charsets(&root);
         let future_max_micros = self.future_max(&root);
         let accept_empty = root.choice(self, "empty", &["refuse", "accept"], "refuse") == "accept";
@@ -380,6 +386,7 @@ impl<'t> Compiler<'t> {
                 Some(FormatPlan::Xml(XmlPlan {
                     namespaces: Namespaces(patterns),
                     envelope,
+                    schemas: None,
                 }))
             }
         }

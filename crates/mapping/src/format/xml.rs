@@ -10,6 +10,8 @@
 //! - An element in a namespace that is not accepted is skipped with everything inside; a document
 //!   whose root is in such a namespace is refused.
 
+mod validation;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
@@ -17,6 +19,7 @@ use quick_xml::reader::Reader;
 use crate::plan::{NodeId, ROOT, SlotId, XmlPlan, same_name};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Refusal, rule, shown};
+use crate::xsd::{Namespace, Validator};
 
 /// An element at this node is skipped.
 const SKIP: NodeId = NodeId::MAX;
@@ -58,6 +61,8 @@ struct Frame {
 struct Binding {
     prefix: Box<str>,
     accepted: bool,
+    /// What it is to the schemas.
+    namespace: Namespace,
 }
 
 /// The text of the innermost mapped element, while it is being read.
@@ -81,6 +86,8 @@ struct Decoder<'n> {
     enveloped: usize,
     /// The root is an envelope.
     is_enveloped: bool,
+    /// Where the source names schemas.
+    validator: Option<Validator<'n>>,
 }
 
 /// Decodes an XML document.
@@ -96,6 +103,7 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
         roots: 0,
         enveloped: 0,
         is_enveloped: false,
+        validator: plan.schemas.as_ref().map(Validator::new),
     };
     records.open_scope(0);
     loop {
@@ -123,6 +131,7 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
             Event::Text(_) => decoder.text(records, start, end)?,
             Event::CData(data) => {
                 decoder.outside(records, start, false)?;
+                decoder.validate_text(records, start, &data)?;
                 decoder.push(records, &data, start)?;
             }
             Event::GeneralRef(reference) => decoder.reference(records, &reference, start)?,
@@ -230,6 +239,16 @@ impl Decoder<'_> {
         if is_root {
             self.roots += 1;
         }
+        if self.validator.is_some() {
+            let is_document = parent == ROOT && node != ROOT && (is_root || node != SKIP);
+            self.validate_open(
+                records,
+                element,
+                (local.as_ref(), prefix),
+                start,
+                is_document,
+            )?;
+        }
         let mut frame = Frame {
             node,
             slot: None,
@@ -301,6 +320,7 @@ impl Decoder<'_> {
     }
 
     fn close(&mut self, records: &mut Assembler<'_, '_>, end: usize) -> Result<(), Refusal> {
+        self.validate_close(records, end)?;
         let Some(frame) = self.frames.pop() else {
             return Err(records.refuse(end, None, rule::XML, "an element ends that has not begun"));
         };
@@ -372,6 +392,7 @@ impl Decoder<'_> {
         if self.frames.is_empty() {
             return self.outside(records, start, body[start..end].trim().is_empty());
         }
+        self.validate_text(records, start, &body[start..end])?;
         if !self.collects() {
             return Ok(());
         }
@@ -439,7 +460,10 @@ impl Decoder<'_> {
             );
             return Err(records.refuse(start, None, rule::ENTITY, detail));
         };
-        self.push(records, character.encode_utf8(&mut [0; 4]), start)
+        let mut buffer = [0; 4];
+        let text = character.encode_utf8(&mut buffer);
+        self.validate_text(records, start, text)?;
+        self.push(records, text, start)
     }
 
     /// Reads all attributes of an element: counts them, and remembers namespace declarations.
@@ -473,6 +497,7 @@ impl Decoder<'_> {
             self.bindings.push(Binding {
                 prefix: prefix.into(),
                 accepted: self.plan.namespaces.accept(uri),
+                namespace: self.plan.namespace(uri),
             });
         }
         Ok(())

@@ -1,0 +1,51 @@
+//! Compiling `[validate]`: the schemas that documents are held against.
+
+use super::table::Section;
+use super::{Compiler, FormatKind};
+use crate::xsd::{Schemas, parse};
+
+impl Compiler<'_> {
+    /// The schemas of an XML source; `None` where there are none.
+    pub(super) fn schemas(&mut self, root: &Section<'_>) -> Option<Schemas> {
+        let section = root.section(self, "validate")?;
+        section.only(self, &["xsd"]);
+        if self.format != FormatKind::Xml {
+            let message = format!(
+                "a schema is for XML, and the format is {:?}",
+                self.format.name()
+            );
+            self.error(section.span(), "validate", message);
+            return None;
+        }
+        let Some(files) = section.texts(self, "xsd") else {
+            let message = "name the schema: xsd = \"pain.001.001.09.xsd\", or several in a list";
+            self.error(section.span(), "validate.xsd", message);
+            return None;
+        };
+        let mut schemas = Schemas::default();
+        for (file, span) in files {
+            let read = self.options.file(file).and_then(|bytes| {
+                let text = std::str::from_utf8(bytes)
+                    .map_err(|_| format!("{file} is not UTF-8, and nothing else is read"))?;
+                parse(text).map_err(|mistake| {
+                    format!("{file}, line {}: {}", mistake.line, mistake.message)
+                })
+            });
+            match read {
+                Ok(schema) => {
+                    let mut known = schemas.0.iter();
+                    if known.any(|known| known.namespace == schema.namespace) {
+                        let message = format!(
+                            "two schemas are of the namespace {:?}: one is enough",
+                            schema.namespace
+                        );
+                        self.error(span, "validate.xsd", message);
+                    }
+                    schemas.0.push(schema);
+                }
+                Err(message) => self.error(span, "validate.xsd", message),
+            }
+        }
+        Some(schemas)
+    }
+}
