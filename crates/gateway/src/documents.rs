@@ -137,7 +137,7 @@ fn components() -> Value {
         },
         "securitySchemes": {
             "key": { "type": "apiKey", "in": "header", "name": "X-Api-Key" },
-            "bearer": { "type": "http", "scheme": "bearer" },
+            "bearer": { "type": "http", "scheme": "bearer", "description": "an API key, or a JWT of an issuer that is configured" },
             "client": { "type": "apiKey", "in": "header", "name": "Daybook-Client" },
             "signature": { "type": "apiKey", "in": "header", "name": "Daybook-Signature", "description": "t=SECONDS,v1=HEX: HMAC-SHA-256 of SECONDS.PATH.BODY, the body as it is sent: compressed if it is" },
             "certificate": { "type": "mutualTLS" },

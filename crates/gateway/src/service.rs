@@ -470,7 +470,7 @@ pub(crate) async fn answer<O: Outbox>(
 const PREFIX: &str = "/v1/transactions/";
 
 /// Who sends, where that must be said.
-fn sender<O>(
+async fn sender<O>(
     state: &State<O>,
     door: &HttpDoor,
     peer: &Peer,
@@ -483,7 +483,7 @@ fn sender<O>(
         });
     }
     let now = state.clock.now_micros();
-    let found = state.clients.identify(peer, headers, now);
+    let found = state.clients.recognise(peer, headers, now).await;
     found.inspect_err(|_| {
         add(&state.metrics.unauthenticated, 1);
         let (address, subject) = (peer.address, peer.subject.as_deref());
@@ -497,7 +497,7 @@ async fn route<O: Outbox>(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let sender = sender(state, door, peer, request.headers())?;
+    let sender = sender(state, door, peer, request.headers()).await?;
     let path = request.uri().path();
     if let Some(name) = path.strip_prefix(PREFIX) {
         let Some(source) = state.sources.get(name).cloned() else {
