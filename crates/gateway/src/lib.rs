@@ -28,6 +28,7 @@ mod budget;
 mod decompress;
 mod documents;
 mod door;
+mod events;
 mod frame;
 mod guide;
 mod headers;

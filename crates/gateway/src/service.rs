@@ -328,6 +328,7 @@ impl<O: Outbox> Intake<O> {
             first_record: 1,
             lines: false,
             preferences: Preferences::default(),
+            parts: None,
             traceparent: self.state.traces.traceparent(None),
             client: None,
         };
