@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
         "sql",
         "kafka-client",
         "spark",
+        "token",
     ],
     &["kafka-broker", "queue-manager", "mq-client", "store"],
     &[

@@ -1,4 +1,4 @@
-//! Who sends, and what they may: API keys, certificates, signed requests.
+//! Who sends, and what they may: API keys, tokens, certificates, signed requests.
 //!
 //! # Invariants
 //!
@@ -20,6 +20,7 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::bearer::{JwtOptions, Tokens, is_token};
 use crate::metrics::{ClientMetrics, add};
 use crate::options::InvalidOption;
 use crate::problem::Problem;
@@ -58,6 +59,9 @@ pub struct ClientOptions {
     /// File with the secret that requests are signed with.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+    /// Tokens of an issuer that this client is known by.
+    #[serde(default)]
+    pub jwt: Option<JwtOptions>,
     /// Sources that may be sent to: `*` stands for any characters. All.
     #[serde(default = "all")]
     pub sources: Vec<String>,
@@ -123,6 +127,7 @@ pub(crate) struct Clients {
     by_subject: HashMap<Box<str>, Arc<Client>>,
     by_address: HashMap<IpAddr, Arc<Client>>,
     by_name: HashMap<Box<str>, Arc<Client>>,
+    tokens: Tokens,
     seen: Mutex<Seen>,
 }
 
@@ -228,6 +233,9 @@ impl Clients {
                     ));
                 }
             }
+            if let Some(jwt) = &option.jwt {
+                clients.tokens.add(jwt, &client)?;
+            }
             clients.by_name.insert(client.name.clone(), client);
         }
         Ok(clients)
@@ -243,7 +251,35 @@ impl Clients {
         found.cloned()
     }
 
-    /// Who sends a request: by signature, key, certificate or address, in this order.
+    /// Who sends a request: by signature, key, token, certificate or address, in this order. Waits only for the keys of a token's issuer.
+    pub(crate) async fn recognise(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<Sender, Problem> {
+        let Some(token) = self.token_of(headers) else {
+            return self.identify(peer, headers, now);
+        };
+        Ok(Sender {
+            client: Some(self.tokens.client(token).await?),
+            signed: None,
+        })
+    }
+
+    /// What stands where a key would, and is none.
+    fn token_of<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        if self.tokens.is_empty() || headers.contains_key(SIGNATURE) {
+            return None;
+        }
+        headers.get(header::AUTHORIZATION)?;
+        let key = key_of(headers)?;
+        let hash: [u8; 32] = Sha256::digest(key).into();
+        let token = std::str::from_utf8(key).ok()?;
+        (is_token(token) && !self.by_key.contains_key(&hash)).then_some(token)
+    }
+
+    /// [`Clients::recognise`] without tokens.
     pub(crate) fn identify(
         &self,
         peer: &Peer,
@@ -433,7 +469,7 @@ fn ceil_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-fn unknown(detail: &str) -> Problem {
+pub(crate) fn unknown(detail: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "unauthenticated",
@@ -535,6 +571,7 @@ mod tests {
             subjects: vec![format!("CN={name}")],
             addresses: Vec::new(),
             secret_file: None,
+            jwt: None,
             sources: all(),
             requests_per_second: None,
             records_per_second: None,

@@ -52,6 +52,11 @@ impl Share {
         true
     }
 
+    /// Takes over what another share of the same budget holds.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Gives back what is held beyond so many bytes.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         self.shrink(self.bytes.saturating_sub(bytes));

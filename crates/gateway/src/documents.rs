@@ -38,6 +38,10 @@ fn operation(mapping: &Mapping) -> Value {
     };
     let content: Map<String, Value> = content_types(mapping.format())
         .iter()
+        .chain(&[
+            "application/cloudevents+json",
+            "application/cloudevents-batch+json",
+        ])
         .map(|name| {
             (
                 (*name).to_owned(),
@@ -50,7 +54,7 @@ fn operation(mapping: &Mapping) -> Value {
     json!({
         "operationId": format!("post-{}", mapping.source()),
         "summary": title,
-        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent"), parameter("encoding")],
+        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent"), parameter("encoding"), parameter("event"), parameter("event-source"), parameter("event-type"), parameter("event-version")],
         "requestBody": { "required": true, "content": content },
         "responses": {
             "202": reference("Accepted"),
@@ -96,6 +100,10 @@ fn components() -> Value {
             "key": header("Idempotency-Key", "Identity of records without an id of their own", json!({ "type": "string", "maxLength": 256 })),
             "first": header("Daybook-First-Record", "Number of the first record in the file that this was cut from", json!({ "type": "integer", "minimum": 0, "default": 1 })),
             "prefer": header("Prefer", "handling=lenient: the good records count although others are refused; return=representation: all ids are listed", json!({ "type": "string" })),
+            "event": header("ce-id", "CloudEvents, binary mode: with ce-source the identity of records without an id of their own", json!({ "type": "string" })),
+            "event-source": header("ce-source", "CloudEvents, binary mode", json!({ "type": "string" })),
+            "event-type": header("ce-type", "CloudEvents, binary mode", json!({ "type": "string" })),
+            "event-version": header("ce-specversion", "CloudEvents, binary mode", json!({ "type": "string", "enum": ["1.0"] })),
             "encoding": header("Content-Encoding", "How the body is compressed", json!({ "type": "string", "enum": ["gzip", "zstd", "deflate", "identity"] })),
             "traceparent": header("traceparent", "W3C trace context", json!({ "type": "string" })),
         },
@@ -125,6 +133,7 @@ fn components() -> Value {
                 "properties": {
                     "accepted": { "type": "integer" },
                     "refused": { "type": "integer" },
+                    "passed_over": { "type": "integer", "description": "records that are no transactions, as the mapping says; none if it is missing" },
                     "ids": { "type": "array", "items": { "type": "string" } },
                     "records": { "type": "array", "items": { "type": "object" } },
                 },
@@ -134,14 +143,14 @@ fn components() -> Value {
                 "properties": {
                     "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" }, "detail": { "type": "string" },
                     "record": { "type": "integer" }, "field": { "type": "string" }, "rule": { "type": "string", "enum": mapping::rule::ALL },
-                    "line": { "type": "integer" }, "offset": { "type": "integer" },
+                    "line": { "type": "integer" }, "offset": { "type": "integer" }, "passed_over": { "type": "integer" },
                 },
             },
             "Transaction": transaction(),
         },
         "securitySchemes": {
             "key": { "type": "apiKey", "in": "header", "name": "X-Api-Key" },
-            "bearer": { "type": "http", "scheme": "bearer" },
+            "bearer": { "type": "http", "scheme": "bearer", "description": "an API key, or a JWT of an issuer that is configured" },
             "client": { "type": "apiKey", "in": "header", "name": "Daybook-Client" },
             "signature": { "type": "apiKey", "in": "header", "name": "Daybook-Signature", "description": "t=SECONDS,v1=HEX: HMAC-SHA-256 of SECONDS.PATH.BODY, the body as it is sent: compressed if it is" },
             "certificate": { "type": "mutualTLS" },

@@ -120,7 +120,12 @@ pub(crate) fn content(headers: &HeaderMap, format: Format) -> Content {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Content::Fits { lines: false };
     };
-    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    content_of(value.to_str().unwrap_or_default(), format)
+}
+
+/// Compares a media type with the source's format: see [`content`].
+pub(crate) fn content_of(media: &str, format: Format) -> Content {
+    let text = media.to_ascii_lowercase();
     let media = text.split(';').next().unwrap_or_default().trim();
     let subtype = media.split_once('/').map_or("", |(_, subtype)| subtype);
     let lines = matches!(subtype, "x-ndjson" | "ndjson" | "jsonl" | "x-jsonlines");

@@ -12,7 +12,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use mapping::{Context, IdentityKind, RecordOutcome, Refusal, Refused, Translated};
+use mapping::{
+    Context, Counts, IdentityKind, Limits, Mapping, RecordOutcome, Refusal, Refused, Translated,
+    rule,
+};
 use tracing::{debug, warn};
 use types::Tally;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
@@ -21,6 +24,7 @@ use crate::access::{Client, Sender, Signing};
 use crate::body::{self, BodyError, Bounds};
 use crate::budget::Share;
 use crate::decompress::{self, Coding};
+use crate::events::{self, BadEvent, Envelope, Part};
 use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
 use crate::outbox::{Batch, Kept, Outbox, PutError, RecordRef};
@@ -48,6 +52,8 @@ pub(crate) struct Head {
     pub(crate) lines: bool,
     pub(crate) preferences: Preferences,
     pub(crate) traceparent: Box<str>,
+    /// The body is a batch of events: where the data of each is.
+    pub(crate) parts: Option<Arc<[Part]>>,
     /// Who sends; `None`: nobody has to say.
     pub(crate) client: Option<Arc<Client>>,
 }
@@ -59,6 +65,8 @@ pub(crate) struct Taken {
     pub(crate) translated: Vec<Translated>,
     pub(crate) refused: Vec<Refused>,
     kept: Kept,
+    /// Records that are no transactions, as the mapping says.
+    passed_over: u64,
     /// Memory of body and translation, held until the answer is made.
     _share: Share,
 }
@@ -78,6 +86,7 @@ struct Translation {
     out: Vec<u8>,
     translated: Vec<Translated>,
     refused: Vec<Refused>,
+    /// How many records were passed over.
     result: Result<u64, Refusal>,
 }
 
@@ -121,6 +130,10 @@ pub(crate) async fn post<O: Outbox>(
     let now = state.clock.now_micros();
     let verified = state.clients.verify(signing, now);
     verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;
+    let (head, body) = match events::envelope(&parts.headers) {
+        Some(envelope) => open(state, source, head, body, envelope, &mut share).await?,
+        None => (head, body),
+    };
     let taken = take(state, source, head.clone(), body, share).await;
     let in_kind = &state.options.reply_in_kind;
     if !reply::is_in_kind(&parts.headers, in_kind, &source.name) {
@@ -133,6 +146,76 @@ pub(crate) async fn post<O: Outbox>(
         now,
     };
     answer_in_kind(answering, taken, head).await
+}
+
+/// Takes events out of a body; a large one's on a thread of their own.
+async fn open<O: Outbox>(
+    state: &Arc<State<O>>,
+    source: &Arc<Source>,
+    mut head: Head,
+    body: Bytes,
+    envelope: Envelope,
+    share: &mut Share,
+) -> Result<(Head, Bytes), Problem> {
+    let format = source.mapping.format();
+    let opened = if body.len() <= INLINE_BYTES_MAX {
+        events::open(&body, envelope, format, share)
+    } else {
+        let (whole, mut lent) = (body.clone(), state.budget.share());
+        let work = move || (events::open(&whole, envelope, format, &mut lent), lent);
+        let (opened, lent) = tokio::task::spawn_blocking(work).await.map_err(failed)?;
+        share.join(lent);
+        opened
+    };
+    let (status, title, detail) = match opened {
+        Ok((body, parts)) => {
+            let (body, parts) = match (envelope, parts.as_slice()) {
+                (Envelope::One, [part]) => {
+                    head.key = Some(part.key.clone());
+                    head.lines = part.lines;
+                    (body.slice(part.range.clone()), None)
+                }
+                _ => (body, Some(parts.into())),
+            };
+            head.parts = parts;
+            return Ok((head, body));
+        }
+        Err(BadEvent::Busy) => return Err(busy()),
+        Err(BadEvent::Broken(reason)) => {
+            let title = "the event cannot be used";
+            (StatusCode::BAD_REQUEST, title, reason)
+        }
+        Err(BadEvent::Contradicts(reason)) => {
+            let detail = format!("the source {} takes {format}; {reason}", source.name);
+            let title = "the content is of another kind";
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, title, detail)
+        }
+    };
+    let refusal = Refusal {
+        record: None,
+        line: 1,
+        offset: 0,
+        field: None,
+        rule: rule::UNSUPPORTED,
+        detail: format!("no CloudEvent that is read here: {detail}"),
+    };
+    set_aside(state, source, head, body, &refusal).await;
+    Err(Problem::new(
+        status,
+        "cloud-event",
+        title,
+        format!("nothing was accepted: {detail}"),
+    ))
+}
+
+fn failed(error: tokio::task::JoinError) -> Problem {
+    warn!(%error, "translating a request failed");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the gateway failed",
+        "the gateway failed to translate the request; nothing was accepted",
+    )
 }
 
 /// Answers in the sender's format: where the records of a large body are looked for, on a thread of their own.
@@ -208,7 +291,26 @@ fn read_head<O>(
         .close()
     };
     let format = source.mapping.format();
-    let Content::Fits { lines } = headers::content(map, format) else {
+    let key = headers::idempotency_key(map).map_err(bad)?;
+    let is_enveloped = events::envelope(map).is_some();
+    let event = match is_enveloped {
+        true => None,
+        false => events::binary_key(map).map_err(|error| bad(bad_event(error)))?,
+    };
+    if key.is_some() && (is_enveloped || event.is_some()) {
+        let detail =
+            "an event has its identity from its id and source: send it without Idempotency-Key";
+        return Err(bad(headers::BadHeader {
+            name: "Idempotency-Key",
+            detail: detail.to_owned(),
+        }));
+    }
+    let content = match is_enveloped {
+        // What is in the envelope says it itself.
+        true => Content::Fits { lines: false },
+        false => headers::content(map, format),
+    };
+    let Content::Fits { lines } = content else {
         let detail = format!(
             "the source {} takes {format}, the Content-Type says otherwise",
             source.name
@@ -216,15 +318,23 @@ fn read_head<O>(
         return Err(unsupported(detail).close());
     };
     Ok(Head {
-        key: headers::idempotency_key(map).map_err(bad)?.map(Into::into),
+        key: event.or(key.map(Into::into)),
         first_record: headers::first_record(map).map_err(bad)?,
         lines,
         preferences: headers::preferences(map),
         traceparent: state
             .traces
             .traceparent(map.get(headers::TRACEPARENT).map(HeaderValue::as_bytes)),
+        parts: None,
         client,
     })
+}
+
+fn bad_event(reason: String) -> headers::BadHeader {
+    headers::BadHeader {
+        name: "ce-specversion",
+        detail: format!("the ce- headers are no CloudEvent: {reason}"),
+    }
 }
 
 fn unsupported(detail: String) -> Problem {
@@ -319,15 +429,7 @@ async fn translate<O: Outbox>(
         body.clone(),
     );
     let work = move || run_mapping(&state, &source, &head, &body, received_at);
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        warn!(%error, "translating a request failed");
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the gateway failed",
-            "the gateway failed to translate the request; nothing was accepted",
-        )
-    })
+    tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
 fn run_mapping<O>(
@@ -337,14 +439,6 @@ fn run_mapping<O>(
     body: &Bytes,
     received_at: i64,
 ) -> Translation {
-    let mut new_id = || new_id(received_at);
-    let mut context = Context {
-        received_at,
-        idempotency_key: head.key.as_deref(),
-        first_record: head.first_record,
-        lines: head.lines,
-        new_id: &mut new_id,
-    };
     let mut translation = Translation {
         // Most translations are a little larger than what they are made from.
         out: Vec::with_capacity(body.len() + body.len() / 4 + 256),
@@ -352,18 +446,102 @@ fn run_mapping<O>(
         refused: Vec::new(),
         result: Ok(0),
     };
-    let (translated, refused) = (&mut translation.translated, &mut translation.refused);
-    translation.result = source.mapping.decode(
-        body,
-        &mut context,
-        &state.options.limits,
-        &mut translation.out,
-        &mut |outcome| match outcome {
+    let limits = &state.options.limits;
+    let whole = Reading {
+        received_at,
+        key: head.key.as_deref(),
+        first_record: head.first_record,
+        lines: head.lines,
+    };
+    translation.result = match &head.parts {
+        None => translation
+            .decode(&source.mapping, limits, &whole, body)
+            .map(|counts| counts.passed_over),
+        Some(parts) => translation.decode_parts(&source.mapping, limits, received_at, body, parts),
+    };
+    translation
+}
+
+/// How a body, or the data of one event, is read.
+struct Reading<'h> {
+    received_at: i64,
+    key: Option<&'h str>,
+    first_record: u64,
+    lines: bool,
+}
+
+impl Translation {
+    fn decode(
+        &mut self,
+        mapping: &Mapping,
+        limits: &Limits,
+        reading: &Reading<'_>,
+        body: &[u8],
+    ) -> Result<Counts, Refusal> {
+        let mut new_id = || new_id(reading.received_at);
+        let mut context = Context {
+            received_at: reading.received_at,
+            idempotency_key: reading.key,
+            first_record: reading.first_record,
+            lines: reading.lines,
+            new_id: &mut new_id,
+        };
+        let (translated, refused) = (&mut self.translated, &mut self.refused);
+        let mut sink = |outcome: RecordOutcome| match outcome {
             RecordOutcome::Translated(record) => translated.push(record),
             RecordOutcome::Refused(record) => refused.push(record),
-        },
-    );
-    translation
+        };
+        mapping.decode_counted(body, &mut context, limits, &mut self.out, &mut sink)
+    }
+
+    /// Each event is read as if it had come alone; records are then numbered through all of them.
+    fn decode_parts(
+        &mut self,
+        mapping: &Mapping,
+        limits: &Limits,
+        received_at: i64,
+        body: &[u8],
+        parts: &[Part],
+    ) -> Result<u64, Refusal> {
+        let (mut records, mut passed_over) = (0, 0);
+        for (index, part) in parts.iter().enumerate() {
+            let mut left = *limits;
+            left.records_max = limits.records_max.saturating_sub(records as usize);
+            left.output_bytes_max = limits.output_bytes_max.saturating_sub(self.out.len());
+            let reading = Reading {
+                received_at,
+                key: Some(&part.key),
+                first_record: 1,
+                lines: part.lines,
+            };
+            let (translated, refused) = (self.translated.len(), self.refused.len());
+            let data = body.get(part.range.clone()).unwrap_or_default();
+            let result = self.decode(mapping, &left, &reading, data);
+            // A body is shorter than 4 GiB.
+            let start = part.range.start as u32;
+            let shift = |range: &mut Range<u32>| *range = range.start + start..range.end + start;
+            let place = |refusal: &mut Refusal| {
+                refusal.record = refusal.record.map(|record| record + records);
+                refusal.offset += u64::from(start);
+                refusal.detail = format!("event {}: {}", index + 1, refusal.detail);
+            };
+            for record in self.translated.iter_mut().skip(translated) {
+                record.record += records;
+                shift(&mut record.original);
+            }
+            for record in self.refused.iter_mut().skip(refused) {
+                place(&mut record.refusal);
+                shift(&mut record.original);
+            }
+            let counts = result.map_err(|mut refusal| {
+                place(&mut refusal);
+                refusal
+            })?;
+            records += counts.records;
+            passed_over += counts.passed_over;
+        }
+        Ok(passed_over)
+    }
 }
 
 /// An id that begins with the time of arrival (UUIDv7), so that ids made later sort later.
@@ -409,11 +587,14 @@ impl<O: Outbox> Received<'_, O> {
             refused,
             result,
         } = translation;
-        if let Err(refusal) = result {
-            let problem = Problem::document(&refusal);
-            let problem = self.refuse_request(&refusal, problem, metrics).await;
-            return Err(self.because(problem, Some(refusal), Vec::new()));
-        }
+        let passed_over = match result {
+            Ok(passed_over) => passed_over,
+            Err(refusal) => {
+                let problem = Problem::document(&refusal);
+                let problem = self.refuse_request(&refusal, problem, metrics).await;
+                return Err(self.because(problem, Some(refusal), Vec::new()));
+            }
+        };
         let records = translated.len() + refused.len();
         add(&metrics.records, records as u64);
         let lenient = self.head.preferences.lenient;
@@ -421,7 +602,10 @@ impl<O: Outbox> Received<'_, O> {
             && !lenient
         {
             let refusals: Vec<&Refusal> = refused.iter().map(|record| &record.refusal).collect();
-            let problem = Problem::records(&refusals, refused.len(), records);
+            let mut problem = Problem::records(&refusals, refused.len(), records);
+            if passed_over > 0 {
+                problem = problem.with("passed_over", passed_over);
+            }
             let problem = self.refuse_request(&first.refusal, problem, metrics).await;
             return Err(self.because(problem, None, refused));
         }
@@ -449,6 +633,7 @@ impl<O: Outbox> Received<'_, O> {
             translated,
             refused,
             kept,
+            passed_over,
             _share: self.share,
         })
     }
@@ -587,6 +772,7 @@ impl Taken {
     fn accepted_json(&self, asked: bool) -> Vec<u8> {
         let (out, translated) = (&self.out, &self.translated);
         let mut json = format!("{{\"accepted\":{}", translated.len()).into_bytes();
+        self.write_passed_over(&mut json);
         if asked || translated.len() <= IDS_LISTED_MAX {
             json.extend_from_slice(b",\"ids\":[");
             for (index, record) in translated.iter().enumerate() {
@@ -604,6 +790,13 @@ impl Taken {
         json
     }
 
+    /// Records that are no transactions, if there are some.
+    fn write_passed_over(&self, json: &mut Vec<u8>) {
+        if self.passed_over > 0 {
+            json.extend_from_slice(format!(",\"passed_over\":{}", self.passed_over).as_bytes());
+        }
+    }
+
     /// The answer to `Prefer: handling=lenient`: what became of each record.
     fn per_record(&self) -> Response<Full<Bytes>> {
         let (out, translated, refused) = (&self.out, &self.translated, &self.refused);
@@ -613,11 +806,13 @@ impl Taken {
             StatusCode::ACCEPTED
         };
         let mut json = format!(
-            "{{\"accepted\":{},\"refused\":{},\"records\":[",
+            "{{\"accepted\":{},\"refused\":{}",
             translated.len(),
             refused.len()
         )
         .into_bytes();
+        self.write_passed_over(&mut json);
+        json.extend_from_slice(b",\"records\":[");
         let mut good = translated.iter().peekable();
         let mut bad = refused.iter().peekable();
         let mut is_first = true;

@@ -22,11 +22,13 @@
 //! - **Bounded.** Bytes in flight, bytes a request, records, connections and time all have limits.
 
 mod access;
+mod bearer;
 mod body;
 mod budget;
 mod decompress;
 mod documents;
 mod door;
+mod events;
 mod frame;
 mod guide;
 mod headers;
@@ -45,6 +47,7 @@ mod tls;
 mod trace;
 
 pub use access::{ClientOptions, SIGNATURE_SECONDS_MAX, SIGNATURES_MAX};
+pub use bearer::JwtOptions;
 pub use frame::Framing;
 pub use metrics::{
     ClientMetrics, GatewayMetrics, LATENCY_BOUNDS_MICROS, LatencyHook, SourceMetrics,

@@ -330,6 +330,7 @@ impl<O: Outbox> Intake<O> {
             first_record: 1,
             lines: false,
             preferences: Preferences::default(),
+            parts: None,
             traceparent: self.state.traces.traceparent(None),
             client: None,
         };
@@ -472,7 +473,7 @@ pub(crate) async fn answer<O: Outbox>(
 const PREFIX: &str = "/v1/transactions/";
 
 /// Who sends, where that must be said.
-fn sender<O>(
+async fn sender<O>(
     state: &State<O>,
     door: &HttpDoor,
     peer: &Peer,
@@ -485,7 +486,7 @@ fn sender<O>(
         });
     }
     let now = state.clock.now_micros();
-    let found = state.clients.identify(peer, headers, now);
+    let found = state.clients.recognise(peer, headers, now).await;
     found.inspect_err(|_| {
         add(&state.metrics.unauthenticated, 1);
         let (address, subject) = (peer.address, peer.subject.as_deref());
@@ -499,7 +500,7 @@ async fn route<O: Outbox>(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let sender = sender(state, door, peer, request.headers())?;
+    let sender = sender(state, door, peer, request.headers()).await?;
     let path = request.uri().path();
     if let Some(name) = path.strip_prefix(PREFIX) {
         let Some(source) = state.sources.get(name).cloned() else {

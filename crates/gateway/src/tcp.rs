@@ -226,6 +226,7 @@ fn head<O>(state: &State<O>, client: Option<Arc<Client>>) -> Head {
         first_record: 1,
         lines: false,
         preferences: Preferences::default(),
+        parts: None,
         traceparent: state.traces.traceparent(None),
         client,
     }

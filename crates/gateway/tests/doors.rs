@@ -30,6 +30,7 @@ fn client(name: &str) -> ClientOptions {
         subjects: vec![format!("CN={name}")],
         addresses: Vec::new(),
         secret_file: None,
+        jwt: None,
         sources: vec!["*".to_owned()],
         requests_per_second: None,
         records_per_second: None,

@@ -637,6 +637,12 @@ impl Config {
         }
         for client in &mut gateway.clients {
             client.secret_file.iter_mut().for_each(absolute);
+            if let Some(jwt) = &mut client.jwt {
+                jwt.ca.iter_mut().for_each(absolute);
+                if jwt.is_file() {
+                    absolute(&mut jwt.jwks);
+                }
+            }
         }
         let store = &mut config.store;
         for path in [
