@@ -36,7 +36,6 @@ mod ends;
 mod error;
 mod export;
 mod feed;
-mod fetch;
 mod figures;
 mod follow;
 mod history;

@@ -21,18 +21,16 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Uri, header};
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use token::{FetchError, Keys, Place, Rules, TokenError, fetch, is_safe, system_roots, trusting};
 use tokio::sync::Mutex;
 
 use crate::access::Role;
 use crate::error::WebError;
-use crate::fetch::{FetchError, fetch, trusting};
 
 /// Path that the issuer sends people back to; it is known to the issuer with the address before it.
 pub(crate) const CALLBACK: &str = "/api/v1/oidc/callback";
@@ -42,10 +40,6 @@ pub(crate) const BEGIN: &str = "/api/v1/oidc/login";
 pub(crate) const BEGUN_TIME_MAX: Duration = Duration::from_secs(600);
 /// How long what the issuer says of itself is believed.
 const DISCOVERY_AGE_MAX: Duration = Duration::from_secs(3_600);
-/// An unknown key makes us ask for the keys again, at most this often.
-const KEYS_AGE_MIN: Duration = Duration::from_secs(10);
-/// By how much clocks may differ, in seconds.
-const LEEWAY_SECONDS: u64 = 60;
 /// Longest name that is taken from a token, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 /// Longest code that the issuer may give, in bytes.
@@ -138,7 +132,7 @@ struct Tokens {
 #[derive(Default)]
 struct Known {
     discovery: Option<(Instant, Discovery)>,
-    keys: Option<(Instant, JwkSet)>,
+    keys: Option<(String, Arc<Keys>)>,
 }
 
 /// See the module.
@@ -151,20 +145,6 @@ pub(crate) struct Oidc {
 impl std::fmt::Debug for Oidc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.options.fmt(f)
-    }
-}
-
-fn is_safe(address: &str) -> bool {
-    let Ok(uri) = address.parse::<Uri>() else {
-        return false;
-    };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let ip = host.parse::<std::net::IpAddr>();
-    let here = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => here,
-        _ => false,
     }
 }
 
@@ -281,11 +261,23 @@ impl Oidc {
         token: &str,
         nonce: &str,
     ) -> Result<Value, OidcError> {
-        let wrong = |error: jsonwebtoken::errors::Error| OidcError::Token(error.to_string());
-        let head = decode_header(token).map_err(wrong)?;
-        let key = self.key(discovery, head.kid.as_deref()).await?;
-        let key = DecodingKey::from_jwk(&key).map_err(wrong)?;
-        let claims = read_token(token, head.alg, &key, &self.options)?;
+        let keys = self.keys(discovery).await;
+        let rules = Rules {
+            issuer: &self.options.issuer,
+            audience: &self.options.client_id,
+            required: &["sub"],
+        };
+        let verified = token::verify(&keys, token, &rules).await;
+        let claims = verified.map_err(|error| match error {
+            TokenError::Away(reason) => OidcError::Unusable {
+                what: "keys",
+                reason,
+            },
+            error => OidcError::Token(error.to_string()),
+        })?;
+        if !is_given_to(&claims, &self.options.client_id) {
+            return Err(OidcError::Token("it was given to somebody else".to_owned()));
+        }
         match claims.get("nonce").and_then(Value::as_str) == Some(nonce) {
             true => Ok(claims),
             false => Err(OidcError::Token(
@@ -348,19 +340,22 @@ impl Oidc {
         Ok(discovery)
     }
 
-    async fn key(&self, discovery: &Discovery, id: Option<&str>) -> Result<Jwk, OidcError> {
+    /// The issuer's keys, where he says that they are.
+    async fn keys(&self, discovery: &Discovery) -> Arc<Keys> {
         let mut known = self.known.lock().await;
-        if let Some((since, keys)) = &known.keys {
-            match find(keys, id) {
-                Some(key) if since.elapsed() < DISCOVERY_AGE_MAX => return Ok(key),
-                None if since.elapsed() < KEYS_AGE_MIN => return Err(no_key(id)),
-                _ => {}
-            }
+        if let Some((address, keys)) = &known.keys
+            && *address == discovery.jwks_uri
+        {
+            return Arc::clone(keys);
         }
-        let keys: JwkSet = self.get("keys", &discovery.jwks_uri).await?;
-        let found = find(&keys, id);
-        known.keys = Some((Instant::now(), keys));
-        found.ok_or_else(|| no_key(id))
+        let address = discovery.jwks_uri.clone();
+        let tls = Arc::clone(&self.tls);
+        let keys = Keys::new(Place::Web {
+            address: address.clone(),
+            tls,
+        });
+        known.keys = Some((address, Arc::clone(&keys)));
+        keys
     }
 
     async fn get<T: DeserializeOwned>(
@@ -392,60 +387,12 @@ impl Oidc {
     }
 }
 
-/// Those that the system trusts; what of them cannot be read is left out, as everywhere.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-fn no_key(id: Option<&str>) -> OidcError {
-    let id = id.unwrap_or("without a name");
-    OidcError::Token(format!("the issuer has no key {id}"))
-}
-
-/// Without a name only a single key can be meant.
-fn find(keys: &JwkSet, id: Option<&str>) -> Option<Jwk> {
-    match (id, keys.keys.as_slice()) {
-        (Some(id), _) => keys.find(id).cloned(),
-        (None, [only]) => Some(only.clone()),
-        (None, _) => None,
-    }
-}
-
-/// The claims of a token that was signed with this key for us.
-fn read_token(
-    token: &str,
-    algorithm: Algorithm,
-    key: &DecodingKey,
-    options: &OidcOptions,
-) -> Result<Value, OidcError> {
-    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    let known = [
-        ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512,
-    ];
-    // With a shared secret anybody who has our configuration could sign.
-    if !known.contains(&algorithm) {
-        return Err(OidcError::Token(format!("it is signed with {algorithm:?}")));
-    }
-    let mut validation = Validation::new(algorithm);
-    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    validation.set_issuer(&[&options.issuer]);
-    validation.set_audience(&[&options.client_id]);
-    validation.leeway = LEEWAY_SECONDS;
-    validation.validate_nbf = true;
-    let decoded = decode::<Value>(token, key, &validation);
-    let claims = decoded
-        .map_err(|error| OidcError::Token(error.to_string()))?
-        .claims;
-    // §3.1.3.7: with several audiences it is ours only if we are the one it was given to.
+/// §3.1.3.7: with several audiences a token is ours only if we are the one it was given to.
+fn is_given_to(claims: &Value, client_id: &str) -> bool {
     let azp = claims.get("azp").and_then(Value::as_str);
     let several = claims.get("aud").and_then(Value::as_array);
     let several = several.is_some_and(|all| all.len() > 1);
-    if azp.map_or(several, |azp| azp != options.client_id) {
-        return Err(OidcError::Token("it was given to somebody else".to_owned()));
-    }
-    Ok(claims)
+    azp.map_or(!several, |azp| azp == client_id)
 }
 
 /// `a.b`: `b` in `a`; a claim whose own name is that comes first.
