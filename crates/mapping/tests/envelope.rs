@@ -91,3 +91,15 @@ fn what_is_not_in_the_envelope_is_refused() {
     );
     assert_eq!(twice.matches("booked_at is missing").count(), 3, "{twice}");
 }
+
+/// Positions are counted from the text's begin, so nothing may be taken off it unseen.
+#[test]
+fn one_byte_order_mark_is_taken_off_and_a_second_is_refused() {
+    let document = document();
+    let expected = text("pacs.008", &document);
+    assert_eq!(text("pacs.008", &format!("\u{feff}{document}")), expected);
+    let twice = text("pacs.008", &format!("\u{feff}\u{feff}{document}"));
+    assert!(twice.contains("a second byte order mark"), "{twice}");
+    let behind = text("pacs.008", "\u{feff}\u{feff}?>oi");
+    assert!(behind.contains("a second byte order mark"), "{behind}");
+}

@@ -93,6 +93,11 @@ struct Decoder<'n> {
 /// Decodes an XML document.
 pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<(), Refusal> {
     let body = records.body;
+    // One has been taken off; the parser would take off another one and count from behind it.
+    if body.starts_with('\u{feff}') {
+        let detail = "a second byte order mark; there is at most one, at the begin";
+        return Err(records.refuse(0, None, rule::XML, detail));
+    }
     let mut reader = Reader::from_str(body);
     reader.config_mut().check_end_names = true;
     let mut decoder = Decoder {
