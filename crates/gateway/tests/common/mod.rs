@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use gateway::{Batch, Clock, Gateway, GatewayMetrics, GatewayOptions, Outbox, PutError};
+use gateway::{Batch, Clock, Gateway, GatewayMetrics, GatewayOptions, Kept, Outbox, PutError};
 use mapping::Mapping;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
