@@ -35,7 +35,7 @@ log=$pid
 serve front
 kill -9 $log
 data=$dir/front
-for connections in 1 8 64 512; do
+for connections in ${CONNECTIONS-1 8 64 512}; do
   measure "single posts, $connections connections" --mix json=1 --connections $connections --start 200 --pid $pid
 done
 measure "1,000 records a request, 8 connections" --mix json-bulk:1000=1 --connections 8 --start 50 --pid $pid

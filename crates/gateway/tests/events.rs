@@ -154,7 +154,10 @@ async fn a_refusal_in_a_batch_says_which_event_it_is() {
         detail.contains("event 2: \"12.505\" has more decimal digits"),
         "{detail}"
     );
-    assert_eq!(gateway.outbox.bodies(QUEUE_QUARANTINE), std::slice::from_ref(&batch));
+    assert_eq!(
+        gateway.outbox.bodies(QUEUE_QUARANTINE),
+        std::slice::from_ref(&batch)
+    );
     let lenient = format!("{BATCH}Prefer: handling=lenient\r\n");
     let answer = gateway.post("json", &lenient, &batch).await;
     assert_eq!(answer.json()["accepted"], 2);

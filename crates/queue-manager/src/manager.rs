@@ -28,8 +28,11 @@ const NAME_CHARS_MAX: usize = 48;
 pub const PRIORITY_MAX: u8 = 9;
 /// Puts of many senders are gathered this long for one sync; a single sender never waits.
 const BUSY_INTERVAL: Duration = Duration::from_millis(1);
-/// Space is reclaimed again when the log has grown by this part of its target.
+/// Space is reclaimed again when the log has grown by this part of its target, or of its size where a backlog has made it larger: the look
+/// through a backlog costs its length, so a put's part of it stays the same however long it is.
 const RECLAIM_STEPS: u64 = 8;
+/// The part of a log's size.
+const RECLAIM_PARTS: u64 = 3;
 /// Expired messages are looked for this often.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Prepared units of work that may wait for their decision; more are refused.
@@ -879,7 +882,8 @@ async fn reclaim_loop(inner: std::sync::Weak<Inner>, wake: Arc<Notify>) {
         }
         // A backlog cannot be freed. To look through all of it at each flush would make it longer.
         let target = inner.options.log_bytes_target;
-        let next = inner.log.size_bytes() + target / RECLAIM_STEPS;
+        let size = inner.log.size_bytes();
+        let next = size + (target / RECLAIM_STEPS).max(size / RECLAIM_PARTS);
         inner.reclaim_at.store(next.max(target), Ordering::Relaxed);
     }
 }
