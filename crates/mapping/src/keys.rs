@@ -29,7 +29,7 @@ impl CompileOptions {
     #[must_use]
     pub fn is_file(name: &str) -> bool {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        ["binpb", "avsc", "xsd"].contains(&extension)
+        ["binpb", "avsc", "xsd", "json"].contains(&extension)
     }
 
     /// With a file that mappings may name, such as a descriptor of protobuf: its name without a directory,

@@ -34,6 +34,7 @@ mod encode;
 mod fields;
 mod format;
 mod identity;
+mod json_schema;
 mod keys;
 mod limits;
 mod pattern;
@@ -233,7 +234,7 @@ impl Mapping {
     /// What its bodies are.
     pub fn format(&self) -> Format {
         match self.format {
-            FormatPlan::Json => Format::Json,
+            FormatPlan::Json(_) => Format::Json,
             FormatPlan::Csv(_) => Format::Csv,
             FormatPlan::Xml(_) => Format::Xml,
             FormatPlan::Copybook(_) => Format::Copybook,
@@ -251,7 +252,7 @@ impl Mapping {
     /// [`Mapping::compile`] refuses record numbers as ids here, as a cut would change them.
     pub fn is_divisible(&self) -> bool {
         match self.format {
-            FormatPlan::Json => self.plan.record == plan::ROOT,
+            FormatPlan::Json(_) => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
             FormatPlan::Xml(_)
             | FormatPlan::SwiftMt(_)
@@ -434,7 +435,9 @@ impl Mapping {
             },
         });
         match &self.format {
-            FormatPlan::Json => format::json::decode(&mut records, context.lines)?,
+            FormatPlan::Json(schema) => {
+                format::json::decode(&mut records, schema.as_deref(), context.lines)?;
+            }
             FormatPlan::Csv(plan) => format::csv::decode(&mut records, plan)?,
             FormatPlan::Xml(plan) => format::xml::decode(&mut records, plan)?,
             FormatPlan::SwiftMt(plan) => format::swift_mt::decode(&mut records, plan)?,

@@ -12,6 +12,7 @@ use crate::format::iso8583::Iso8583Plan;
 use crate::format::ofx::OfxPlan;
 use crate::format::protobuf::ProtobufPlan;
 use crate::format::swift_mt::MtPlan;
+use crate::json_schema::JsonSchema;
 use crate::steps::Step;
 use crate::time::TimeRule;
 use crate::xsd::{Namespace, Schemas};
@@ -326,7 +327,8 @@ pub(crate) struct CsvPlan {
 /// What a body looks like.
 #[derive(Debug)]
 pub(crate) enum FormatPlan {
-    Json,
+    /// With what each record is held against, where the source names a schema.
+    Json(Option<Box<JsonSchema>>),
     Csv(CsvPlan),
     Xml(XmlPlan),
     SwiftMt(MtPlan),

@@ -195,9 +195,10 @@ impl<'t> Compiler<'t> {
         self.format = self.format_kind(&root)?;
         self.record_path(&root);
         let mut format = self.format_plan(&root);
-        let schemas = self.schemas(&root);
-        if let Some(FormatPlan::Xml(xml)) = &mut format {
-            xml.schemas = schemas;
+        match &mut format {
+            Some(FormatPlan::Json(schema)) => *schema = self.json_schema(&root).map(Box::new),
+            Some(FormatPlan::Xml(xml)) => xml.schemas = self.schemas(&root),
+            _ => drop(self.schemas(&root)),
         }
         let charsets = self.charsets(&root);
         let future_max_micros = self.future_max(&root);
@@ -359,7 +360,7 @@ impl<'t> Compiler<'t> {
 
     fn format_plan(&mut self, root: &Section<'_>) -> Option<FormatPlan> {
         match self.format {
-            FormatKind::Json => Some(FormatPlan::Json),
+            FormatKind::Json => Some(FormatPlan::Json(None)),
             FormatKind::Csv => self.csv(root),
             FormatKind::Copybook => self.copybook(root),
             FormatKind::Iso8583 => self.iso8583(root),

@@ -2,16 +2,35 @@
 
 use super::table::Section;
 use super::{Compiler, FormatKind};
+use crate::json_schema::JsonSchema;
 use crate::xsd::{Schemas, parse};
 
 impl Compiler<'_> {
+    /// The schema of a JSON source; `None` where there is none.
+    pub(super) fn json_schema(&mut self, root: &Section<'_>) -> Option<JsonSchema> {
+        let section = root.section(self, "validate")?;
+        section.only(self, &["json_schema"]);
+        let Some((file, span)) = section.text(self, "json_schema") else {
+            let message = "name the schema: json_schema = \"transaction.schema.json\"";
+            self.error(section.span(), "validate.json_schema", message);
+            return None;
+        };
+        let read = self.options.file(file).and_then(|bytes| {
+            let text = std::str::from_utf8(bytes)
+                .map_err(|_| format!("{file} is not UTF-8, and nothing else is read"))?;
+            JsonSchema::parse(text).map_err(|mistake| format!("{file}: {mistake}"))
+        });
+        read.map_err(|message| self.error(span, "validate.json_schema", message))
+            .ok()
+    }
+
     /// The schemas of an XML source; `None` where there are none.
     pub(super) fn schemas(&mut self, root: &Section<'_>) -> Option<Schemas> {
         let section = root.section(self, "validate")?;
         section.only(self, &["xsd"]);
         if self.format != FormatKind::Xml {
             let message = format!(
-                "a schema is for XML, and the format is {:?}",
+                "a schema is for XML or JSON, and the format is {:?}",
                 self.format.name()
             );
             self.error(section.span(), "validate", message);

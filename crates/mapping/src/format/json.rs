@@ -9,6 +9,7 @@
 
 use std::hash::BuildHasher as _;
 
+use crate::json_schema::JsonSchema;
 use crate::plan::{NodeId, ROOT};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Problem, Refusal, rule, shown};
@@ -39,8 +40,16 @@ enum Next {
 ///
 /// `lines`: the sender says that each line is one object, so that a line that is not well-formed is
 /// one refused record and not the end of the request.
-pub(crate) fn decode(records: &mut Assembler<'_, '_>, lines: bool) -> Result<(), Refusal> {
+///
+/// `schema`: what each record is held against once it has been read.
+pub(crate) fn decode(
+    records: &mut Assembler<'_, '_>,
+    schema: Option<&JsonSchema>,
+    lines: bool,
+) -> Result<(), Refusal> {
     let mut parser = Parser {
+        schema,
+        record_start: 0,
         text: records.body,
         bytes: records.body.as_bytes(),
         at: 0,
@@ -91,6 +100,9 @@ fn is_syntax(name: &str) -> bool {
 }
 
 struct Parser<'b> {
+    schema: Option<&'b JsonSchema>,
+    /// Where the record begins that is being read.
+    record_start: usize,
     text: &'b str,
     bytes: &'b [u8],
     at: usize,
@@ -184,6 +196,7 @@ impl Parser<'_> {
             keys_start: self.keys.len() as u32,
         });
         if is_record {
+            self.record_start = self.at;
             records.begin_record(self.at)?;
         } else if node != SKIP {
             let plan = &records.plan.nodes[usize::from(node)];
@@ -288,10 +301,28 @@ impl Parser<'_> {
         if let Some(frame) = self.frames.pop() {
             self.keys.truncate(frame.keys_start as usize);
             if frame.is_record {
+                self.validate(records)?;
                 records.end_record(self.at)?;
             }
         }
         Ok(Next::After)
+    }
+
+    /// Holds the record that ends here against the schema, if it is otherwise well.
+    fn validate(&self, records: &mut Assembler<'_, '_>) -> Result<(), Refusal> {
+        let Some(schema) = self.schema.filter(|_| !records.has_problem()) else {
+            return Ok(());
+        };
+        let Err(violation) = schema.check(&self.text[self.record_start..self.at]) else {
+            return Ok(());
+        };
+        let offset = self.record_start + violation.offset;
+        let problem = Problem {
+            field: (!violation.pointer.is_empty()).then(|| violation.pointer.into()),
+            rule: rule::SCHEMA,
+            detail: violation.detail,
+        };
+        records.spoil(offset, problem)
     }
 
     /// Behind a value inside of an object or array: a comma and more, or the end.
