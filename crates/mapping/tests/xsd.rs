@@ -310,10 +310,11 @@ fn what_is_not_in_the_subset_is_refused_with_its_line() {
         t.toml:9:17: validate.xsd: two schemas are of the namespace "urn:t": one is enough
         t.toml:9:26: validate.xsd: there is no file "c.xsd", given are a.xsd, b.xsd: put it beside the mapping
     "#]].assert_eq(&mistakes.unwrap_or_default());
-    let other = "source = \"t\"\nformat = \"nacha\"\n[validate]\nxsd = \"a.xsd\"\n";
+    let other = "source = \"t\"\nformat = \"csv\"\n[validate]\nxsd = \"a.xsd\"\n";
     let mistakes = Mapping::compile("t.toml", other).expect_err("a mistake");
     let mistake = mistakes.iter().find(|mistake| mistake.key == "validate");
-    expect![""].assert_eq(&mistake.map_or_else(String::new, ToString::to_string));
+    expect![[r#"t.toml:3:2: validate: a schema is for XML or JSON, and the format is "csv""#]]
+        .assert_eq(&mistake.map_or_else(String::new, ToString::to_string));
 }
 
 #[test]
