@@ -32,7 +32,8 @@ use crate::places::Place;
 use crate::problem::{Cause, Problem};
 use crate::quarantine::Entries;
 use crate::reply::{self, Answering};
-use crate::service::{Source, State};
+use crate::service::State;
+use crate::sources::Source;
 
 /// Bodies up to this size are translated where they were read; larger ones on a thread of their own,
 /// so that other requests do not wait for them.
@@ -97,7 +98,7 @@ pub(crate) async fn post<O: Outbox>(
     sender: Sender,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let metrics = &state.metrics.sources[source.index];
+    let metrics = &*source.metrics;
     add(&metrics.requests, 1);
     let (parts, mut incoming) = request.into_parts();
     let head = read_head(state, source, &parts.headers, sender.client.clone())?;
@@ -256,7 +257,7 @@ pub(crate) async fn take<O: Outbox>(
     body: Bytes,
     mut share: Share,
 ) -> Result<Taken, Problem> {
-    let metrics = &state.metrics.sources[source.index];
+    let metrics = &*source.metrics;
     add(&state.metrics.bytes, body.len() as u64);
     let received_at = state.clock.now_micros();
     let translation = translate(state, source, &head, &body, received_at).await?;
@@ -560,7 +561,7 @@ pub(crate) async fn set_aside<O: Outbox>(
     body: Bytes,
     refusal: &Refusal,
 ) {
-    let metrics = &state.metrics.sources[source.index];
+    let metrics = &*source.metrics;
     let received = Received {
         state,
         source,

@@ -10,7 +10,7 @@
 //! # Where to start reading
 //!
 //! `ingest` is the life of one `POST /v1/transactions/{source}`: headers, body, mapping, queue, answer; `tcp` that of
-//! a message without HTTP. `door` owns sockets, `service` routes, `access` knows who sends; `problem` is what a refused sender reads; [`Outbox`] is what the
+//! a message without HTTP. `door` owns sockets, `service` routes, `sources` replaces mappings while requests come, `access` knows who sends; `problem` is what a refused sender reads; [`Outbox`] is what the
 //! gateway needs of a queue.
 //!
 //! # Invariants
@@ -42,6 +42,7 @@ mod quarantine;
 mod rate;
 mod reply;
 mod service;
+mod sources;
 mod tcp;
 mod tls;
 mod trace;
@@ -58,4 +59,5 @@ pub use outbox::{
     PROPERTY_RULE, PROPERTY_TRUNCATED, PutError, QuarantineReason, RecordRef,
 };
 pub use service::{BindError, Clock, Gateway, Intake, NotTaken, SystemClock, check};
+pub use sources::{Changed, ReloadError, Reloader};
 pub use tls::{TlsError, TlsOptions};

@@ -1,6 +1,5 @@
 //! What the gateway consists of, and the routes of its HTTP.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use mapping::{Format, Mapping};
+use mapping::Mapping;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -24,11 +23,12 @@ use crate::guide;
 use crate::headers::Preferences;
 use crate::ingest::{self, Head};
 use crate::metrics::{GatewayMetrics, LatencyHook, add};
-use crate::options::{GatewayOptions, InvalidOption, Reply, TcpOptions};
+use crate::options::{GatewayOptions, InvalidOption};
 use crate::outbox::Outbox;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::reply;
+use crate::sources::{Registry, Reloader, Source, Sources, check_link};
 use crate::tcp::TcpDoor;
 use crate::tls::{Tls, TlsError};
 use crate::trace::TraceIds;
@@ -80,19 +80,10 @@ pub enum BindError {
     },
 }
 
-/// A configured source.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) mapping: Mapping,
-    pub(crate) name: Arc<str>,
-    /// Its place in the metrics.
-    pub(crate) index: usize,
-}
-
 /// What all requests share.
 pub(crate) struct State<O> {
     pub(crate) options: GatewayOptions,
-    pub(crate) sources: HashMap<Arc<str>, Arc<Source>>,
+    pub(crate) sources: Arc<Registry>,
     pub(crate) outbox: O,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<GatewayMetrics>,
@@ -113,7 +104,7 @@ impl<O> fmt::Debug for Gateway<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
             .field("address", &self.state.address)
-            .field("sources", &self.state.sources.len())
+            .field("sources", &self.state.sources.current().len())
             .finish_non_exhaustive()
     }
 }
@@ -147,27 +138,12 @@ impl<O: Outbox> Gateway<O> {
     ) -> Result<Self, BindError> {
         options.validate()?;
         let names = options.clients.iter().map(|client| client.name.as_str());
-        let metrics = GatewayMetrics::new(sources.iter().map(Mapping::source), names, latency);
+        let metrics = Arc::new(GatewayMetrics::new(names, latency));
         let clients = Clients::new(&options.clients)?;
-        let mut by_name = HashMap::new();
-        for (index, mapping) in sources.into_iter().enumerate() {
-            let name: Arc<str> = mapping.source().into();
-            let source = Source {
-                mapping,
-                name: Arc::clone(&name),
-                index,
-            };
-            if by_name
-                .insert(Arc::clone(&name), Arc::new(source))
-                .is_some()
-            {
-                return Err(BindError::DuplicateSource {
-                    name: name.to_string(),
-                });
-            }
-        }
+        let sources = Registry::new(&options, sources, Arc::clone(&metrics));
+        let sources = sources.map_err(|name| BindError::DuplicateSource { name })?;
         let mut doors = Vec::new();
-        for (address, door) in plan(&options, &by_name)? {
+        for (address, door) in plan(&options, &sources.current())? {
             let listen = |source| listen_error(address, source);
             let listener = TcpListener::bind(address).await.map_err(listen)?;
             doors.push(Bound {
@@ -181,10 +157,10 @@ impl<O: Outbox> Gateway<O> {
         let state = State {
             budget: Budget::new(options.inflight_bytes_max),
             options,
-            sources: by_name,
+            sources,
             outbox,
             clock,
-            metrics: Arc::new(metrics),
+            metrics,
             traces: TraceIds::new(),
             clients,
             address,
@@ -207,6 +183,11 @@ impl<O: Outbox> Gateway<O> {
         }
     }
 
+    /// Replaces the sources while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(Arc::clone(&self.state.sources))
+    }
+
     /// What it counts.
     pub fn metrics(&self) -> Arc<GatewayMetrics> {
         Arc::clone(&self.state.metrics)
@@ -226,7 +207,7 @@ impl<O: Outbox> Gateway<O> {
             }
             Door::Tcp(door) => {
                 let tls = if door.tls.is_some() { ", TLS" } else { "" };
-                format!("tcp://{} ({}{tls})", bound.address, door.source.name)
+                format!("tcp://{} ({}{tls})", bound.address, door.options.source)
             }
         });
         described.collect()
@@ -236,7 +217,7 @@ impl<O: Outbox> Gateway<O> {
     /// `drain_time_ms_max`, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
         let (state, doors) = (self.state, self.doors);
-        info!(address = %state.address, doors = doors.len(), sources = state.sources.len(), "gateway started");
+        info!(address = %state.address, doors = doors.len(), sources = state.sources.current().len(), "gateway started");
         let options = &state.options;
         let (all, per_address) = (options.connections_max, options.connections_per_address_max);
         let places = Places::new(all, per_address, Arc::clone(&state.metrics));
@@ -303,9 +284,9 @@ impl<O: Outbox> Intake<O> {
             return Err(NotTaken::Source(source.to_owned()));
         };
         add(&state.metrics.requests, 1);
-        add(&state.metrics.sources[source.index].requests, 1);
+        add(&source.metrics.requests, 1);
         let begun = Instant::now();
-        let taken = self.take(source, key, body).await;
+        let taken = self.take(&source, key, body).await;
         let micros = u64::try_from(begun.elapsed().as_micros());
         state.metrics.answered(micros.unwrap_or(u64::MAX));
         taken.map_err(|problem| {
@@ -361,29 +342,8 @@ pub fn check(options: &GatewayOptions, sources: &[Mapping]) -> Result<(), BindEr
     Ok(())
 }
 
-/// Messages without HTTP have nothing but themselves to be told by.
-fn check_link(tcp: &TcpOptions, source: Option<&Mapping>) -> Result<(), InvalidOption> {
-    let refused = |key, rule| InvalidOption {
-        key,
-        value: format!("{:?}", tcp.source),
-        rule,
-    };
-    let mapping = source.ok_or_else(|| refused("tcp.source", "a source that is configured"))?;
-    if !mapping.has_natural_id() {
-        let rule = "a source with a natural id, as a message that comes again has nothing else to be told by";
-        return Err(refused("tcp.source", rule));
-    }
-    match tcp.reply == Some(Reply::Iso8583) && mapping.format() != Format::Iso8583 {
-        true => Err(refused("tcp.source", "one of ISO 8583 where `reply` is")),
-        false => Ok(()),
-    }
-}
-
 /// Every address and what is behind it, this machine's own first.
-fn plan(
-    options: &GatewayOptions,
-    sources: &HashMap<Arc<str>, Arc<Source>>,
-) -> Result<Vec<(SocketAddr, Door)>, BindError> {
+fn plan(options: &GatewayOptions, sources: &Sources) -> Result<Vec<(SocketAddr, Door)>, BindError> {
     let own = HttpDoor {
         must_say: false,
         sources: vec!["*".to_owned()],
@@ -404,12 +364,10 @@ fn plan(
         doors.push((http.address, Door::Http(Arc::new(door))));
     }
     for tcp in &options.tcp {
-        let source = sources.get(tcp.source.as_str());
+        let source = sources.get(&tcp.source);
         check_link(tcp, source.map(|source| &source.mapping))?;
-        let Some(source) = source else { continue };
         let tls = tcp.tls.as_ref().map(|tls| Tls::load(tls, &[]));
         let door = TcpDoor {
-            source: Arc::clone(source),
             options: tcp.clone(),
             tls: tls.transpose()?,
             must_say,
@@ -503,7 +461,7 @@ async fn route<O: Outbox>(
     let sender = sender(state, door, peer, request.headers()).await?;
     let path = request.uri().path();
     if let Some(name) = path.strip_prefix(PREFIX) {
-        let Some(source) = state.sources.get(name).cloned() else {
+        let Some(source) = state.sources.get(name) else {
             return Err(unknown_source(state, name));
         };
         if request.method() != Method::POST {
@@ -527,15 +485,16 @@ async fn route<O: Outbox>(
             Err(wrong_method(request.method(), "GET, HEAD"))
         }
         "/" => {
-            let text = guide::text(&mappings(state), state.address);
+            let text = guide::text(&state.sources.current().mappings(), state.address);
             Ok(ok(text.into(), "text/plain; charset=utf-8"))
         }
         "/v1/sources" => {
-            let json = guide::sources(&mappings(state)).to_string();
+            let json = guide::sources(&state.sources.current().mappings()).to_string();
             Ok(ok(json.into(), "application/json"))
         }
         "/openapi.json" => {
-            let mut sources = mappings(state);
+            let current = state.sources.current();
+            let mut sources = current.mappings();
             sources.retain(|mapping| {
                 door.sources
                     .iter()
@@ -593,21 +552,10 @@ fn is_address(host: &str) -> bool {
     name == "localhost" || inner.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn mappings<O>(state: &State<O>) -> Vec<&Mapping> {
-    let mut mappings: Vec<&Mapping> = state
-        .sources
-        .values()
-        .map(|source| &source.mapping)
-        .collect();
-    mappings.sort_by_key(|mapping| mapping.source());
-    mappings
-}
-
 fn unknown_source<O>(state: &State<O>, name: &str) -> Problem {
-    let known: Vec<&str> = mappings(state)
-        .iter()
-        .map(|mapping| mapping.source())
-        .collect();
+    let current = state.sources.current();
+    let mappings = current.mappings();
+    let known: Vec<&str> = mappings.iter().map(|mapping| mapping.source()).collect();
     let short: String = name.chars().take(64).collect();
     let detail = format!(
         "there is no source {short:?}; configured are {}",

@@ -151,7 +151,9 @@ async fn lenient_handling_accepts_the_others() {
     assert!(
         gateway.outbox.properties(QUEUE_QUARANTINE)[0].contains("record=2 rule=currency-digits")
     );
-    let metrics = &gateway.metrics.sources[0];
+    let sources = gateway.metrics.sources();
+    let metrics = sources.iter().find(|metrics| &*metrics.source == "json");
+    let metrics = metrics.expect("configured");
     assert_eq!(metrics.records.load(Ordering::Relaxed), 4);
     assert_eq!(metrics.accepted.load(Ordering::Relaxed), 2);
     assert_eq!(metrics.refused.load(Ordering::Relaxed), 2);
