@@ -26,6 +26,7 @@ use crate::metrics::{GatewayMetrics, LatencyHook, add};
 use crate::options::{GatewayOptions, InvalidOption};
 use crate::outbox::Outbox;
 use crate::places::Places;
+use crate::probe::{self, PROBE, Probes, Query, Reader, Step, Trail};
 use crate::problem::Problem;
 use crate::reply;
 use crate::sources::{Registry, Reloader, Source, Sources, check_link};
@@ -90,6 +91,7 @@ pub(crate) struct State<O> {
     pub(crate) budget: Arc<Budget>,
     pub(crate) traces: TraceIds,
     pub(crate) clients: Clients,
+    pub(crate) probes: Probes,
     address: SocketAddr,
 }
 
@@ -156,6 +158,7 @@ impl<O: Outbox> Gateway<O> {
         let address = doors.first().map_or(options.address, |door| door.address);
         let state = State {
             budget: Budget::new(options.inflight_bytes_max),
+            probes: Probes::new(options.probe.clone()),
             options,
             sources,
             outbox,
@@ -286,7 +289,7 @@ impl<O: Outbox> Intake<O> {
         add(&state.metrics.requests, 1);
         add(&source.metrics.requests, 1);
         let begun = Instant::now();
-        let taken = self.take(&source, key, body).await;
+        let taken = self.take(&source, key, body, begun).await;
         let micros = u64::try_from(begun.elapsed().as_micros());
         state.metrics.answered(micros.unwrap_or(u64::MAX));
         taken.map_err(|problem| {
@@ -299,7 +302,13 @@ impl<O: Outbox> Intake<O> {
         })
     }
 
-    async fn take(&self, source: &Arc<Source>, key: &str, body: Bytes) -> Result<usize, Problem> {
+    async fn take(
+        &self,
+        source: &Arc<Source>,
+        key: &str,
+        body: Bytes,
+        begun: Instant,
+    ) -> Result<usize, Problem> {
         let mut share = self.state.budget.share();
         // One that is too long is refused for it, and must not wait for room that there never is.
         let counted = body.len().min(self.state.options.limits.body_bytes_max);
@@ -315,8 +324,23 @@ impl<O: Outbox> Intake<O> {
             traceparent: self.state.traces.traceparent(None),
             client: None,
         };
-        let taken = ingest::take(&self.state, source, head, body, share).await?;
-        Ok(taken.translated.len())
+        let state = &self.state;
+        let mut trail = state.probes.begin(false, begun);
+        let kept = trail.as_ref().map(|_| (head.clone(), body.clone()));
+        let taken = ingest::take(state, source, head, body, share, &mut trail).await;
+        if let (Some(mut trail), Some((head, body))) = (trail, kept) {
+            ingest::saw(state, &mut trail, source, &head, None, &body, &taken);
+            let now = state.clock.now_micros();
+            trail.keep(
+                &state.probes,
+                now,
+                "intake".to_owned(),
+                None,
+                ingest::status(&taken),
+                &[],
+            );
+        }
+        Ok(taken?.translated.len())
     }
 }
 
@@ -345,6 +369,8 @@ pub fn check(options: &GatewayOptions, sources: &[Mapping]) -> Result<(), BindEr
 /// Every address and what is behind it, this machine's own first.
 fn plan(options: &GatewayOptions, sources: &Sources) -> Result<Vec<(SocketAddr, Door)>, BindError> {
     let own = HttpDoor {
+        is_own: true,
+        address: options.address,
         must_say: false,
         sources: vec!["*".to_owned()],
         tls: None,
@@ -357,6 +383,8 @@ fn plan(options: &GatewayOptions, sources: &Sources) -> Result<Vec<(SocketAddr, 
             .as_ref()
             .map(|tls| Tls::load(tls, &[b"h2", b"http/1.1"]));
         let door = HttpDoor {
+            is_own: false,
+            address: http.address,
             must_say,
             sources: http.sources.clone(),
             tls: tls.transpose()?,
@@ -407,7 +435,9 @@ pub(crate) async fn answer<O: Outbox>(
     let begun = Instant::now();
     add(&state.metrics.requests, 1);
     let soap = reply::hint(request.headers());
-    let response = match route(state, door, peer, request).await {
+    let asks = request.headers().contains_key(PROBE);
+    let mut trail = state.probes.begin(asks, begun);
+    let response = match route(state, door, peer, request, &mut trail).await {
         Ok(response) => response,
         Err(problem) => {
             let status = problem.status();
@@ -425,7 +455,16 @@ pub(crate) async fn answer<O: Outbox>(
     state
         .metrics
         .answered(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-    response
+    if trail.as_ref().is_none_or(Trail::is_empty) {
+        return response;
+    }
+    probe::mark(&mut trail, Step::Answer);
+    let Some(trail) = trail else { return response };
+    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let listener = format!("{scheme}://{}", door.address);
+    let (now, address) = (state.clock.now_micros(), peer.address.to_string());
+    let kept = trail.keep_http(&state.probes, now, listener, address, response);
+    kept.await
 }
 
 const PREFIX: &str = "/v1/transactions/";
@@ -457,8 +496,10 @@ async fn route<O: Outbox>(
     door: &HttpDoor,
     peer: &Peer,
     request: Request<Incoming>,
+    trail: &mut Option<Trail>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let sender = sender(state, door, peer, request.headers()).await?;
+    probe::mark(trail, Step::Authentication);
     let path = request.uri().path();
     if let Some(name) = path.strip_prefix(PREFIX) {
         let Some(source) = state.sources.get(name) else {
@@ -477,9 +518,22 @@ async fn route<O: Outbox>(
             client.may_send(name, &state.metrics.clients, Instant::now())?;
         }
         same_origin(request.headers())?;
-        return ingest::post(state, &source, sender, request).await;
+        if let Some(trail) = trail {
+            let may_ask = sender
+                .client
+                .as_ref()
+                .is_some_and(|client| client.may_probe);
+            trail.may_ask(door.is_own || may_ask);
+        }
+        return ingest::post(state, &source, sender, request, trail).await;
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    if door.is_own && (path == PROBES || path.starts_with(PROBES_PREFIX)) {
+        return match is_get {
+            true => probes(state, &request),
+            false => Err(wrong_method(request.method(), "GET, HEAD")),
+        };
+    }
     match path {
         "/" | "/v1/sources" | "/openapi.json" | "/asyncapi.json" if !is_get => {
             Err(wrong_method(request.method(), "GET, HEAD"))
@@ -500,7 +554,7 @@ async fn route<O: Outbox>(
                     .iter()
                     .any(|pattern| fits(pattern, mapping.source()))
             });
-            let json = documents::openapi(&sources, door.must_say).to_string();
+            let json = documents::openapi(&sources, door.must_say, door.is_own).to_string();
             Ok(ok(json.into(), "application/json"))
         }
         "/asyncapi.json" => Ok(ok(
@@ -514,6 +568,65 @@ async fn route<O: Outbox>(
             "transactions are posted to /v1/transactions/{source}; GET / explains how",
         )),
     }
+}
+
+const PROBES: &str = "/v1/probes";
+const PROBES_PREFIX: &str = "/v1/probes/";
+
+/// What is kept of requests: the list, or one of them.
+fn probes<O>(
+    state: &State<O>,
+    request: &Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let headers = request.headers();
+    same_origin(headers)?;
+    let host = headers.get(header::HOST).map(HeaderValue::to_str);
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let host = authority.or(host.and_then(Result::ok)).unwrap_or_default();
+    // A site that lets its own name point to this machine could read them.
+    if !is_address(host) {
+        let detail =
+            "what is kept of requests is read at localhost or at an address, not at another name";
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "not by this name",
+            detail,
+        ));
+    }
+    let reader = Reader::of(headers);
+    let content_type = match reader {
+        Reader::Program => "application/json",
+        Reader::Person => "text/plain; charset=utf-8",
+    };
+    let text = match request.uri().path().strip_prefix(PROBES_PREFIX) {
+        Some(id) => state.probes.one(id, reader).ok_or_else(|| {
+            let detail =
+                "no request is kept under this id (any more); GET /v1/probes lists those that are";
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "there is nothing here",
+                detail,
+            )
+        })?,
+        None => {
+            let query = Query::parse(request.uri().query().unwrap_or_default());
+            let query = query.map_err(|detail| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "query",
+                    "the query cannot be used",
+                    detail,
+                )
+            })?;
+            state.probes.list(&query, reader)
+        }
+    };
+    Ok(ok(text.into(), content_type))
 }
 
 /// A page of another site must not post in its visitor's name: browsers send `Origin` with each POST.

@@ -10,6 +10,7 @@
 //!   he sends again, and the natural id, which a source here must have, tells a repeat.
 //! - Messages that cannot be told apart any more end the connection: what was read of the next one is in the quarantine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use crate::metrics::add;
 use crate::options::{Reply, TcpOptions};
 use crate::outbox::Outbox;
 use crate::places::Place;
+use crate::probe::{self, Step, Trail};
 use crate::problem::Problem;
 use crate::service::State;
 use crate::sources::Source;
@@ -86,6 +88,7 @@ pub(crate) async fn serve<O: Outbox, S>(
     let (answers, waiting) = mpsc::channel(door.options.in_flight_max);
     let writer = tokio::spawn(write_answers(write, waiting));
     let mut link = Link {
+        address: peer.address,
         state,
         door,
         client,
@@ -135,6 +138,7 @@ async fn write_answers<S: AsyncWrite + Send>(
 }
 
 struct Link<'l, O> {
+    address: IpAddr,
     state: &'l Arc<State<O>>,
     door: &'l Arc<TcpDoor>,
     client: Option<Arc<Client>>,
@@ -159,7 +163,7 @@ impl<O: Outbox> Link<'_, O> {
                 let handled = handle(
                     Arc::clone(self.state),
                     Arc::clone(self.door),
-                    self.client.clone(),
+                    (self.client.clone(), self.address),
                     message,
                 );
                 let work = self.place.work();
@@ -240,7 +244,7 @@ fn head<O>(state: &State<O>, client: Option<Arc<Client>>) -> Head {
 async fn handle<O: Outbox>(
     state: Arc<State<O>>,
     door: Arc<TcpDoor>,
-    client: Option<Arc<Client>>,
+    (client, address): (Option<Arc<Client>>, IpAddr),
     message: Bytes,
 ) -> Option<Vec<u8>> {
     let begun = Instant::now();
@@ -249,10 +253,14 @@ async fn handle<O: Outbox>(
     let source = state.sources.get(&door.options.source)?;
     add(&source.metrics.requests, 1);
     let reply = door.reply(&source);
-    let answer = match take(&state, &source, client, &message).await {
-        Ok(json) => answer(reply, &source, &message, StatusCode::ACCEPTED, json),
+    let mut trail = state.probes.begin(false, begun);
+    let taken = take(&state, &source, client, &message, &mut trail).await;
+    let status = taken
+        .as_ref()
+        .map_or_else(Problem::status, |_| StatusCode::ACCEPTED);
+    let answer = match taken {
+        Ok(json) => answer(reply, &source, &message, status, json),
         Err(problem) => {
-            let status = problem.status();
             if [
                 StatusCode::SERVICE_UNAVAILABLE,
                 StatusCode::TOO_MANY_REQUESTS,
@@ -266,6 +274,16 @@ async fn handle<O: Outbox>(
     };
     let micros = u64::try_from(begun.elapsed().as_micros());
     state.metrics.answered(micros.unwrap_or(u64::MAX));
+    probe::mark(&mut trail, Step::Answer);
+    if let Some(trail) = trail.filter(|trail| !trail.is_empty()) {
+        let listener = format!("tcp://{}", door.options.address);
+        let (now, said) = (
+            state.clock.now_micros(),
+            answer.as_deref().unwrap_or_default(),
+        );
+        let address = Some(address.to_string());
+        trail.keep(&state.probes, now, listener, address, status, said);
+    }
     let options = &door.options;
     let mut framed = Vec::new();
     let fits = Frames::write(
@@ -285,6 +303,7 @@ async fn take<O: Outbox>(
     source: &Arc<Source>,
     client: Option<Arc<Client>>,
     message: &Bytes,
+    trail: &mut Option<Trail>,
 ) -> Result<Vec<u8>, Problem> {
     if let Some(client) = &client {
         client.may_send(&source.name, &state.metrics.clients, Instant::now())?;
@@ -294,8 +313,13 @@ async fn take<O: Outbox>(
         return Err(ingest::busy());
     }
     let head = head(state, client);
-    let taken = ingest::take(state, source, head.clone(), message.clone(), share).await?;
-    Ok(taken.into_json(&head))
+    probe::mark(trail, Step::Head);
+    let taken = ingest::take(state, source, head.clone(), message.clone(), share, trail);
+    let taken = taken.await;
+    if let Some(trail) = trail {
+        ingest::saw(state, trail, source, &head, None, message, &taken);
+    }
+    Ok(taken?.into_json(&head))
 }
 
 /// What is answered; `None`: nothing.

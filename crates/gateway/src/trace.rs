@@ -37,6 +37,11 @@ impl TraceIds {
     }
 }
 
+/// The trace's own id in a `traceparent`.
+pub(crate) fn trace_id(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1)
+}
+
 /// SplitMix64's finaliser: a bijection, so different numbers give different ids.
 fn mix(mut number: u64) -> u64 {
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -242,7 +242,7 @@ async fn routes() {
         .await
         .json();
     let posts = openapi["paths"].as_object().expect("paths");
-    assert_eq!(posts.len(), 8, "one a source");
+    assert_eq!(posts.len(), 8 + 2, "one a source, and two for probes");
     assert!(openapi.get("security").is_none(), "this address is open");
     let asyncapi = gateway
         .request("GET", "/asyncapi.json", "", b"")

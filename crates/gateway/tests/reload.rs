@@ -213,6 +213,7 @@ fn client(sources: &[&str]) -> ClientOptions {
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
         requests_per_second: None,
         records_per_second: None,
+        probe: false,
     }
 }
 
