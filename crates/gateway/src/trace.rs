@@ -1,4 +1,7 @@
 //! W3C trace context: taken over from the sender, or begun here.
+//!
+//! `traceparent` goes on with every message. `tracestate` does not: it is what systems along the way say to their own kind, those that read our
+//! queues need not be trusted with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
