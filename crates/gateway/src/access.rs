@@ -71,6 +71,9 @@ pub struct ClientOptions {
     /// Records a second, with as many at once, and never more than these in one request; none: no limit.
     #[serde(default)]
     pub records_per_second: Option<u32>,
+    /// It may ask for a probe, with the header `Daybook-Probe: 1`. false.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 fn all() -> Vec<String> {
@@ -84,6 +87,8 @@ pub(crate) struct Client {
     secret: Option<Vec<u8>>,
     requests: Option<Rate>,
     records: Option<Rate>,
+    /// It may ask for a probe.
+    pub(crate) may_probe: bool,
     /// Its place in the metrics.
     index: usize,
 }
@@ -199,6 +204,7 @@ impl Clients {
                 secret: secret.transpose()?,
                 requests: rate(option.requests_per_second),
                 records: rate(option.records_per_second),
+                may_probe: option.probe,
                 index,
             });
             for hash in &option.key_sha256 {
@@ -575,6 +581,7 @@ mod tests {
             sources: all(),
             requests_per_second: None,
             records_per_second: None,
+            probe: false,
         }
     }
 

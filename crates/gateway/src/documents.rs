@@ -6,15 +6,18 @@ use mapping::{Format, Mapping};
 use serde_json::{Map, Value, json};
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
 
-/// OpenAPI 3.1: one path a source.
-pub(crate) fn openapi(sources: &[&Mapping], must_say: bool) -> Value {
-    let paths: Map<String, Value> = sources
+/// OpenAPI 3.1: one path a source, and on this machine's own address what is kept of requests.
+pub(crate) fn openapi(sources: &[&Mapping], must_say: bool, probes: bool) -> Value {
+    let mut paths: Map<String, Value> = sources
         .iter()
         .map(|mapping| {
             let path = format!("/v1/transactions/{}", mapping.source());
             (path, json!({ "post": operation(mapping) }))
         })
         .collect();
+    if probes {
+        paths.extend(probe_paths());
+    }
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -29,6 +32,43 @@ pub(crate) fn openapi(sources: &[&Mapping], must_say: bool) -> Value {
         document["security"] = json!([{ "key": [] }, { "bearer": [] }, { "signature": [], "client": [] }, { "certificate": [] }]);
     }
     document
+}
+
+fn probe_paths() -> [(String, Value); 2] {
+    let probe = json!({ "type": "object", "required": ["id", "when", "source", "outcome", "status", "micros"], "properties": {
+        "id": { "type": "string", "description": "the trace id of traceparent" },
+        "when": { "type": "string", "format": "date-time" }, "source": { "type": "string" }, "outcome": { "type": "string" },
+        "status": { "type": "integer" }, "micros": { "type": "integer", "description": "microseconds in all" },
+    } });
+    let answer = |schema: Value| {
+        json!({ "description": "Card and account numbers are masked", "content": {
+        "application/json": { "schema": schema }, "text/plain": { "schema": { "type": "string" } },
+    } })
+    };
+    let list = json!({ "type": "object", "properties": { "probes": { "type": "array", "items": probe } } });
+    let problem = json!({ "$ref": "#/components/responses/Problem" });
+    let query = |name: &str, schema: Value| json!({ "name": name, "in": "query", "required": false, "schema": schema });
+    let by = [
+        query("source", json!({ "type": "string" })),
+        query(
+            "outcome",
+            json!({ "type": "string", "enum": ["refused", "accepted"] }),
+        ),
+    ];
+    let id =
+        json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+    [
+        (
+            "/v1/probes".to_owned(),
+            json!({ "get": { "operationId": "list-probes", "summary": "Requests of which it is kept what they went through, the newest first",
+                "parameters": by, "responses": { "200": answer(list), "400": problem, "403": problem } } }),
+        ),
+        (
+            "/v1/probes/{id}".to_owned(),
+            json!({ "get": { "operationId": "get-probe", "summary": "What one request went through",
+                "parameters": [id], "responses": { "200": answer(probe), "403": problem, "404": problem } } }),
+        ),
+    ]
 }
 
 fn operation(mapping: &Mapping) -> Value {
@@ -54,7 +94,7 @@ fn operation(mapping: &Mapping) -> Value {
     json!({
         "operationId": format!("post-{}", mapping.source()),
         "summary": title,
-        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent"), parameter("encoding"), parameter("event"), parameter("event-source"), parameter("event-type"), parameter("event-version")],
+        "parameters": [parameter("key"), parameter("first"), parameter("prefer"), parameter("traceparent"), parameter("encoding"), parameter("event"), parameter("event-source"), parameter("event-type"), parameter("event-version"), parameter("probe")],
         "requestBody": { "required": true, "content": content },
         "responses": {
             "202": reference("Accepted"),
@@ -105,7 +145,8 @@ fn components() -> Value {
             "event-type": header("ce-type", "CloudEvents, binary mode", json!({ "type": "string" })),
             "event-version": header("ce-specversion", "CloudEvents, binary mode", json!({ "type": "string", "enum": ["1.0"] })),
             "encoding": header("Content-Encoding", "How the body is compressed", json!({ "type": "string", "enum": ["gzip", "zstd", "deflate", "identity"] })),
-            "traceparent": header("traceparent", "W3C trace context", json!({ "type": "string" })),
+            "traceparent": header("traceparent", "W3C trace context; tracestate is not passed on", json!({ "type": "string" })),
+            "probe": header("Daybook-Probe", "1: what this request goes through is kept, and the answer says its id; from loopback, or of a client that may", json!({ "type": "string", "enum": ["1"] })),
         },
         "responses": {
             "Accepted": {
@@ -243,12 +284,12 @@ mod tests {
         let text = "source = \"t\"\nformat = \"json\"\n[fields.account]\nfrom = \"a\"\n[fields.amount]\nfrom = \"b\"\n\
                     [fields.currency]\nconst = \"EUR\"\n[fields.booked_at]\nfrom = \"c\"\n";
         let mapping = Mapping::compile("t.toml", text).expect("a mapping");
-        let document = openapi(&[&mapping], true);
+        let document = openapi(&[&mapping], true, true);
         let mut found = 0;
         references(&document, &document, &mut found);
         assert!(found > 10, "{found}");
         assert!(document["paths"]["/v1/transactions/t"]["post"]["requestBody"]["content"]["application/x-ndjson"].is_object());
-        assert!(openapi(&[], false).get("security").is_none());
+        assert!(openapi(&[], false, false).get("security").is_none());
         let document = asyncapi();
         references(&document, &document, &mut found);
         assert_eq!(

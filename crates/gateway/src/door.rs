@@ -39,6 +39,10 @@ const STREAMS_MAX: u32 = 128;
 /// A door for HTTP.
 #[derive(Debug)]
 pub(crate) struct HttpDoor {
+    /// This machine's own: what is kept of requests is read here.
+    pub(crate) is_own: bool,
+    /// As configured, for people.
+    pub(crate) address: SocketAddr,
     /// Who sends must say so.
     pub(crate) must_say: bool,
     /// Patterns of the sources that are posted to here.

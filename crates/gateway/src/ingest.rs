@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use mapping::{
     Context, Counts, IdentityKind, Limits, Mapping, RecordOutcome, Refusal, Refused, Translated,
@@ -29,10 +30,12 @@ use crate::headers::{self, Content, Preferences};
 use crate::metrics::{SourceMetrics, add};
 use crate::outbox::{Batch, Kept, Outbox, PutError, RecordRef};
 use crate::places::Place;
+use crate::probe::{self, Known, Outcome, Step, Trail};
 use crate::problem::{Cause, Problem};
 use crate::quarantine::Entries;
 use crate::reply::{self, Answering};
-use crate::service::{Source, State};
+use crate::service::State;
+use crate::sources::Source;
 
 /// Bodies up to this size are translated where they were read; larger ones on a thread of their own,
 /// so that other requests do not wait for them.
@@ -96,10 +99,36 @@ pub(crate) async fn post<O: Outbox>(
     source: &Arc<Source>,
     sender: Sender,
     request: Request<Incoming>,
+    trail: &mut Option<Trail>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let metrics = &state.metrics.sources[source.index];
+    let metrics = &*source.metrics;
     add(&metrics.requests, 1);
-    let (parts, mut incoming) = request.into_parts();
+    let (parts, incoming) = request.into_parts();
+    let client = sender.client.clone();
+    let answered = answer(state, source, sender, (&parts, incoming), trail).await;
+    if let (Err(problem), Some(trail)) = (&answered, trail) {
+        // What was refused before its body was translated: else it has been seen.
+        let sent = parts.headers.get(headers::TRACEPARENT);
+        let known = Known {
+            source: &source.name,
+            format: source.mapping.format(),
+            client: client.as_ref().map(|client| &*client.name),
+            headers: Some(&parts.headers),
+            traceparent: Some(&state.traces.traceparent(sent.map(HeaderValue::as_bytes))),
+        };
+        let outcome = Outcome::of(problem, None);
+        trail.saw(&state.probes, &known, problem.status(), &outcome);
+    }
+    answered
+}
+
+async fn answer<O: Outbox>(
+    state: &Arc<State<O>>,
+    source: &Arc<Source>,
+    sender: Sender,
+    (parts, mut incoming): (&Parts, Incoming),
+    trail: &mut Option<Trail>,
+) -> Result<Response<Full<Bytes>>, Problem> {
     let head = read_head(state, source, &parts.headers, sender.client.clone())?;
     let coding = Coding::of(&parts.headers).map_err(|coding| unread_coding(&coding))?;
     let bounds = Bounds {
@@ -109,8 +138,13 @@ pub(crate) async fn post<O: Outbox>(
         ratio_max: state.options.decompression_ratio_max,
     };
     let mut share = state.budget.share();
+    probe::mark(trail, Step::Head);
     let mut signing = Signing::new(sender, parts.uri.path());
-    let mut sent = |bytes: &[u8]| signing.update(bytes);
+    let mut sent_bytes = 0;
+    let mut sent = |bytes: &[u8]| {
+        sent_bytes += bytes.len();
+        signing.update(bytes);
+    };
     let body = match body::read(&mut incoming, &bounds, &mut share, &mut sent).await {
         Ok(body) => body,
         Err(error) => {
@@ -126,22 +160,39 @@ pub(crate) async fn post<O: Outbox>(
             return Err(problem);
         }
     };
+    probe::mark(trail, Step::Body);
+    if let (Some(trail), Some(_)) = (&mut *trail, bounds.coding) {
+        trail.sent(sent_bytes);
+    }
     let _work = parts.extensions.get::<Arc<Place>>().map(Place::work);
     let now = state.clock.now_micros();
     let verified = state.clients.verify(signing, now);
     verified.inspect_err(|_| add(&state.metrics.unauthenticated, 1))?;
+    probe::mark(trail, Step::Authentication);
     let (head, body) = match events::envelope(&parts.headers) {
         Some(envelope) => open(state, source, head, body, envelope, &mut share).await?,
         None => (head, body),
     };
-    let taken = take(state, source, head.clone(), body, share).await;
+    let kept = trail.as_ref().map(|_| body.clone());
+    let taken = take(state, source, head.clone(), body, share, trail).await;
+    if let (Some(trail), Some(body)) = (trail, kept) {
+        saw(
+            state,
+            trail,
+            source,
+            &head,
+            Some(&parts.headers),
+            &body,
+            &taken,
+        );
+    }
     let in_kind = &state.options.reply_in_kind;
     if !reply::is_in_kind(&parts.headers, in_kind, &source.name) {
         return Ok(taken?.response(&head));
     }
     let answering = Answering {
         format: source.mapping.format(),
-        headers: parts.headers,
+        headers: parts.headers.clone(),
         id: new_id(now).replace('-', ""),
         now,
     };
@@ -255,11 +306,13 @@ pub(crate) async fn take<O: Outbox>(
     head: Head,
     body: Bytes,
     mut share: Share,
+    trail: &mut Option<Trail>,
 ) -> Result<Taken, Problem> {
-    let metrics = &state.metrics.sources[source.index];
+    let metrics = &*source.metrics;
     add(&state.metrics.bytes, body.len() as u64);
     let received_at = state.clock.now_micros();
     let translation = translate(state, source, &head, &body, received_at).await?;
+    probe::mark(trail, Step::Translation);
     if !share.grow(translation.out.len()) {
         return Err(busy());
     }
@@ -271,7 +324,63 @@ pub(crate) async fn take<O: Outbox>(
         received_at,
         share,
     };
-    received.finish(translation, metrics).await
+    let taken = received.finish(translation, metrics).await;
+    probe::mark(trail, Step::Put);
+    taken
+}
+
+/// The status that goes with what was taken, as far as it has one.
+pub(crate) fn status(taken: &Result<Taken, Problem>) -> StatusCode {
+    match taken {
+        Ok(taken) if taken.translated.is_empty() && !taken.refused.is_empty() => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Ok(_) => StatusCode::ACCEPTED,
+        Err(problem) => problem.status(),
+    }
+}
+
+/// Keeps what became of a body, if that is to be kept.
+pub(crate) fn saw<O>(
+    state: &State<O>,
+    trail: &mut Trail,
+    source: &Source,
+    head: &Head,
+    headers: Option<&HeaderMap>,
+    body: &[u8],
+    taken: &Result<Taken, Problem>,
+) {
+    let known = Known {
+        source: &source.name,
+        format: source.mapping.format(),
+        client: head.client.as_ref().map(|client| &*client.name),
+        headers,
+        traceparent: Some(&head.traceparent),
+    };
+    let mut outcome = match taken {
+        Ok(taken) => {
+            let records = taken.translated.iter().take(Outcome::RECORDS_MAX);
+            let refused = taken.refused.iter().take(Outcome::RECORDS_MAX);
+            Outcome {
+                body: Some(body),
+                events: None,
+                accepted: taken.translated.len(),
+                passed_over: taken.passed_over,
+                records: records
+                    .map(|record| slice(&taken.out, &record.json))
+                    .collect(),
+                refused: taken.refused.len(),
+                refusals: refused.map(|record| &record.refusal).collect(),
+            }
+        }
+        Err(problem) => Outcome::of(problem, Some(body)),
+    };
+    outcome.events = match (&head.parts, headers.and_then(events::envelope)) {
+        (Some(_), _) => Some("batch"),
+        (None, Some(_)) => Some("structured"),
+        (None, None) => None,
+    };
+    trail.saw(&state.probes, &known, status(taken), &outcome);
 }
 
 fn read_head<O>(
@@ -560,7 +669,7 @@ pub(crate) async fn set_aside<O: Outbox>(
     body: Bytes,
     refusal: &Refusal,
 ) {
-    let metrics = &state.metrics.sources[source.index];
+    let metrics = &*source.metrics;
     let received = Received {
         state,
         source,

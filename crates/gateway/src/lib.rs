@@ -10,7 +10,7 @@
 //! # Where to start reading
 //!
 //! `ingest` is the life of one `POST /v1/transactions/{source}`: headers, body, mapping, queue, answer; `tcp` that of
-//! a message without HTTP. `door` owns sockets, `service` routes, `access` knows who sends; `problem` is what a refused sender reads; [`Outbox`] is what the
+//! a message without HTTP. `door` owns sockets, `service` routes, `sources` replaces mappings while requests come, `access` knows who sends; `problem` is what a refused sender reads, `probe` what is kept of a request's way; [`Outbox`] is what the
 //! gateway needs of a queue.
 //!
 //! # Invariants
@@ -37,11 +37,13 @@ mod metrics;
 mod options;
 mod outbox;
 mod places;
+mod probe;
 mod problem;
 mod quarantine;
 mod rate;
 mod reply;
 mod service;
+mod sources;
 mod tcp;
 mod tls;
 mod trace;
@@ -52,10 +54,15 @@ pub use frame::Framing;
 pub use metrics::{
     ClientMetrics, GatewayMetrics, LATENCY_BOUNDS_MICROS, LatencyHook, SourceMetrics,
 };
-pub use options::{GatewayOptions, HttpOptions, IN_FLIGHT_MAX, InvalidOption, Reply, TcpOptions};
+pub use options::{
+    GatewayOptions, HttpOptions, IN_FLIGHT_MAX, InvalidOption, PROBE_REQUESTS_MAX, Reply,
+    TcpOptions,
+};
 pub use outbox::{
     Batch, Kept, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,
     PROPERTY_RULE, PROPERTY_TRUNCATED, PutError, QuarantineReason, RecordRef,
 };
+pub use probe::ProbeOptions;
 pub use service::{BindError, Clock, Gateway, Intake, NotTaken, SystemClock, check};
+pub use sources::{Changed, ReloadError, Reloader};
 pub use tls::{TlsError, TlsOptions};

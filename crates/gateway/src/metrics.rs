@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use mapping::rule;
 
@@ -65,8 +66,8 @@ pub struct GatewayMetrics {
     pub connections_cut: AtomicU64,
     /// One entry a configured client.
     pub clients: Vec<ClientMetrics>,
-    /// One entry a configured source.
-    pub sources: Vec<SourceMetrics>,
+    /// One entry a source that is or was configured. Who counts has the entry itself; the lock is for reading them out.
+    sources: RwLock<Vec<Arc<SourceMetrics>>>,
     refused_by_rule: Vec<AtomicU64>,
     latency: [AtomicU64; LATENCY_BOUNDS_MICROS.len() + 1],
     latency_sum_micros: AtomicU64,
@@ -85,7 +86,6 @@ impl fmt::Debug for GatewayMetrics {
 
 impl GatewayMetrics {
     pub(crate) fn new<'n>(
-        sources: impl Iterator<Item = &'n str>,
         clients: impl Iterator<Item = &'n str>,
         hook: Option<LatencyHook>,
     ) -> Self {
@@ -104,17 +104,29 @@ impl GatewayMetrics {
                     ..ClientMetrics::default()
                 })
                 .collect(),
-            sources: sources
-                .map(|source| SourceMetrics {
-                    source: source.into(),
-                    ..SourceMetrics::default()
-                })
-                .collect(),
+            sources: RwLock::default(),
             refused_by_rule: rule::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             latency: Default::default(),
             latency_sum_micros: AtomicU64::new(0),
             hook,
         }
+    }
+
+    /// One entry a source that is or was configured since the start, by name.
+    pub fn sources(&self) -> Vec<Arc<SourceMetrics>> {
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        sources.clone()
+    }
+
+    /// Adds those that are not there yet.
+    pub(crate) fn add_sources<'m>(&self, added: impl Iterator<Item = &'m Arc<SourceMetrics>>) {
+        let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
+        for source in added {
+            if !sources.iter().any(|known| Arc::ptr_eq(known, source)) {
+                sources.push(Arc::clone(source));
+            }
+        }
+        sources.sort_by(|a, b| a.source.cmp(&b.source));
     }
 
     /// Refused records and requests by rule, rules without any left out.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::access::ClientOptions;
 use crate::frame::Framing;
+use crate::probe::ProbeOptions;
 use crate::tls::TlsOptions;
 
 /// `[gateway]`: where it listens and what it bounds. Every field has a default for a laptop.
@@ -68,6 +69,9 @@ pub struct GatewayOptions {
     ///
     /// What is longer is cut there, and the message's properties say so.
     pub quarantine_bytes_max: usize,
+
+    /// `[gateway.probe]`: of which requests it is kept what they went through.
+    pub probe: ProbeOptions,
 }
 
 impl Default for GatewayOptions {
@@ -87,6 +91,7 @@ impl Default for GatewayOptions {
             body_time_ms_max: 30_000,
             drain_time_ms_max: 5_000,
             quarantine_bytes_max: 64 << 10,
+            probe: ProbeOptions::default(),
         }
     }
 }
@@ -160,6 +165,9 @@ fn in_flight_max() -> usize {
 /// Messages of one connection that may be worked on at a time, at most.
 pub const IN_FLIGHT_MAX: usize = 10_000;
 
+/// Requests of which it may be kept what they went through, at most.
+pub const PROBE_REQUESTS_MAX: usize = 10_000;
+
 /// A setting that parses but cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`gateway.{key}` is {value}, but must be {rule}")]
@@ -222,6 +230,18 @@ impl GatewayOptions {
             "connections_per_address_max",
             self.connections_per_address_max,
             "between 1 and 1048576",
+        )?;
+        check(
+            self.probe.requests_max <= PROBE_REQUESTS_MAX,
+            "probe.requests_max",
+            self.probe.requests_max,
+            "at most 10000",
+        )?;
+        check(
+            self.probe.body_bytes_max <= self.probe.bytes_max,
+            "probe.body_bytes_max",
+            self.probe.body_bytes_max,
+            "at most probe.bytes_max",
         )?;
         for tcp in &self.tcp {
             check(
@@ -302,6 +322,21 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "`gateway.inflight_bytes_max` is 1, but must be at least twice limits.body_bytes_max"
+        );
+        options = GatewayOptions::default();
+        options.probe.requests_max = PROBE_REQUESTS_MAX;
+        options.probe.body_bytes_max = options.probe.bytes_max;
+        assert_eq!(options.validate(), Ok(()));
+        options.probe.requests_max += 1;
+        assert_eq!(
+            options.validate().map_err(|error| error.key),
+            Err("probe.requests_max")
+        );
+        options = GatewayOptions::default();
+        options.probe.body_bytes_max = options.probe.bytes_max + 1;
+        assert_eq!(
+            options.validate().map_err(|error| error.key),
+            Err("probe.body_bytes_max")
         );
         options = GatewayOptions::default();
         options.limits.records_max = 10_001;

@@ -191,7 +191,7 @@ mod tests {
         Places::new(
             max,
             per_address_max,
-            Arc::new(GatewayMetrics::new([].into_iter(), [].into_iter(), None)),
+            Arc::new(GatewayMetrics::new([].into_iter(), None)),
         )
     }
 

@@ -1,6 +1,5 @@
 //! What the gateway consists of, and the routes of its HTTP.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use mapping::{Format, Mapping};
+use mapping::Mapping;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -24,11 +23,13 @@ use crate::guide;
 use crate::headers::Preferences;
 use crate::ingest::{self, Head};
 use crate::metrics::{GatewayMetrics, LatencyHook, add};
-use crate::options::{GatewayOptions, InvalidOption, Reply, TcpOptions};
+use crate::options::{GatewayOptions, InvalidOption};
 use crate::outbox::Outbox;
 use crate::places::Places;
+use crate::probe::{self, PROBE, Probes, Query, Reader, Step, Trail};
 use crate::problem::Problem;
 use crate::reply;
+use crate::sources::{Registry, Reloader, Source, Sources, check_link};
 use crate::tcp::TcpDoor;
 use crate::tls::{Tls, TlsError};
 use crate::trace::TraceIds;
@@ -80,25 +81,17 @@ pub enum BindError {
     },
 }
 
-/// A configured source.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) mapping: Mapping,
-    pub(crate) name: Arc<str>,
-    /// Its place in the metrics.
-    pub(crate) index: usize,
-}
-
 /// What all requests share.
 pub(crate) struct State<O> {
     pub(crate) options: GatewayOptions,
-    pub(crate) sources: HashMap<Arc<str>, Arc<Source>>,
+    pub(crate) sources: Arc<Registry>,
     pub(crate) outbox: O,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<GatewayMetrics>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) traces: TraceIds,
     pub(crate) clients: Clients,
+    pub(crate) probes: Probes,
     address: SocketAddr,
 }
 
@@ -113,7 +106,7 @@ impl<O> fmt::Debug for Gateway<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
             .field("address", &self.state.address)
-            .field("sources", &self.state.sources.len())
+            .field("sources", &self.state.sources.current().len())
             .finish_non_exhaustive()
     }
 }
@@ -147,27 +140,12 @@ impl<O: Outbox> Gateway<O> {
     ) -> Result<Self, BindError> {
         options.validate()?;
         let names = options.clients.iter().map(|client| client.name.as_str());
-        let metrics = GatewayMetrics::new(sources.iter().map(Mapping::source), names, latency);
+        let metrics = Arc::new(GatewayMetrics::new(names, latency));
         let clients = Clients::new(&options.clients)?;
-        let mut by_name = HashMap::new();
-        for (index, mapping) in sources.into_iter().enumerate() {
-            let name: Arc<str> = mapping.source().into();
-            let source = Source {
-                mapping,
-                name: Arc::clone(&name),
-                index,
-            };
-            if by_name
-                .insert(Arc::clone(&name), Arc::new(source))
-                .is_some()
-            {
-                return Err(BindError::DuplicateSource {
-                    name: name.to_string(),
-                });
-            }
-        }
+        let sources = Registry::new(&options, sources, Arc::clone(&metrics));
+        let sources = sources.map_err(|name| BindError::DuplicateSource { name })?;
         let mut doors = Vec::new();
-        for (address, door) in plan(&options, &by_name)? {
+        for (address, door) in plan(&options, &sources.current())? {
             let listen = |source| listen_error(address, source);
             let listener = TcpListener::bind(address).await.map_err(listen)?;
             doors.push(Bound {
@@ -180,11 +158,12 @@ impl<O: Outbox> Gateway<O> {
         let address = doors.first().map_or(options.address, |door| door.address);
         let state = State {
             budget: Budget::new(options.inflight_bytes_max),
+            probes: Probes::new(options.probe.clone()),
             options,
-            sources: by_name,
+            sources,
             outbox,
             clock,
-            metrics: Arc::new(metrics),
+            metrics,
             traces: TraceIds::new(),
             clients,
             address,
@@ -207,6 +186,11 @@ impl<O: Outbox> Gateway<O> {
         }
     }
 
+    /// Replaces the sources while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(Arc::clone(&self.state.sources))
+    }
+
     /// What it counts.
     pub fn metrics(&self) -> Arc<GatewayMetrics> {
         Arc::clone(&self.state.metrics)
@@ -226,7 +210,7 @@ impl<O: Outbox> Gateway<O> {
             }
             Door::Tcp(door) => {
                 let tls = if door.tls.is_some() { ", TLS" } else { "" };
-                format!("tcp://{} ({}{tls})", bound.address, door.source.name)
+                format!("tcp://{} ({}{tls})", bound.address, door.options.source)
             }
         });
         described.collect()
@@ -236,7 +220,7 @@ impl<O: Outbox> Gateway<O> {
     /// `drain_time_ms_max`, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
         let (state, doors) = (self.state, self.doors);
-        info!(address = %state.address, doors = doors.len(), sources = state.sources.len(), "gateway started");
+        info!(address = %state.address, doors = doors.len(), sources = state.sources.current().len(), "gateway started");
         let options = &state.options;
         let (all, per_address) = (options.connections_max, options.connections_per_address_max);
         let places = Places::new(all, per_address, Arc::clone(&state.metrics));
@@ -303,9 +287,9 @@ impl<O: Outbox> Intake<O> {
             return Err(NotTaken::Source(source.to_owned()));
         };
         add(&state.metrics.requests, 1);
-        add(&state.metrics.sources[source.index].requests, 1);
+        add(&source.metrics.requests, 1);
         let begun = Instant::now();
-        let taken = self.take(source, key, body).await;
+        let taken = self.take(&source, key, body, begun).await;
         let micros = u64::try_from(begun.elapsed().as_micros());
         state.metrics.answered(micros.unwrap_or(u64::MAX));
         taken.map_err(|problem| {
@@ -318,7 +302,13 @@ impl<O: Outbox> Intake<O> {
         })
     }
 
-    async fn take(&self, source: &Arc<Source>, key: &str, body: Bytes) -> Result<usize, Problem> {
+    async fn take(
+        &self,
+        source: &Arc<Source>,
+        key: &str,
+        body: Bytes,
+        begun: Instant,
+    ) -> Result<usize, Problem> {
         let mut share = self.state.budget.share();
         // One that is too long is refused for it, and must not wait for room that there never is.
         let counted = body.len().min(self.state.options.limits.body_bytes_max);
@@ -334,8 +324,23 @@ impl<O: Outbox> Intake<O> {
             traceparent: self.state.traces.traceparent(None),
             client: None,
         };
-        let taken = ingest::take(&self.state, source, head, body, share).await?;
-        Ok(taken.translated.len())
+        let state = &self.state;
+        let mut trail = state.probes.begin(false, begun);
+        let kept = trail.as_ref().map(|_| (head.clone(), body.clone()));
+        let taken = ingest::take(state, source, head, body, share, &mut trail).await;
+        if let (Some(mut trail), Some((head, body))) = (trail, kept) {
+            ingest::saw(state, &mut trail, source, &head, None, &body, &taken);
+            let now = state.clock.now_micros();
+            trail.keep(
+                &state.probes,
+                now,
+                "intake".to_owned(),
+                None,
+                ingest::status(&taken),
+                &[],
+            );
+        }
+        Ok(taken?.translated.len())
     }
 }
 
@@ -361,30 +366,11 @@ pub fn check(options: &GatewayOptions, sources: &[Mapping]) -> Result<(), BindEr
     Ok(())
 }
 
-/// Messages without HTTP have nothing but themselves to be told by.
-fn check_link(tcp: &TcpOptions, source: Option<&Mapping>) -> Result<(), InvalidOption> {
-    let refused = |key, rule| InvalidOption {
-        key,
-        value: format!("{:?}", tcp.source),
-        rule,
-    };
-    let mapping = source.ok_or_else(|| refused("tcp.source", "a source that is configured"))?;
-    if !mapping.has_natural_id() {
-        let rule = "a source with a natural id, as a message that comes again has nothing else to be told by";
-        return Err(refused("tcp.source", rule));
-    }
-    match tcp.reply == Some(Reply::Iso8583) && mapping.format() != Format::Iso8583 {
-        true => Err(refused("tcp.source", "one of ISO 8583 where `reply` is")),
-        false => Ok(()),
-    }
-}
-
 /// Every address and what is behind it, this machine's own first.
-fn plan(
-    options: &GatewayOptions,
-    sources: &HashMap<Arc<str>, Arc<Source>>,
-) -> Result<Vec<(SocketAddr, Door)>, BindError> {
+fn plan(options: &GatewayOptions, sources: &Sources) -> Result<Vec<(SocketAddr, Door)>, BindError> {
     let own = HttpDoor {
+        is_own: true,
+        address: options.address,
         must_say: false,
         sources: vec!["*".to_owned()],
         tls: None,
@@ -397,6 +383,8 @@ fn plan(
             .as_ref()
             .map(|tls| Tls::load(tls, &[b"h2", b"http/1.1"]));
         let door = HttpDoor {
+            is_own: false,
+            address: http.address,
             must_say,
             sources: http.sources.clone(),
             tls: tls.transpose()?,
@@ -404,12 +392,10 @@ fn plan(
         doors.push((http.address, Door::Http(Arc::new(door))));
     }
     for tcp in &options.tcp {
-        let source = sources.get(tcp.source.as_str());
+        let source = sources.get(&tcp.source);
         check_link(tcp, source.map(|source| &source.mapping))?;
-        let Some(source) = source else { continue };
         let tls = tcp.tls.as_ref().map(|tls| Tls::load(tls, &[]));
         let door = TcpDoor {
-            source: Arc::clone(source),
             options: tcp.clone(),
             tls: tls.transpose()?,
             must_say,
@@ -449,7 +435,9 @@ pub(crate) async fn answer<O: Outbox>(
     let begun = Instant::now();
     add(&state.metrics.requests, 1);
     let soap = reply::hint(request.headers());
-    let response = match route(state, door, peer, request).await {
+    let asks = request.headers().contains_key(PROBE);
+    let mut trail = state.probes.begin(asks, begun);
+    let response = match route(state, door, peer, request, &mut trail).await {
         Ok(response) => response,
         Err(problem) => {
             let status = problem.status();
@@ -467,7 +455,16 @@ pub(crate) async fn answer<O: Outbox>(
     state
         .metrics
         .answered(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-    response
+    if trail.as_ref().is_none_or(Trail::is_empty) {
+        return response;
+    }
+    probe::mark(&mut trail, Step::Answer);
+    let Some(trail) = trail else { return response };
+    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let listener = format!("{scheme}://{}", door.address);
+    let (now, address) = (state.clock.now_micros(), peer.address.to_string());
+    let kept = trail.keep_http(&state.probes, now, listener, address, response);
+    kept.await
 }
 
 const PREFIX: &str = "/v1/transactions/";
@@ -499,11 +496,13 @@ async fn route<O: Outbox>(
     door: &HttpDoor,
     peer: &Peer,
     request: Request<Incoming>,
+    trail: &mut Option<Trail>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let sender = sender(state, door, peer, request.headers()).await?;
+    probe::mark(trail, Step::Authentication);
     let path = request.uri().path();
     if let Some(name) = path.strip_prefix(PREFIX) {
-        let Some(source) = state.sources.get(name).cloned() else {
+        let Some(source) = state.sources.get(name) else {
             return Err(unknown_source(state, name));
         };
         if request.method() != Method::POST {
@@ -519,29 +518,43 @@ async fn route<O: Outbox>(
             client.may_send(name, &state.metrics.clients, Instant::now())?;
         }
         same_origin(request.headers())?;
-        return ingest::post(state, &source, sender, request).await;
+        if let Some(trail) = trail {
+            let may_ask = sender
+                .client
+                .as_ref()
+                .is_some_and(|client| client.may_probe);
+            trail.may_ask(door.is_own || may_ask);
+        }
+        return ingest::post(state, &source, sender, request, trail).await;
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    if door.is_own && (path == PROBES || path.starts_with(PROBES_PREFIX)) {
+        return match is_get {
+            true => probes(state, &request),
+            false => Err(wrong_method(request.method(), "GET, HEAD")),
+        };
+    }
     match path {
         "/" | "/v1/sources" | "/openapi.json" | "/asyncapi.json" if !is_get => {
             Err(wrong_method(request.method(), "GET, HEAD"))
         }
         "/" => {
-            let text = guide::text(&mappings(state), state.address);
+            let text = guide::text(&state.sources.current().mappings(), state.address);
             Ok(ok(text.into(), "text/plain; charset=utf-8"))
         }
         "/v1/sources" => {
-            let json = guide::sources(&mappings(state)).to_string();
+            let json = guide::sources(&state.sources.current().mappings()).to_string();
             Ok(ok(json.into(), "application/json"))
         }
         "/openapi.json" => {
-            let mut sources = mappings(state);
+            let current = state.sources.current();
+            let mut sources = current.mappings();
             sources.retain(|mapping| {
                 door.sources
                     .iter()
                     .any(|pattern| fits(pattern, mapping.source()))
             });
-            let json = documents::openapi(&sources, door.must_say).to_string();
+            let json = documents::openapi(&sources, door.must_say, door.is_own).to_string();
             Ok(ok(json.into(), "application/json"))
         }
         "/asyncapi.json" => Ok(ok(
@@ -555,6 +568,65 @@ async fn route<O: Outbox>(
             "transactions are posted to /v1/transactions/{source}; GET / explains how",
         )),
     }
+}
+
+const PROBES: &str = "/v1/probes";
+const PROBES_PREFIX: &str = "/v1/probes/";
+
+/// What is kept of requests: the list, or one of them.
+fn probes<O>(
+    state: &State<O>,
+    request: &Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let headers = request.headers();
+    same_origin(headers)?;
+    let host = headers.get(header::HOST).map(HeaderValue::to_str);
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let host = authority.or(host.and_then(Result::ok)).unwrap_or_default();
+    // A site that lets its own name point to this machine could read them.
+    if !is_address(host) {
+        let detail =
+            "what is kept of requests is read at localhost or at an address, not at another name";
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "not by this name",
+            detail,
+        ));
+    }
+    let reader = Reader::of(headers);
+    let content_type = match reader {
+        Reader::Program => "application/json",
+        Reader::Person => "text/plain; charset=utf-8",
+    };
+    let text = match request.uri().path().strip_prefix(PROBES_PREFIX) {
+        Some(id) => state.probes.one(id, reader).ok_or_else(|| {
+            let detail =
+                "no request is kept under this id (any more); GET /v1/probes lists those that are";
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "there is nothing here",
+                detail,
+            )
+        })?,
+        None => {
+            let query = Query::parse(request.uri().query().unwrap_or_default());
+            let query = query.map_err(|detail| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "query",
+                    "the query cannot be used",
+                    detail,
+                )
+            })?;
+            state.probes.list(&query, reader)
+        }
+    };
+    Ok(ok(text.into(), content_type))
 }
 
 /// A page of another site must not post in its visitor's name: browsers send `Origin` with each POST.
@@ -593,21 +665,10 @@ fn is_address(host: &str) -> bool {
     name == "localhost" || inner.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn mappings<O>(state: &State<O>) -> Vec<&Mapping> {
-    let mut mappings: Vec<&Mapping> = state
-        .sources
-        .values()
-        .map(|source| &source.mapping)
-        .collect();
-    mappings.sort_by_key(|mapping| mapping.source());
-    mappings
-}
-
 fn unknown_source<O>(state: &State<O>, name: &str) -> Problem {
-    let known: Vec<&str> = mappings(state)
-        .iter()
-        .map(|mapping| mapping.source())
-        .collect();
+    let current = state.sources.current();
+    let mappings = current.mappings();
+    let known: Vec<&str> = mappings.iter().map(|mapping| mapping.source()).collect();
     let short: String = name.chars().take(64).collect();
     let detail = format!(
         "there is no source {short:?}; configured are {}",

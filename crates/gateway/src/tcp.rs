@@ -10,6 +10,7 @@
 //!   he sends again, and the natural id, which a source here must have, tells a repeat.
 //! - Messages that cannot be told apart any more end the connection: what was read of the next one is in the quarantine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,10 @@ use crate::metrics::add;
 use crate::options::{Reply, TcpOptions};
 use crate::outbox::Outbox;
 use crate::places::Place;
+use crate::probe::{self, Step, Trail};
 use crate::problem::Problem;
-use crate::service::{Source, State};
+use crate::service::State;
+use crate::sources::Source;
 use crate::tls::Tls;
 
 /// Bytes that are read at a time.
@@ -45,7 +48,6 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// A door for messages.
 #[derive(Debug)]
 pub(crate) struct TcpDoor {
-    pub(crate) source: Arc<Source>,
     pub(crate) options: TcpOptions,
     pub(crate) tls: Option<Tls>,
     /// Who sends must be known.
@@ -53,8 +55,8 @@ pub(crate) struct TcpDoor {
 }
 
 impl TcpDoor {
-    fn reply(&self) -> Reply {
-        let otherwise = match self.source.mapping.format() {
+    fn reply(&self, source: &Source) -> Reply {
+        let otherwise = match source.mapping.format() {
             Format::Iso8583 => Reply::Iso8583,
             _ => Reply::Json,
         };
@@ -86,6 +88,7 @@ pub(crate) async fn serve<O: Outbox, S>(
     let (answers, waiting) = mpsc::channel(door.options.in_flight_max);
     let writer = tokio::spawn(write_answers(write, waiting));
     let mut link = Link {
+        address: peer.address,
         state,
         door,
         client,
@@ -135,6 +138,7 @@ async fn write_answers<S: AsyncWrite + Send>(
 }
 
 struct Link<'l, O> {
+    address: IpAddr,
     state: &'l Arc<State<O>>,
     door: &'l Arc<TcpDoor>,
     client: Option<Arc<Client>>,
@@ -159,7 +163,7 @@ impl<O: Outbox> Link<'_, O> {
                 let handled = handle(
                     Arc::clone(self.state),
                     Arc::clone(self.door),
-                    self.client.clone(),
+                    (self.client.clone(), self.address),
                     message,
                 );
                 let work = self.place.work();
@@ -205,7 +209,11 @@ impl<O: Outbox> Link<'_, O> {
 
     async fn unframed(&mut self, error: &FrameError) {
         add(&self.state.metrics.unframed, 1);
-        warn!(source = %self.door.source.name, %error, "a link was closed: its messages cannot be told apart");
+        let source = &self.door.options.source;
+        warn!(%source, %error, "a link was closed: its messages cannot be told apart");
+        let Some(source) = self.state.sources.get(source) else {
+            return;
+        };
         let refusal = Refusal {
             record: None,
             line: 1,
@@ -216,7 +224,7 @@ impl<O: Outbox> Link<'_, O> {
         };
         let rest = self.frames.rest();
         let head = head(self.state, self.client.clone());
-        ingest::set_aside(self.state, &self.door.source, head, rest, &refusal).await;
+        ingest::set_aside(self.state, &source, head, rest, &refusal).await;
     }
 }
 
@@ -236,16 +244,23 @@ fn head<O>(state: &State<O>, client: Option<Arc<Client>>) -> Head {
 async fn handle<O: Outbox>(
     state: Arc<State<O>>,
     door: Arc<TcpDoor>,
-    client: Option<Arc<Client>>,
+    (client, address): (Option<Arc<Client>>, IpAddr),
     message: Bytes,
 ) -> Option<Vec<u8>> {
     let begun = Instant::now();
     add(&state.metrics.requests, 1);
-    add(&state.metrics.sources[door.source.index].requests, 1);
-    let answer = match take(&state, &door, client, &message).await {
-        Ok(json) => answer(&door, &message, StatusCode::ACCEPTED, json),
+    // Links' sources are not taken away: there always is one.
+    let source = state.sources.get(&door.options.source)?;
+    add(&source.metrics.requests, 1);
+    let reply = door.reply(&source);
+    let mut trail = state.probes.begin(false, begun);
+    let taken = take(&state, &source, client, &message, &mut trail).await;
+    let status = taken
+        .as_ref()
+        .map_or_else(Problem::status, |_| StatusCode::ACCEPTED);
+    let answer = match taken {
+        Ok(json) => answer(reply, &source, &message, status, json),
         Err(problem) => {
-            let status = problem.status();
             if [
                 StatusCode::SERVICE_UNAVAILABLE,
                 StatusCode::TOO_MANY_REQUESTS,
@@ -254,11 +269,21 @@ async fn handle<O: Outbox>(
             {
                 add(&state.metrics.retry_later, 1);
             }
-            answer(&door, &message, status, problem.into_json())
+            answer(reply, &source, &message, status, problem.into_json())
         }
     };
     let micros = u64::try_from(begun.elapsed().as_micros());
     state.metrics.answered(micros.unwrap_or(u64::MAX));
+    probe::mark(&mut trail, Step::Answer);
+    if let Some(trail) = trail.filter(|trail| !trail.is_empty()) {
+        let listener = format!("tcp://{}", door.options.address);
+        let (now, said) = (
+            state.clock.now_micros(),
+            answer.as_deref().unwrap_or_default(),
+        );
+        let address = Some(address.to_string());
+        trail.keep(&state.probes, now, listener, address, status, said);
+    }
     let options = &door.options;
     let mut framed = Vec::new();
     let fits = Frames::write(
@@ -268,37 +293,49 @@ async fn handle<O: Outbox>(
         &mut framed,
     );
     if !fits {
-        warn!(source = %door.source.name, "an answer is too long for the framing, and was not sent");
+        warn!(source = %source.name, "an answer is too long for the framing, and was not sent");
     }
     fits.then_some(framed)
 }
 
 async fn take<O: Outbox>(
     state: &Arc<State<O>>,
-    door: &TcpDoor,
+    source: &Arc<Source>,
     client: Option<Arc<Client>>,
     message: &Bytes,
+    trail: &mut Option<Trail>,
 ) -> Result<Vec<u8>, Problem> {
     if let Some(client) = &client {
-        client.may_send(&door.source.name, &state.metrics.clients, Instant::now())?;
+        client.may_send(&source.name, &state.metrics.clients, Instant::now())?;
     }
     let mut share = state.budget.share();
     if !share.grow(message.len()) {
         return Err(ingest::busy());
     }
     let head = head(state, client);
-    let taken = ingest::take(state, &door.source, head.clone(), message.clone(), share).await?;
-    Ok(taken.into_json(&head))
+    probe::mark(trail, Step::Head);
+    let taken = ingest::take(state, source, head.clone(), message.clone(), share, trail);
+    let taken = taken.await;
+    if let Some(trail) = trail {
+        ingest::saw(state, trail, source, &head, None, message, &taken);
+    }
+    Ok(taken?.into_json(&head))
 }
 
 /// What is answered; `None`: nothing.
-fn answer(door: &TcpDoor, message: &[u8], status: StatusCode, json: Vec<u8>) -> Option<Vec<u8>> {
-    match door.reply() {
+fn answer(
+    reply: Reply,
+    source: &Source,
+    message: &[u8],
+    status: StatusCode,
+    json: Vec<u8>,
+) -> Option<Vec<u8>> {
+    match reply {
         Reply::None => None,
         Reply::Json => Some(json),
         Reply::Iso8583 => {
             let code = response_code(status);
-            let reply = door.source.mapping.iso8583_reply(message, &[(39, code)])?;
+            let reply = source.mapping.iso8583_reply(message, &[(39, code)])?;
             reply
                 .inspect_err(|refusal| debug!(%refusal, "a message cannot be answered"))
                 .ok()

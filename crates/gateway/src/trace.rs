@@ -1,4 +1,7 @@
 //! W3C trace context: taken over from the sender, or begun here.
+//!
+//! `traceparent` goes on with every message. `tracestate` does not: it is what systems along the way say to their own kind, those that read our
+//! queues need not be trusted with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +38,11 @@ impl TraceIds {
         // All zeros would be no id; the low bit costs nothing.
         format!("00-{:016x}{low:016x}-{:016x}-00", self.high, span | 1).into()
     }
+}
+
+/// The trace's own id in a `traceparent`.
+pub(crate) fn trace_id(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1)
 }
 
 /// SplitMix64's finaliser: a bijection, so different numbers give different ids.

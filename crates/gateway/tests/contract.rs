@@ -151,7 +151,9 @@ async fn lenient_handling_accepts_the_others() {
     assert!(
         gateway.outbox.properties(QUEUE_QUARANTINE)[0].contains("record=2 rule=currency-digits")
     );
-    let metrics = &gateway.metrics.sources[0];
+    let sources = gateway.metrics.sources();
+    let metrics = sources.iter().find(|metrics| &*metrics.source == "json");
+    let metrics = metrics.expect("configured");
     assert_eq!(metrics.records.load(Ordering::Relaxed), 4);
     assert_eq!(metrics.accepted.load(Ordering::Relaxed), 2);
     assert_eq!(metrics.refused.load(Ordering::Relaxed), 2);
@@ -240,7 +242,7 @@ async fn routes() {
         .await
         .json();
     let posts = openapi["paths"].as_object().expect("paths");
-    assert_eq!(posts.len(), 8, "one a source");
+    assert_eq!(posts.len(), 8 + 2, "one a source, and two for probes");
     assert!(openapi.get("security").is_none(), "this address is open");
     let asyncapi = gateway
         .request("GET", "/asyncapi.json", "", b"")

@@ -34,6 +34,7 @@ fn client(name: &str) -> ClientOptions {
         sources: vec!["*".to_owned()],
         requests_per_second: None,
         records_per_second: None,
+        probe: false,
     }
 }
 

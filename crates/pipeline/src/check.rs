@@ -16,6 +16,7 @@ use crate::config::{
     AggregationConfig, Authentication, Config, ConnectorConfig, EngineConfig, KeepDays, LateConfig,
     QueueConfig,
 };
+use crate::reload::Look;
 use crate::store_target;
 
 /// Least bytes of state in memory: a file of what moved out takes a part of it.
@@ -61,6 +62,8 @@ pub(crate) struct PlannedAggregation {
 pub struct Plan {
     pub(crate) config: Config,
     pub(crate) sources: Vec<Mapping>,
+    /// The files of the sources, from before they were read.
+    pub(crate) sources_seen: Look,
     pub(crate) aggregations: Vec<PlannedAggregation>,
 }
 
@@ -73,6 +76,7 @@ impl Plan {
     pub async fn check(config: Config) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         check_places(&config, &mut mistakes);
+        let sources_seen = Look::at(config.sources_dir.as_deref());
         let sources = crate::sources::load(config.sources_dir.as_deref());
         let sources = match sources {
             Ok(sources) => {
@@ -120,6 +124,7 @@ impl Plan {
             Ok(Self {
                 config,
                 sources,
+                sources_seen,
                 aggregations,
             })
         } else {

@@ -121,7 +121,7 @@ pub(crate) async fn publish_gateway(
         .is_err()
     {
         let mut records = 0;
-        for source in &metrics.sources {
+        for source in metrics.sources() {
             let label = format!("source=\"{}\"", source.source);
             let set =
                 |name: &str, value: u64| telemetry.meter(name, &label).set(value.cast_signed());

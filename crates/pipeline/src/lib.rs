@@ -27,6 +27,7 @@ mod outbox;
 mod postgres;
 mod queue;
 mod queue_names;
+mod reload;
 mod sources;
 mod spool;
 mod start;

@@ -115,6 +115,14 @@ fn compile(
     }
 }
 
+/// Whether a file of the directory is one that sources are made of.
+pub(crate) fn is_read(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| {
+        name.ends_with(".toml") || name.ends_with(".key") || CompileOptions::is_file(name)
+    })
+}
+
 /// The mappings of a directory, and the keys and files that they may name: `pan.key` is the key "pan".
 fn read_dir(dir: &Path) -> Result<(Vec<(String, String)>, CompileOptions), SourceError> {
     let failed = |path: &Path| {

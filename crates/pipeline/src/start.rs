@@ -40,6 +40,7 @@ use crate::mq_outbox::MqOutbox;
 use crate::outbox::{AnyOutbox, QueueOutbox};
 use crate::postgres;
 use crate::queue;
+use crate::reload::Reload;
 use crate::spool::{self, SpoolingOutbox};
 use crate::store_target::store_target;
 use crate::topics;
@@ -548,6 +549,15 @@ impl Running {
         let gateway = gateway.map_err(failed("gateway"))?;
         let (address, further) = (gateway.local_addr(), gateway.further());
         let taking = gateway.intake();
+        let telemetry = &self.telemetry;
+        let reload = Reload::new(
+            plan.config.sources_dir,
+            plan.sources_seen,
+            gateway.reloader(),
+            telemetry,
+        );
+        reload.keep(&directories, &plan.config.intakes);
+        tokio::spawn(reload.run(self.front.clone()));
         tokio::spawn(levels::publish_gateway(
             gateway.metrics(),
             Arc::clone(&self.telemetry),

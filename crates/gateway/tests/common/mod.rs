@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use gateway::{Batch, Clock, Gateway, GatewayMetrics, GatewayOptions, Kept, Outbox, PutError};
+use gateway::{
+    Batch, Clock, Gateway, GatewayMetrics, GatewayOptions, Kept, Outbox, PutError, Reloader,
+};
 use mapping::Mapping;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -85,6 +87,7 @@ pub(crate) struct Fixture {
     pub(crate) further: Vec<SocketAddr>,
     pub(crate) outbox: Arc<MemoryOutbox>,
     pub(crate) metrics: Arc<GatewayMetrics>,
+    pub(crate) reloader: Reloader,
     pub(crate) shutdown: CancellationToken,
     pub(crate) running: JoinHandle<()>,
 }
@@ -120,6 +123,7 @@ pub(crate) async fn start_with(mut options: GatewayOptions) -> Fixture {
         further: gateway.further_addrs(),
         outbox,
         metrics: gateway.metrics(),
+        reloader: gateway.reloader(),
         running: tokio::spawn(gateway.run(shutdown.clone())),
         shutdown,
     }
