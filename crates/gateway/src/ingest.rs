@@ -37,8 +37,8 @@ use crate::reply::{self, Answering};
 use crate::service::State;
 use crate::sources::Source;
 
-/// Bodies up to this size are translated where they were read; larger ones on a thread of their own,
-/// so that other requests do not wait for them.
+/// Bodies up to this size are translated where they were read, unless the mapping is slow; larger ones on a thread of
+/// their own, so that other requests do not wait for them.
 const INLINE_BYTES_MAX: usize = 128 << 10;
 /// Most ids that an answer lists without being asked to.
 const IDS_LISTED_MAX: usize = 100;
@@ -528,7 +528,7 @@ async fn translate<O: Outbox>(
     body: &Bytes,
     received_at: i64,
 ) -> Result<Translation, Problem> {
-    if body.len() <= INLINE_BYTES_MAX {
+    if body.len() <= INLINE_BYTES_MAX && !source.mapping.is_slow() {
         return Ok(run_mapping(state, source, head, body, received_at));
     }
     let (state, source, head, body) = (

@@ -84,6 +84,14 @@ fn main() {
         1_000,
         10,
     );
+    #[cfg(feature = "script")]
+    run(
+        "json+script",
+        "NDJSON, 1,000, with a script",
+        &json(1_000),
+        1_000,
+        10,
+    );
 }
 
 fn sample(name: &str) -> Vec<u8> {
@@ -91,9 +99,14 @@ fn sample(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("the sample is there")
 }
 
-/// A ready-made source, and with `+xsd` one that validates.
+/// What a script that does little takes: it looks something up and gives one field more.
+const SCRIPT: &str = "\n[script]\ngives = [\"kind\"]\nsource = '''\n\
+    const kinds = { \"0\": \"debit\", \"1\": \"credit\" };\n\
+    function transaction(record) {\n  return { ...record, kind: kinds[record.amount.startsWith(\"-\") ? 0 : 1] };\n}\n'''\n";
+
+/// A ready-made source, with `+xsd` one that validates, with `+script` one with a script.
 fn mapping(source: &str) -> Mapping {
-    let name = source.trim_end_matches("+xsd");
+    let name = source.trim_end_matches("+xsd").trim_end_matches("+script");
     let folder = format!("{}/../../config/sources", env!("CARGO_MANIFEST_DIR"));
     let path = format!("{folder}/{name}.toml");
     let mut text = std::fs::read_to_string(&path).expect("the source is there");
@@ -102,7 +115,9 @@ fn mapping(source: &str) -> Mapping {
         let content = std::fs::read(format!("{folder}/{file}")).expect("the file is there");
         options = options.with_file(file, content);
     }
-    if name != source {
+    if source.ends_with("+script") {
+        text.push_str(SCRIPT);
+    } else if name != source {
         text.push_str("\n[validate]\nxsd = \"s.xsd\"\n");
         options = options.with_file("s.xsd", sample("xsd/pain.001.001.09.xsd"));
     }

@@ -58,7 +58,10 @@ pub(crate) fn text_of<'v>(
     values: &'v Values<'_>,
     scratch: &'v mut String,
 ) -> Result<Option<&'v str>, Problem> {
-    let text = unchecked_text_of(rule, values, scratch)?;
+    let text = match &values.given {
+        Some(given) => given.text(&rule.name),
+        None => unchecked_text_of(rule, values, scratch)?,
+    };
     if let Some(text) = text {
         for check in &rule.checks {
             check.test(&rule.name, text)?;
@@ -67,7 +70,8 @@ pub(crate) fn text_of<'v>(
     Ok(text)
 }
 
-fn unchecked_text_of<'v>(
+/// A field's text as the record's values give it.
+pub(crate) fn unchecked_text_of<'v>(
     rule: &'v TextRule,
     values: &'v Values<'_>,
     scratch: &'v mut String,

@@ -25,11 +25,12 @@ impl CompileOptions {
         self
     }
 
-    /// Whether a file beside mappings may be one that they name, by its name: descriptors and schemas.
+    /// Whether a file beside mappings may be one that they name, by its name: descriptors, schemas
+    /// and scripts.
     #[must_use]
     pub fn is_file(name: &str) -> bool {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        ["binpb", "avsc", "xsd", "json"].contains(&extension)
+        ["binpb", "avsc", "xsd", "json", "js"].contains(&extension)
     }
 
     /// With a file that mappings may name, such as a descriptor of protobuf: its name without a directory,

@@ -6,7 +6,8 @@
 //! source system ──HTTP──► gateway ──► mapping (you are here) ──► gateway ──► queue
 //! ```
 //!
-//! Layer 1. No I/O, no clock, no chance: the same body, mapping and [`Context`] give the same bytes.
+//! Layer 1. No I/O, no clock, no chance: the same body, mapping and [`Context`] give the same bytes. Only the
+//! limit on the time of a script looks at a clock.
 //!
 //! # Where to start reading
 //!
@@ -41,6 +42,11 @@ mod pattern;
 mod plan;
 mod record;
 mod refusal;
+#[cfg_attr(
+    not(feature = "script"),
+    allow(dead_code, reason = "only the engine reads what calls are made with")
+)]
+mod script;
 mod steps;
 mod time;
 mod values;
@@ -247,6 +253,11 @@ impl Mapping {
         }
     }
 
+    /// Whether translating even a small body may take long, as a script may run: work for a thread that may wait.
+    pub fn is_slow(&self) -> bool {
+        self.rules.script.is_some()
+    }
+
     /// Whether a body can be cut into requests between records (rows, NDJSON lines).
     ///
     /// [`Mapping::compile`] refuses record numbers as ids here, as a cut would change them.
@@ -354,8 +365,8 @@ impl Mapping {
             .map(|counts| counts.records)
     }
 
-    /// Like [`Mapping::decode`]; also answers how many records were passed over: `[[skip]]`, and `skip` of
-    /// ISO 8583. A body of which every record is passed over is accepted; one without any record is not.
+    /// Like [`Mapping::decode`]; also answers how many records were passed over: `[[skip]]`, `skip` of
+    /// ISO 8583, and scripts that give null. A body of which every record is passed over is accepted; one without any record is not.
     ///
     /// # Errors
     ///

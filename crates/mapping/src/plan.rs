@@ -13,6 +13,7 @@ use crate::format::ofx::OfxPlan;
 use crate::format::protobuf::ProtobufPlan;
 use crate::format::swift_mt::MtPlan;
 use crate::json_schema::JsonSchema;
+use crate::script::ScriptPlan;
 use crate::steps::Step;
 use crate::time::TimeRule;
 use crate::xsd::{Namespace, Schemas};
@@ -216,6 +217,8 @@ pub(crate) struct Rules {
     /// Records of which one holds are no transactions.
     pub(crate) skips: Vec<Condition>,
     pub(crate) identity: IdentityRule,
+    /// What is done to the fields' texts before they are checked.
+    pub(crate) script: Option<ScriptPlan>,
     /// What each record becomes, at least one.
     pub(crate) transactions: Vec<TransactionRule>,
     /// Which of them has the amount that `controls` add up.
@@ -245,6 +248,21 @@ pub(crate) struct Fields {
     pub(crate) reverses: Option<TextRule>,
     pub(crate) extras: Vec<ExtraRule>,
     pub(crate) future_max_micros: i64,
+}
+
+impl Fields {
+    /// How each field's text is made.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &TextRule> {
+        [
+            &self.account,
+            &self.amount.text,
+            &self.currency,
+            &self.booked_at,
+        ]
+        .into_iter()
+        .chain(&self.reverses)
+        .chain(self.extras.iter().map(|extra| &extra.text))
+    }
 }
 
 /// Namespaces a source accepts; `*` in a pattern stands for any characters.

@@ -21,6 +21,7 @@ use crate::fields::{
 use crate::identity::{IdentityKind, key_id, push_natural_part, push_number};
 use crate::plan::{IdPart, Plan, Rules, SlotId, TransactionRule};
 use crate::refusal::{Problem, Refusal, rule};
+use crate::script::OVERRUNS_MAX;
 use crate::time::received_at_text;
 pub(crate) use crate::values::Value;
 use crate::values::{Place, Slot, Values};
@@ -49,6 +50,8 @@ pub(crate) struct Observed<'o> {
     pub(crate) plan: &'o Plan,
     pub(crate) rules: &'o Rules,
     pub(crate) verdict: Verdict<'o>,
+    /// It is the script that decided.
+    pub(crate) by_script: bool,
 }
 
 /// What became of an observed record.
@@ -80,6 +83,8 @@ pub(crate) struct Assembler<'a, 'b> {
     problem: Option<(Problem, usize)>,
     records: u64,
     passed_over: u64,
+    /// Records whose script ran out of time.
+    overruns: u32,
     /// One for each control total.
     tallies: Vec<Tally>,
     /// The first control total that differs; the document is refused once it was read.
@@ -133,6 +138,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 slots: vec![Slot::default(); job.plan.slots.len()],
                 record_text: String::new(),
                 kept_text: String::new(),
+                given: None,
             },
             scopes: vec![Scope::default(); usize::from(job.plan.scopes)],
             positions: job.positions,
@@ -140,6 +146,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             problem: None,
             records: 0,
             passed_over: 0,
+            overruns: 0,
             tallies: vec![Tally::default(); job.rules.controls.len()],
             difference: None,
             lines: Lines {
@@ -390,6 +397,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
         for scope in &mut self.scopes {
             scope.records += 1;
         }
+        self.values.given = None;
         self.add_to_totals();
         let before = self.out.len();
         let problem = match self.problem.take() {
@@ -409,9 +417,15 @@ impl<'a, 'b> Assembler<'a, 'b> {
             None => self.translate_all().map_err(|problem| (problem, start)),
         };
         let refused = result.as_ref().err();
-        self.observe(start, refused.map(|(problem, at)| (problem, *at)), false);
+        let is_dropped = matches!(result, Ok(false));
+        self.observe(
+            start,
+            refused.map(|(problem, at)| (problem, *at)),
+            is_dropped,
+        );
         match result {
-            Ok(()) => {
+            Ok(false) => self.passed_over += 1,
+            Ok(true) => {
                 if self.out.len() - self.out_start > self.limits.output_bytes_max {
                     let detail = format!(
                         "the translated records have more than {} bytes: send fewer in a request",
@@ -444,7 +458,15 @@ impl<'a, 'b> Assembler<'a, 'b> {
                     rule: problem.rule,
                     detail: problem.detail,
                 };
+                let is_late = refusal.rule == rule::SCRIPT_TIME;
                 self.emit_refused(refusal, start, end);
+                self.overruns += u32::from(is_late);
+                if self.overruns > OVERRUNS_MAX {
+                    let detail = format!(
+                        "the script runs out of time in more than {OVERRUNS_MAX} records of the body"
+                    );
+                    return Err(self.refuse(start, None, rule::SCRIPT_TIME, detail));
+                }
             }
         }
         Ok(())
@@ -465,6 +487,10 @@ impl<'a, 'b> Assembler<'a, 'b> {
             None if passed_over => Verdict::PassedOver,
             None => Verdict::Translated(self.made.iter().map(json).collect()),
         };
+        // A [[skip]] is looked at before the script has run.
+        let by_script = passed_over
+            && self.rules.script.is_some()
+            && self.is_passed_over().is_ok_and(|skipped| !skipped);
         observer(&Observed {
             number: self.number(),
             line,
@@ -472,6 +498,7 @@ impl<'a, 'b> Assembler<'a, 'b> {
             plan: self.plan,
             rules: self.rules,
             verdict,
+            by_script,
         });
         self.observer = Some(observer);
     }
@@ -524,9 +551,11 @@ impl<'a, 'b> Assembler<'a, 'b> {
         Ok(false)
     }
 
-    /// Writes all transactions of the record to `out`, and remembers them in `made`.
-    fn translate_all(&mut self) -> Result<(), Problem> {
+    /// Writes all transactions of the record to `out`, and remembers them in `made`. Whether there is one: the
+    /// script may pass over all that there would be.
+    fn translate_all(&mut self) -> Result<bool, Problem> {
         self.made.clear();
+        let mut is_dropped = false;
         let kind = self.make_id()?;
         let id_length = self.id.len();
         for transaction in &self.rules.transactions {
@@ -541,8 +570,15 @@ impl<'a, 'b> Assembler<'a, 'b> {
                 self.id.push_str(suffix);
             }
             identifier("id", &self.id, self.limits)?;
+            if !self.run_script(transaction)? {
+                is_dropped = true;
+                continue;
+            }
             let translated = self.translate(transaction, kind)?;
             self.made.push(translated);
+        }
+        if self.made.is_empty() && is_dropped {
+            return Ok(false);
         }
         if self.made.is_empty() {
             return Err(Problem {
@@ -552,7 +588,19 @@ impl<'a, 'b> Assembler<'a, 'b> {
                     .to_owned(),
             });
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Has the script, if there is one, make the fields' texts; whether there is a transaction.
+    fn run_script(&mut self, transaction: &TransactionRule) -> Result<bool, Problem> {
+        let Some(script) = &self.rules.script else {
+            return Ok(true);
+        };
+        self.values.given = None;
+        let record = (self.plan, &self.values);
+        let given = script.run(transaction, record, &mut self.scratch, self.limits)?;
+        self.values.given = given;
+        Ok(self.values.given.is_some())
     }
 
     /// Writes one transaction to `out`. On an error `out` may hold a part of it.

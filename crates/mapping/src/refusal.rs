@@ -130,6 +130,12 @@ pub mod rule {
         DIGITS = "digits";
         /// Too short or too long for the mapping.
         LENGTH = "length";
+        /// The mapping's script throws, or gives what is no transaction.
+        SCRIPT = "script";
+        /// The script runs for too long.
+        SCRIPT_TIME = "script-time";
+        /// The script needs too much memory or stack.
+        SCRIPT_MEMORY = "script-memory";
     }
 }
 

@@ -1,6 +1,7 @@
 //! The values of the current record and of the elements around it.
 
 use crate::plan::SlotId;
+use crate::script::Given;
 
 /// Where a slot's text stands.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +37,8 @@ pub(crate) struct Values<'b> {
     pub(crate) slots: Vec<Slot>,
     pub(crate) record_text: String,
     pub(crate) kept_text: String,
+    /// What a script gave, which counts before what the record's values give.
+    pub(crate) given: Option<Given>,
 }
 
 impl<'b> Values<'b> {

@@ -451,7 +451,7 @@ fn is_pattern(pattern: &str) -> bool {
     pattern.contains('%') && jiff::fmt::strtime::format(pattern, &sample).is_ok()
 }
 
-fn extra(text: TextRule, kind: ExtraKind) -> ExtraRule {
+pub(super) fn extra(text: TextRule, kind: ExtraKind) -> ExtraRule {
     let mut prefix = b",\"".to_vec();
     write_string(&mut prefix, &text.name);
     prefix.extend_from_slice(b"\":\"");

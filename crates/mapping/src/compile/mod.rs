@@ -14,6 +14,7 @@ mod fixed;
 mod iso8583;
 mod pattern;
 mod protobuf;
+mod script;
 mod swift_mt;
 mod table;
 mod text;
@@ -111,6 +112,7 @@ const TOP_KEYS: &[&str] = &[
     "pass",
     "skip",
     "control",
+    "script",
     "transaction",
     "csv",
     "xml",
@@ -207,6 +209,7 @@ impl<'t> Compiler<'t> {
             root.choice(self, "amount_digits", &["currency", "any"], "currency") == "any";
         let identity = self.identity(&root);
         let skips = self.skips(&root);
+        let script = self.script(&root);
         let transactions = self.transactions(&root, any_digits, future_max_micros);
         let controls = self.controls(&root);
         let controlled = self.controlled(&root, &controls);
@@ -241,6 +244,7 @@ impl<'t> Compiler<'t> {
             rules: Rules {
                 skips,
                 identity,
+                script,
                 transactions,
                 controlled,
                 controls,
@@ -573,6 +577,8 @@ impl<'t> Compiler<'t> {
         }
         let names: Vec<Box<str>> = extras.iter().map(|extra| extra.text.name.clone()).collect();
         extras.extend(self.passed(root, &names));
+        let names: Vec<Box<str>> = extras.iter().map(|extra| extra.text.name.clone()).collect();
+        extras.extend(self.given(root, &names));
         let (booked_at, booked_time) = booked?;
         Some(Fields {
             account: account?,

@@ -108,6 +108,11 @@ impl<'v> Section<'v> {
         compiler.error(value.span(), &self.key(key), message);
     }
 
+    pub(crate) fn has_table(&self, key: &str) -> bool {
+        self.get(key)
+            .is_some_and(|value| value.get_ref().is_table())
+    }
+
     pub(crate) fn is_text(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value.get_ref().is_str())
     }

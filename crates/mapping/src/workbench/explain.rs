@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::fields::source_of;
-use crate::plan::{Fields, IdPart, Piece, Plan, SlotId, Source, TextRule};
+use crate::plan::{IdPart, Piece, Plan, SlotId, Source, TextRule};
 use crate::record::{Observed, Verdict};
 use crate::refusal::shown;
 use crate::values::{Place, Values};
@@ -87,6 +87,7 @@ fn push(text: &RefCell<String>, more: &str) {
 
 fn record(observed: &Observed<'_>) -> String {
     let verdict = match &observed.verdict {
+        Verdict::PassedOver if observed.by_script => "passed over: the script gives null",
         Verdict::PassedOver => "passed over: a [[skip]] holds",
         Verdict::Translated(_) => "translated",
         Verdict::Refused(..) => "refused",
@@ -119,7 +120,7 @@ fn record(observed: &Observed<'_>) -> String {
                 continue;
             }
         }
-        for rule in rules(&transaction.fields) {
+        for rule in transaction.fields.texts() {
             let _ = writeln!(
                 text,
                 "  {:<NAME_WIDTH$} {}",
@@ -127,6 +128,9 @@ fn record(observed: &Observed<'_>) -> String {
                 trace(rule, observed.values, observed.plan)
             );
         }
+    }
+    if let Some(script) = &observed.rules.script {
+        let _ = writeln!(text, "  then the script {}", script.program.name);
     }
     match &observed.verdict {
         Verdict::PassedOver => {}
@@ -150,25 +154,13 @@ fn record(observed: &Observed<'_>) -> String {
     text
 }
 
-fn rules(fields: &Fields) -> impl Iterator<Item = &TextRule> {
-    [
-        &fields.account,
-        &fields.amount.text,
-        &fields.currency,
-        &fields.booked_at,
-    ]
-    .into_iter()
-    .chain(&fields.reverses)
-    .chain(fields.extras.iter().map(|extra| &extra.text))
-}
-
 /// Where in the text the value of a field, or of a path, stands.
 fn place_of(field: &str, observed: &Observed<'_>) -> Option<Range<usize>> {
     let of_field = observed
         .rules
         .transactions
         .iter()
-        .flat_map(|transaction| rules(&transaction.fields))
+        .flat_map(|transaction| transaction.fields.texts())
         .filter(|rule| *rule.name == *field)
         .flat_map(|rule| slots(source_of(rule, observed.values).map(|(source, _)| source)));
     let of_path = (0..)
@@ -246,7 +238,11 @@ fn trace(rule: &TextRule, values: &Values<'_>, plan: &Plan) -> String {
         return "left out: its `when` does not hold".to_owned();
     }
     let Some((source, case_steps)) = source_of(rule, values) else {
-        return with_default("no case holds".to_owned(), rule);
+        let why = match rule.cases.as_slice() {
+            [] => "nothing: the script may give it",
+            _ => "no case holds",
+        };
+        return with_default(why.to_owned(), rule);
     };
     let (mut text, value) = match source {
         Source::Const(value) => (format!("const {}", shown(value)), Some(value.to_string())),

@@ -88,6 +88,7 @@ fn compile(path: &Path) -> anyhow::Result<Mapping> {
         .into_iter()
         .chain(with_extension(folder, "avsc")?)
         .chain(with_extension(folder, "xsd")?)
+        .chain(with_extension(folder, "js")?)
     {
         if let Some(name) = file.file_name().and_then(|name| name.to_str()) {
             options = options.with_file(name, read(&file)?);
