@@ -1,5 +1,5 @@
 //! Requests per CPU-second of the gateway, with an outbox that forgets:
-//! `cargo run --release -p gateway --example throughput`.
+//! `cargo run --release -p gateway --example throughput`; with the argument `off` without probes.
 //!
 //! The gateway runs on one thread, whose CPU time is read from `/proc`; the clients run on another and
 //! are not counted.
@@ -39,6 +39,7 @@ fn main() {
         runtime.block_on(async {
             let mut options = GatewayOptions::default();
             options.address.set_port(0);
+            options.probe.on_refusal = std::env::args().all(|argument| argument != "off");
             let path = format!(
                 "{}/../../config/sources/json.toml",
                 env!("CARGO_MANIFEST_DIR")
