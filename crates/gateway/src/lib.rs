@@ -44,6 +44,7 @@ mod rate;
 mod reply;
 mod service;
 mod sources;
+mod taken;
 mod tcp;
 mod tls;
 mod trace;

@@ -21,8 +21,9 @@ use hyper::{Response, StatusCode};
 use mapping::Format;
 
 use crate::access::fits;
-use crate::ingest::{Head, Taken};
+use crate::ingest::Head;
 use crate::problem::Problem;
+use crate::taken::Taken;
 
 pub(crate) use look::{Look, Soap};
 pub(crate) use soap::{fault, hint};

@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
 use super::{Soap, document, is_senders_fault, push_element, push_text};
-use crate::ingest::Taken;
+use crate::taken::Taken;
 
 const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
 /// Of problems in XML.
