@@ -48,6 +48,8 @@ soak: build
 bench: build
 	bench/translate.sh
 	bench/run.sh $(DAYBOOK)
+	bench/gateway.sh $(DAYBOOK)
+	python3 bench/hostile.py $(DAYBOOK)
 	bench/mq.sh $(DAYBOOK)
 	bench/kafka.sh $(DAYBOOK)
 	bench/cassandra.sh
