@@ -250,8 +250,16 @@ fn refuse_all(place: &Place, json: &dyn Fn(&str, &str) -> Vec<u8>, now: &str) {
         "json",
         "Content-Encoding: gzip\r\n",
         b"x",
+        400,
+        &["content-encoding"],
+    );
+    refused(
+        place,
+        "json",
+        "Content-Encoding: br\r\n",
+        b"x",
         415,
-        &["Content-Encoding"],
+        &["Content-Encoding", "gzip"],
     );
     a_gigabyte(place);
 }
