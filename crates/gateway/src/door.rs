@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -25,6 +26,7 @@ use crate::access::Peer;
 use crate::options::GatewayOptions;
 use crate::outbox::Outbox;
 use crate::places::{Place, Places};
+use crate::problem::Problem;
 use crate::service::{State, answer};
 use crate::tcp::{self, TcpDoor};
 use crate::tls::Tls;
@@ -79,8 +81,23 @@ pub(crate) async fn serve<O: Outbox>(
 }
 
 /// What somebody is told whose address has as many connections as it may; only where nothing has to be encrypted first.
-const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 183\r\n\r\n\
-{\"type\":\"urn:daybook:problem:connections\",\"title\":\"too many connections\",\"status\":503,\"detail\":\"this address has as many connections as one may (gateway.connections_per_address_max)\"}";
+fn refusal() -> Vec<u8> {
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "connections",
+        "too many connections",
+        "this address has as many connections as one may (gateway.connections_per_address_max)",
+    )
+    .into_json();
+    let mut answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n",
+        problem.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(&problem);
+    answer
+}
 
 /// The next connection and a place for it; `None` when it is over.
 async fn next(
@@ -128,8 +145,12 @@ async fn http<O: Outbox>(
 ) {
     let graceful = GracefulShutdown::new();
     let server = Arc::new(server(&state.options));
-    let refusal = if door.tls.is_none() { REFUSED } else { &[] };
-    while let Some((stream, address, place)) = next(&listener, &places, refusal, &shutdown).await {
+    let refusal = if door.tls.is_none() {
+        refusal()
+    } else {
+        Vec::new()
+    };
+    while let Some((stream, address, place)) = next(&listener, &places, &refusal, &shutdown).await {
         let watcher = graceful.watcher();
         let (state, server, door) = (Arc::clone(&state), Arc::clone(&server), Arc::clone(&door));
         tokio::spawn(async move {

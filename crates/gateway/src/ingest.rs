@@ -315,10 +315,7 @@ pub(crate) async fn take<O: Outbox>(
 /// The status that goes with what was taken, as far as it has one.
 pub(crate) fn status(taken: &Result<Taken, Problem>) -> StatusCode {
     match taken {
-        Ok(taken) if taken.translated.is_empty() && !taken.refused.is_empty() => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-        Ok(_) => StatusCode::ACCEPTED,
+        Ok(taken) => taken.status(),
         Err(problem) => problem.status(),
     }
 }

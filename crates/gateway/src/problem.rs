@@ -197,6 +197,14 @@ impl Problem {
         self.status
     }
 
+    /// Whether the same request may be accepted when it comes again.
+    pub(crate) fn asks_to_retry(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        )
+    }
+
     /// As one line of JSON.
     pub(crate) fn into_json(self) -> Vec<u8> {
         Value::Object(self.members).to_string().into_bytes()

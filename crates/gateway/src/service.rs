@@ -440,13 +440,7 @@ pub(crate) async fn answer<O: Outbox>(
     let response = match route(state, door, peer, request, &mut trail).await {
         Ok(response) => response,
         Err(problem) => {
-            let status = problem.status();
-            if [
-                StatusCode::SERVICE_UNAVAILABLE,
-                StatusCode::TOO_MANY_REQUESTS,
-            ]
-            .contains(&status)
-            {
+            if problem.asks_to_retry() {
                 add(&state.metrics.retry_later, 1);
             }
             problem.or_in_soap(soap).into_response()

@@ -39,6 +39,14 @@ impl Taken {
         records.map(|record| slice(&self.out, &record.id))
     }
 
+    /// The answer's: a lenient sender, of whose records none was accepted, is refused.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.translated.is_empty() && !self.refused.is_empty() {
+            true => StatusCode::UNPROCESSABLE_ENTITY,
+            false => StatusCode::ACCEPTED,
+        }
+    }
+
     /// What HTTP answers.
     pub(crate) fn response(&self, head: &Head) -> Response<Full<Bytes>> {
         match head.preferences.lenient {
@@ -78,11 +86,16 @@ impl Taken {
             }
             json.push(b']');
         }
+        self.write_end(&mut json);
+        json
+    }
+
+    /// Closes the object, in which is said whether the gateway keeps what it accepted.
+    fn write_end(&self, json: &mut Vec<u8>) {
         if self.kept == Kept::Spool {
             json.extend_from_slice(SPOOLED);
         }
         json.push(b'}');
-        json
     }
 
     /// Records that are no transactions, if there are some.
@@ -95,11 +108,6 @@ impl Taken {
     /// The answer to `Prefer: handling=lenient`: what became of each record.
     fn per_record(&self) -> Response<Full<Bytes>> {
         let (out, translated, refused) = (&self.out, &self.translated, &self.refused);
-        let status = if translated.is_empty() && !refused.is_empty() {
-            StatusCode::UNPROCESSABLE_ENTITY
-        } else {
-            StatusCode::ACCEPTED
-        };
         let mut json = format!(
             "{{\"accepted\":{},\"refused\":{}",
             translated.len(),
@@ -142,11 +150,8 @@ impl Taken {
             }
         }
         json.push(b']');
-        if self.kept == Kept::Spool {
-            json.extend_from_slice(SPOOLED);
-        }
-        json.push(b'}');
-        let mut response = json_response(status, json);
+        self.write_end(&mut json);
+        let mut response = json_response(self.status(), json);
         let applied = HeaderValue::from_static("handling=lenient");
         response
             .headers_mut()

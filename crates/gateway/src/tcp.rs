@@ -261,12 +261,7 @@ async fn handle<O: Outbox>(
     let answer = match taken {
         Ok(json) => answer(reply, &source, &message, status, json),
         Err(problem) => {
-            if [
-                StatusCode::SERVICE_UNAVAILABLE,
-                StatusCode::TOO_MANY_REQUESTS,
-            ]
-            .contains(&status)
-            {
+            if problem.asks_to_retry() {
                 add(&state.metrics.retry_later, 1);
             }
             answer(reply, &source, &message, status, problem.into_json())

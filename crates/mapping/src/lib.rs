@@ -38,6 +38,7 @@ mod identity;
 mod json_schema;
 mod keys;
 mod limits;
+mod number;
 mod pattern;
 mod plan;
 mod record;
@@ -56,12 +57,14 @@ mod xsd;
 use std::fmt;
 use std::ops::Range;
 
+pub use check::{iban_length, luhn_sum};
 pub use compile::MappingError;
 pub use identity::{IdentityKind, key_id, push_natural_part};
 pub use keys::CompileOptions;
 pub use limits::Limits;
 pub use refusal::{Refusal, rule};
 pub use time::received_at_text;
+pub use xsd::is_xsd_date_time;
 
 use charset::Charset;
 use plan::{FormatPlan, Header, Plan, Rules};

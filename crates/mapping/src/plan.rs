@@ -135,6 +135,23 @@ pub(crate) struct TextRule {
     pub(crate) repeated_first: bool,
 }
 
+impl TextRule {
+    /// A field that may be absent, as it stands in the source.
+    pub(crate) fn optional(name: &str, source: Option<Source>) -> Self {
+        Self {
+            name: name.into(),
+            cases: Vec::new(),
+            source,
+            steps: Vec::new(),
+            checks: Vec::new(),
+            default: None,
+            when: None,
+            optional: true,
+            repeated_first: false,
+        }
+    }
+}
+
 /// Where an amount's sign comes from.
 #[derive(Debug)]
 pub(crate) enum SignRule {

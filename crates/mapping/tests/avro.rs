@@ -2,15 +2,13 @@
 
 mod common;
 
-use common::{Options, compile, cut_and_change, decode, files_beside, ready_made, sample};
-use expect_test::{Expect, expect};
+use common::{
+    Options, beside, check, check_mistakes, compile, cut_and_change, decode, ready_made, sample,
+};
+use expect_test::expect;
 use mapping::{CompileOptions, Limits, Mapping, rule};
 
 /// A mapping beside the ready-made ones, whose schema it uses.
-fn beside() -> String {
-    format!("{}/../../config/sources/t.toml", env!("CARGO_MANIFEST_DIR"))
-}
-
 fn text(framing: &str, fields: &str) -> String {
     format!(
         "source = \"t\"\nformat = \"avro\"\n[avro]\nschema = \"avro.avsc\"\n{framing}\n[identity]\nnatural = [\"id\"]\n\
@@ -35,22 +33,6 @@ fn with_schema(top: &str, framing: &str, schema: &str) -> Result<Mapping, String
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })
-}
-
-#[track_caller]
-fn check(mapping: &Mapping, body: &[u8], expected: Expect) {
-    expected.assert_eq(&decode(mapping, body, &Options::default()).text());
-}
-
-#[track_caller]
-fn check_mistakes(text: &str, expected: Expect) {
-    let path = beside();
-    let errors = Mapping::compile_with(&path, text, &files_beside(&path)).expect_err("mistakes");
-    let lines: Vec<String> = errors
-        .iter()
-        .map(|error| format!("{}: {}: {}\n", error.line, error.key, error.message))
-        .collect();
-    expected.assert_eq(&lines.concat());
 }
 
 #[test]

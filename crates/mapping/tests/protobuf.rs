@@ -2,15 +2,13 @@
 
 mod common;
 
-use common::{Options, compile, cut_and_change, decode, files_beside, ready_made, sample};
-use expect_test::{Expect, expect};
+use common::{
+    Options, beside, check, check_mistakes, compile, cut_and_change, decode, ready_made, sample,
+};
+use expect_test::expect;
 use mapping::{Limits, Mapping};
 
 /// A mapping beside the ready-made ones, whose descriptor it uses.
-fn beside() -> String {
-    format!("{}/../../config/sources/t.toml", env!("CARGO_MANIFEST_DIR"))
-}
-
 fn text(top: &str, message: &str, framing: &str, fields: &str) -> String {
     format!(
         "source = \"t\"\nformat = \"protobuf\"\n{top}\n[protobuf]\ndescriptor = \"protobuf.binpb\"\nmessage = \"daybook.example.v1.{message}\"\n\
@@ -21,22 +19,6 @@ fn text(top: &str, message: &str, framing: &str, fields: &str) -> String {
 
 fn with(top: &str, message: &str, framing: &str, fields: &str) -> Mapping {
     compile(&beside(), &text(top, message, framing, fields))
-}
-
-#[track_caller]
-fn check(mapping: &Mapping, body: &[u8], expected: Expect) {
-    expected.assert_eq(&decode(mapping, body, &Options::default()).text());
-}
-
-#[track_caller]
-fn check_mistakes(text: &str, expected: Expect) {
-    let path = beside();
-    let errors = Mapping::compile_with(&path, text, &files_beside(&path)).expect_err("mistakes");
-    let lines: Vec<String> = errors
-        .iter()
-        .map(|error| format!("{}: {}: {}\n", error.line, error.key, error.message))
-        .collect();
-    expected.assert_eq(&lines.concat());
 }
 
 #[test]

@@ -149,10 +149,7 @@ pub(crate) fn start(
             let meter = telemetry.meter("gateway_spool_messages", "");
             while !stop.is_cancelled() {
                 meter.set(i64::try_from(outbox.waiting()).unwrap_or(i64::MAX));
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(RETRY_PAUSE) => {}
-                }
+                pause(&stop).await;
             }
         };
         tokio::join!(transactions, quarantine, gauge);
@@ -183,11 +180,15 @@ async fn carry_on(outbox: &SpoolingOutbox, queue: &'static str, stop: &Cancellat
             reason,
             "the spool is not carried on; it is tried again"
         );
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(RETRY_PAUSE) => {}
-        }
+        pause(stop).await;
     }
+}
+
+/// [`RETRY_PAUSE`], or less when `stop` fires.
+async fn pause(stop: &CancellationToken) {
+    let _ = stop
+        .run_until_cancelled(tokio::time::sleep(RETRY_PAUSE))
+        .await;
 }
 
 /// Until `stop` fires, or something fails: then what was got is backed out.

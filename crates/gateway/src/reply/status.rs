@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use mapping::{Refusal, Refused, received_at_text, rule};
+use mapping::{Refusal, Refused, is_xsd_date_time, received_at_text, rule};
 
 use super::look::{Document, Names, names};
 use super::{push_element, push_text};
@@ -247,76 +247,10 @@ fn is_decimal(text: &str) -> bool {
     are_digits(whole) && are_digits(part) && whole.len() + part.len() <= 18
 }
 
-/// `xs:dateTime`, of the years 0001 to 9999.
+/// `xs:dateTime`, of the years 0001 to 9999, in which no day has an hour 24.
 fn is_date_time(text: &str) -> bool {
-    let number = |range: Range<usize>| {
-        let digits = text.get(range).filter(|digits| are_digits(digits))?;
-        digits.parse::<u32>().ok()
-    };
-    let is_at = |at: usize, byte: u8| text.as_bytes().get(at) == Some(&byte);
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if !marks.into_iter().all(|(at, byte)| is_at(at, byte)) {
-        return false;
-    }
-    let numbers = [
-        number(0..4),
-        number(5..7),
-        number(8..10),
-        number(11..13),
-        number(14..16),
-        number(17..19),
-    ];
-    let [
-        Some(year),
-        Some(month),
-        Some(day),
-        Some(hour),
-        Some(minute),
-        Some(second),
-    ] = numbers
-    else {
-        return false;
-    };
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        2 => 28 + u32::from(is_leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => 0,
-    };
-    let in_range = year > 0 && (1..=days).contains(&day) && hour < 24 && minute < 60 && second < 60;
-    in_range && is_rest_of_time(text.get(19..).unwrap_or_default())
-}
-
-/// What follows the seconds: a fraction, and a zone.
-fn is_rest_of_time(text: &str) -> bool {
-    let zone = match text.strip_prefix('.') {
-        Some(fraction) => {
-            let zone = fraction.trim_start_matches(|character: char| character.is_ascii_digit());
-            if zone.len() == fraction.len() {
-                return false;
-            }
-            zone
-        }
-        None => text,
-    };
-    if matches!(zone, "" | "Z") {
-        return true;
-    }
-    let Some((hours, minutes)) = zone
-        .strip_prefix(['+', '-'])
-        .and_then(|zone| zone.split_once(':'))
-    else {
-        return false;
-    };
-    let two = |text: &str| {
-        let digits = Some(text).filter(|text| text.len() == 2 && are_digits(text))?;
-        digits.parse::<u32>().ok()
-    };
-    matches!(
-        (two(hours), two(minutes)),
-        (Some(0..=13), Some(0..=59)) | (Some(14), Some(0))
-    )
+    let is_four_digits = text.as_bytes().get(4) == Some(&b'-') && !text.starts_with('-');
+    is_four_digits && text.get(11..13) != Some("24") && is_xsd_date_time(text)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 mod numbers;
 
+pub use numbers::{iban_length, luhn_sum};
+
 use regex::Regex;
 use types::currency_digits;
 

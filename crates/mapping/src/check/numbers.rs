@@ -19,17 +19,34 @@ const IBAN_LENGTHS: &[(&str, usize)] = &[
     ("YE", 30),
 ];
 
+/// Characters of an account number of a country, which is two capital letters; `None` where there are no such numbers.
+pub fn iban_length(country: &str) -> Option<usize> {
+    let found = IBAN_LENGTHS.binary_search_by(|(known, _)| known.cmp(&country));
+    found.ok().map(|found| IBAN_LENGTHS[found].1)
+}
+
+/// The sum of the Luhn formula (ISO/IEC 7812-1, annex B) over digits from 0 to 9 of which the last is the check digit: a number is right when it
+/// is a multiple of ten.
+pub fn luhn_sum(digits: impl DoubleEndedIterator<Item = u8>) -> u32 {
+    let from_last = digits.rev().map(u32::from).enumerate();
+    let weighed = from_last.map(|(index, digit)| match (index % 2, digit) {
+        (0, _) => digit,
+        (_, 5..) => digit * 2 - 9,
+        _ => digit * 2,
+    });
+    weighed.sum()
+}
+
 /// ISO 13616: a country, two check digits (ISO 7064 MOD 97-10), an account of that country's length.
 pub(super) fn iban(text: &str) -> Result<(), String> {
     only(text, "A to Z and 0 to 9", is_code)?;
     let country = text.get(..2).unwrap_or(text);
-    let Ok(found) = IBAN_LENGTHS.binary_search_by(|(known, _)| known.cmp(&country)) else {
+    let Some(length) = iban_length(country) else {
         return Err(format!(
             "{} does not begin with a country that has IBANs",
             hint(text)
         ));
     };
-    let length = IBAN_LENGTHS[found].1;
     if text.len() != length {
         return Err(format!(
             "{} has {} characters, an IBAN of {country} has {length}",
@@ -109,19 +126,7 @@ pub(super) fn luhn(text: &str) -> Result<(), String> {
         ));
     }
     let (number, given) = text.split_at(text.len() - 1);
-    let sum: u32 = number
-        .bytes()
-        .rev()
-        .enumerate()
-        .map(|(index, byte)| {
-            let digit = u32::from(byte - b'0');
-            match (index % 2, digit) {
-                (0, 5..) => digit * 2 - 9,
-                (0, _) => digit * 2,
-                _ => digit,
-            }
-        })
-        .sum();
+    let sum = luhn_sum(number.bytes().map(|byte| byte - b'0').chain([0]));
     check_digits(text, given, &((10 - sum % 10) % 10).to_string())
 }
 

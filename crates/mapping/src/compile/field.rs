@@ -428,17 +428,7 @@ impl Compiler<'_> {
             let Some(slot) = self.slot(name, span, "pass", false) else {
                 continue;
             };
-            let text = TextRule {
-                name: name.into(),
-                cases: Vec::new(),
-                source: Some(Source::FirstOf(vec![slot])),
-                steps: Vec::new(),
-                checks: Vec::new(),
-                default: None,
-                when: None,
-                optional: true,
-                repeated_first: false,
-            };
+            let text = TextRule::optional(name, Some(Source::FirstOf(vec![slot])));
             extras.push(extra(text, ExtraKind::Text));
         }
         extras

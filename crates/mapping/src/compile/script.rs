@@ -139,17 +139,7 @@ impl Compiler<'_> {
                 self.error(span, "script.gives", message);
                 continue;
             }
-            let text = TextRule {
-                name: name.into(),
-                cases: Vec::new(),
-                source: None,
-                steps: Vec::new(),
-                checks: Vec::new(),
-                default: None,
-                when: None,
-                optional: true,
-                repeated_first: false,
-            };
+            let text = TextRule::optional(name, None);
             extras.push(extra(text, ExtraKind::Text));
         }
         extras

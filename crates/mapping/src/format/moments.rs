@@ -1,4 +1,4 @@
-//! Texts of numbers that stand for days and instants in binary formats, and of bytes.
+//! Texts of numbers that stand for days and instants in binary formats.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,6 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// 0001-01-01 and 9999-12-31, days since 1970: what ISO 8601 writes in four digits.
 const DAY_MIN: i64 = -719_162;
 const DAY_MAX: i64 = 2_932_896;
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// A day, counted from 1970-01-01, as ISO 8601. `None` outside of the years 1 to 9999.
 pub(crate) fn push_day(text: &mut String, days: i64) -> Option<()> {
@@ -49,22 +48,6 @@ pub(crate) fn push_instant(
     Some(())
 }
 
-/// Bytes in base64 (RFC 4648, 4, with padding).
-pub(crate) fn push_base64(text: &mut String, bytes: &[u8]) {
-    for group in bytes.chunks(3) {
-        let of = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
-        let bits = of(0) << 16 | of(1) << 8 | of(2);
-        for place in 0..4 {
-            if place > group.len() {
-                text.push('=');
-            } else {
-                let digit = bits >> (18 - 6 * place) & 63;
-                text.push(char::from(BASE64[digit as usize]));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,22 +69,5 @@ mod tests {
         assert_eq!(text(253_402_300_800, 0), None);
         assert_eq!(text(-62_135_596_801, 0), None);
         assert_eq!(text(i64::MAX, 0), None);
-    }
-
-    #[test]
-    fn base64_of_rfc_4648() {
-        for (bytes, expected) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            let mut text = String::new();
-            push_base64(&mut text, bytes.as_bytes());
-            assert_eq!(text, expected);
-        }
     }
 }

@@ -1,9 +1,12 @@
 //! Holding a record against a schema.
 
-use super::number::Number;
-use super::read::{constant, escape, range};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::read::escape;
 use super::tree::{self, Tree, Value};
-use super::{Constant, DEPTH_MAX, JsonSchema, Kind, Node, Range, STEPS_MAX, Violation};
+use super::{Bound, Constant, DEPTH_MAX, JsonSchema, Kind, Node, Range, STEPS_MAX, Violation};
+use crate::number::Number;
 use crate::refusal::shown;
 
 impl JsonSchema {
@@ -29,13 +32,21 @@ impl JsonSchema {
 struct Check<'c> {
     schema: &'c JsonSchema,
     steps: usize,
-    /// Names and numbers on the way to the value.
-    path: Vec<String>,
+    /// The way to the value.
+    path: Vec<Part<'c>>,
 }
 
-impl Check<'_> {
+enum Part<'c> {
+    Name(&'c str),
+    Index(usize),
+}
+
+impl<'c> Check<'c> {
     fn wrong(&self, tree: &Tree<'_>, detail: impl Into<String>) -> Violation {
-        let path = self.path.iter().map(|part| format!("/{}", escape(part)));
+        let path = self.path.iter().map(|part| match part {
+            Part::Name(name) => format!("/{}", escape(name)),
+            Part::Index(index) => format!("/{index}"),
+        });
         Violation {
             pointer: path.collect(),
             offset: tree.offset,
@@ -43,7 +54,7 @@ impl Check<'_> {
         }
     }
 
-    fn value(&mut self, schema: usize, tree: &Tree<'_>, depth: usize) -> Result<(), Violation> {
+    fn value(&mut self, schema: usize, tree: &'c Tree<'_>, depth: usize) -> Result<(), Violation> {
         self.steps += 1;
         if self.steps > STEPS_MAX || depth > DEPTH_MAX {
             return Err(self.wrong(tree, "the schema asks more of it than can be looked at"));
@@ -74,9 +85,7 @@ impl Check<'_> {
                 format!("it is of the type {found}, {expected} is expected"),
             ));
         }
-        if node.allowed.is_empty()
-            || constant(tree).is_some_and(|value| node.allowed.contains(&value))
-        {
+        if node.allowed.is_empty() || node.allowed.iter().any(|allowed| allowed.is(tree)) {
             return Ok(());
         }
         let allowed: Vec<String> = node.allowed.iter().take(10).map(shown_constant).collect();
@@ -116,7 +125,7 @@ impl Check<'_> {
         of: &str,
         count: impl Fn() -> usize,
     ) -> Result<(), Violation> {
-        if allowed.least == 0 && allowed.most.is_none() || range(allowed, count()) {
+        if allowed.least == 0 && allowed.most.is_none() || allowed.has(count()) {
             return Ok(());
         }
         let bounds = match allowed.most {
@@ -130,30 +139,34 @@ impl Check<'_> {
     }
 
     fn number(&self, node: &Node, tree: &Tree<'_>, text: &str) -> Result<(), Violation> {
-        if node.least.is_none() && node.most.is_none() && node.decimals.is_none() {
+        if node.least.is_empty() && node.most.is_empty() && node.decimals.is_none() {
             return Ok(());
         }
-        let Some(number) = Number::parse(text) else {
+        let Some(number) = Number::json(text) else {
             return Err(self.wrong(tree, "its exponent is too long"));
         };
-        let below = node.least.as_ref().is_some_and(|bound| {
-            number < bound.number || bound.exclusive && number == bound.number
-        });
-        let above = node.most.as_ref().is_some_and(|bound| {
-            number > bound.number || bound.exclusive && number == bound.number
-        });
-        if below || above {
-            let side = if below { "less" } else { "more" };
-            return Err(self.wrong(tree, format!("{} is {side} than is allowed", shown(text))));
+        let breaks = |bound: &Bound, wrong: Ordering| {
+            // It was one when the schema was compiled.
+            let order = Number::json(&bound.number).map(|bound| number.cmp(&bound));
+            order.is_some_and(|order| order == wrong || bound.exclusive && order.is_eq())
+        };
+        for (bounds, wrong, side) in [
+            (&node.least, Ordering::Less, "less"),
+            (&node.most, Ordering::Greater, "more"),
+        ] {
+            if bounds.iter().any(|bound| breaks(bound, wrong)) {
+                let detail = format!("{} is {side} than is allowed", shown(text));
+                return Err(self.wrong(tree, detail));
+            }
         }
         match node.decimals {
-            Some(decimals) if number.decimals() > decimals => Err(self.wrong(
-                tree,
-                format!(
+            Some(decimals) if number.decimals() > decimals => {
+                let detail = format!(
                     "{} has more than {decimals} digits behind the point",
                     shown(text)
-                ),
-            )),
+                );
+                Err(self.wrong(tree, detail))
+            }
             _ => Ok(()),
         }
     }
@@ -162,7 +175,7 @@ impl Check<'_> {
         &mut self,
         node: &Node,
         tree: &Tree<'_>,
-        items: &[Tree<'_>],
+        items: &'c [Tree<'_>],
         depth: usize,
     ) -> Result<(), Violation> {
         self.count(node.item_count, tree, "items", || items.len())?;
@@ -170,7 +183,7 @@ impl Check<'_> {
             return Ok(());
         };
         for (index, item) in items.iter().enumerate() {
-            self.path.push(index.to_string());
+            self.path.push(Part::Index(index));
             self.value(schema, item, depth + 1)?;
             self.path.pop();
         }
@@ -181,7 +194,7 @@ impl Check<'_> {
         &mut self,
         node: &Node,
         tree: &Tree<'_>,
-        members: &[(std::borrow::Cow<'_, str>, Tree<'_>)],
+        members: &'c [(Cow<'_, str>, Tree<'_>)],
         depth: usize,
     ) -> Result<(), Violation> {
         self.count(node.property_count, tree, "members", || members.len())?;
@@ -195,7 +208,7 @@ impl Check<'_> {
             let Some(schema) = named.map(|(_, schema)| *schema).or(node.others) else {
                 continue;
             };
-            self.path.push(name.clone().into_owned());
+            self.path.push(Part::Name(name));
             if named.is_none() && self.schema.nodes.get(schema).is_some_and(|node| node.never) {
                 return Err(self.wrong(member, "no member of this name is allowed"));
             }
@@ -205,7 +218,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn combined(&mut self, node: &Node, tree: &Tree<'_>, depth: usize) -> Result<(), Violation> {
+    fn combined(&mut self, node: &Node, tree: &'c Tree<'_>, depth: usize) -> Result<(), Violation> {
         for schema in &node.all {
             self.value(*schema, tree, depth + 1)?;
         }
@@ -235,7 +248,7 @@ impl Check<'_> {
     fn fitting(
         &mut self,
         schemas: &[usize],
-        tree: &Tree<'_>,
+        tree: &'c Tree<'_>,
         depth: usize,
         enough: usize,
     ) -> Result<usize, Violation> {
@@ -264,10 +277,25 @@ fn kind_of(tree: &Tree<'_>) -> u8 {
         Value::Text(_) => Kind::STRING,
         Value::Array(_) => Kind::ARRAY,
         Value::Object(_) => Kind::OBJECT,
-        Value::Number(text) => match Number::parse(text) {
+        Value::Number(text) => match Number::json(text) {
             Some(number) if number.decimals() == 0 => Kind::NUMBER | Kind::INTEGER,
             _ => Kind::NUMBER,
         },
+    }
+}
+
+impl Constant {
+    fn is(&self, tree: &Tree<'_>) -> bool {
+        match (self, &tree.value) {
+            (Self::Null, Value::Null) => true,
+            (Self::Bool(known), Value::Bool(value)) => known == value,
+            (Self::Text(known), Value::Text(text)) => **known == **text,
+            (Self::Number(known), Value::Number(text)) => {
+                let known = Number::json(known);
+                known.is_some() && known == Number::json(text)
+            }
+            _ => false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! JSON Schema: what a record's object must look like before it is mapped.
 //!
 //! A subset of draft 2020-12 that is read whole; a keyword outside of it is refused when the mapping is compiled, with its place, never ignored.
-//! `read` compiles a schema, `tree` reads a record, `number` compares numbers digit by digit (nothing becomes a float), `check` holds one against the other.
+//! `read` compiles a schema, `tree` reads a record, `check` holds one against the other. Numbers are compared digit by digit (`crate::number`).
 //!
 //! # Invariants
 //!
@@ -11,13 +11,10 @@
 //! Source: draft-bhutton-json-schema-01 and draft-bhutton-json-schema-validation-01.
 
 mod check;
-mod number;
 mod read;
 mod tree;
 
 use regex::Regex;
-
-use number::Number;
 
 /// Levels of a record, and of schemas within schemas that are looked at for one value.
 pub(crate) const DEPTH_MAX: usize = 128;
@@ -41,8 +38,8 @@ struct Node {
     allowed: Vec<Constant>,
     lengths: Range,
     pattern: Option<Regex>,
-    least: Option<Bound>,
-    most: Option<Bound>,
+    least: Vec<Bound>,
+    most: Vec<Bound>,
     /// Digits behind the point at most, of `multipleOf` 0.01 and the like.
     decimals: Option<i64>,
     properties: Vec<(Box<str>, usize)>,
@@ -65,18 +62,26 @@ struct Range {
     most: Option<usize>,
 }
 
+impl Range {
+    fn has(self, count: usize) -> bool {
+        count >= self.least && self.most.is_none_or(|most| count <= most)
+    }
+}
+
 #[derive(Debug)]
 struct Bound {
-    number: Number,
+    /// A number as it is written.
+    number: Box<str>,
     exclusive: bool,
 }
 
 /// A value of `enum` or `const`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Constant {
     Null,
     Bool(bool),
-    Number(Number),
+    /// As it is written.
+    Number(Box<str>),
     Text(Box<str>),
 }
 

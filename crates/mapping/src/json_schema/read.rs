@@ -1,8 +1,10 @@
 //! Compiling a schema.
 
-use super::number::Number;
+use std::collections::HashMap;
+
 use super::tree::{self, Tree, Value};
-use super::{Bound, Constant, JsonSchema, Kind, Node, Range};
+use super::{Bound, Constant, JsonSchema, Kind, Node};
+use crate::number::Number;
 
 /// Subschemas of a schema at most.
 const NODES_MAX: usize = 10_000;
@@ -32,7 +34,7 @@ impl JsonSchema {
         let mut compiler = Compiler {
             root: &tree,
             nodes: Vec::new(),
-            known: Vec::new(),
+            known: HashMap::new(),
         };
         let root = compiler.schema(&tree, "#")?;
         let nodes = compiler.nodes;
@@ -44,19 +46,19 @@ struct Compiler<'t> {
     root: &'t Tree<'t>,
     nodes: Vec<Node>,
     /// Schemas by where they begin, so that each is compiled once, also one that refers to itself.
-    known: Vec<(usize, usize)>,
+    known: HashMap<usize, usize>,
 }
 
 impl<'t> Compiler<'t> {
     fn schema(&mut self, tree: &'t Tree<'t>, place: &str) -> Result<usize, String> {
-        if let Some((_, node)) = self.known.iter().find(|(offset, _)| *offset == tree.offset) {
+        if let Some(node) = self.known.get(&tree.offset) {
             return Ok(*node);
         }
         if self.nodes.len() >= NODES_MAX {
             return Err(format!("it has more than {NODES_MAX} schemas"));
         }
         let index = self.nodes.len();
-        self.known.push((tree.offset, index));
+        self.known.insert(tree.offset, index);
         self.nodes.push(Node::default());
         let node = match &tree.value {
             Value::Bool(right) => Node {
@@ -127,25 +129,19 @@ impl<'t> Compiler<'t> {
                 }
                 "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => {
                     let bound = Bound {
-                        number: number(tree).ok_or_else(|| wrong("a number"))?,
+                        number: number(tree).ok_or_else(|| wrong("a number"))?.into(),
                         exclusive: keyword.starts_with("exclusive"),
                     };
-                    let (slot, lower) = match keyword.ends_with("inimum") {
-                        true => (&mut node.least, true),
-                        false => (&mut node.most, false),
+                    let bounds = match keyword.ends_with("inimum") {
+                        true => &mut node.least,
+                        false => &mut node.most,
                     };
-                    // Of two the narrower counts.
-                    let narrower = slot.as_ref().is_none_or(|known| {
-                        let order = bound.number.cmp(&known.number);
-                        let order = if lower { order } else { order.reverse() };
-                        order.then(bound.exclusive.cmp(&known.exclusive)).is_gt()
-                    });
-                    if narrower {
-                        *slot = Some(bound);
-                    }
+                    bounds.push(bound);
                 }
                 "multipleOf" => {
-                    let decimals = number(tree).and_then(|number| number.power_of_ten());
+                    let decimals = number(tree)
+                        .and_then(Number::json)
+                        .and_then(Number::power_of_ten);
                     node.decimals =
                         Some(decimals.ok_or_else(|| wrong("a power of ten, such as 0.01"))?);
                 }
@@ -247,9 +243,9 @@ fn kinds(tree: &Tree<'_>) -> Option<u8> {
     }
 }
 
-fn number(tree: &Tree<'_>) -> Option<Number> {
+fn number<'t>(tree: &Tree<'t>) -> Option<&'t str> {
     match tree.value {
-        Value::Number(text) => Number::parse(text),
+        Value::Number(text) => Number::json(text).map(|_| text),
         _ => None,
     }
 }
@@ -261,21 +257,12 @@ fn count(tree: &Tree<'_>) -> Option<usize> {
     }
 }
 
-pub(super) fn constant(tree: &Tree<'_>) -> Option<Constant> {
+fn constant(tree: &Tree<'_>) -> Option<Constant> {
     Some(match &tree.value {
         Value::Null => Constant::Null,
         Value::Bool(value) => Constant::Bool(*value),
-        Value::Number(text) => Constant::Number(Number::parse(text)?),
+        Value::Number(_) => Constant::Number(number(tree)?.into()),
         Value::Text(text) => Constant::Text((&**text).into()),
         Value::Array(_) | Value::Object(_) => return None,
     })
-}
-
-/// Whether a count is in a range.
-pub(super) const fn range(range: Range, count: usize) -> bool {
-    let most = match range.most {
-        Some(most) => most,
-        None => usize::MAX,
-    };
-    count >= range.least && count <= most
 }

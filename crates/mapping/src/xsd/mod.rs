@@ -14,6 +14,7 @@ mod tree;
 mod validator;
 
 pub(crate) use parse::{Schema, parse};
+pub use simple::is_xsd_date_time;
 pub(crate) use validator::{Name, Validator};
 
 /// The schemas of a source, of different namespaces.

@@ -1,10 +1,12 @@
 //! Simple types: built-in ones and their facets.
 //!
-//! Source: XML Schema 1.0 part 2. Numbers are compared digit by digit, never as floats.
+//! Source: XML Schema 1.0 part 2. Numbers are compared digit by digit (`crate::number`), never as floats.
 
 use std::cmp::Ordering;
 
 use regex::Regex;
+
+use crate::number::Number;
 
 /// What a value is built in as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,12 +137,10 @@ impl SimpleType {
         let is_one = match self.built_in {
             BuiltIn::Text => true,
             BuiltIn::Boolean => matches!(text, "true" | "false" | "1" | "0"),
-            BuiltIn::Decimal => decimal(text).is_some(),
-            BuiltIn::Integer(..) => !text.contains('.') && decimal(text).is_some(),
+            BuiltIn::Decimal => Number::decimal(text).is_some(),
+            BuiltIn::Integer(..) => !text.contains('.') && Number::decimal(text).is_some(),
             BuiltIn::Date => zoned(text, 10).is_some_and(date),
-            BuiltIn::DateTime => text
-                .split_once('T')
-                .is_some_and(|(day, rest)| date(day) && zoned(rest, 8).is_some_and(time)),
+            BuiltIn::DateTime => is_xsd_date_time(text),
             BuiltIn::Time => zoned(text, 8).is_some_and(time),
             BuiltIn::GYear => zoned(text, 4).is_some_and(year),
             BuiltIn::GYearMonth => zoned(text, 7).is_some_and(|text| {
@@ -195,53 +195,58 @@ impl SimpleType {
     }
 
     fn number(&self, text: &str) -> Result<(), String> {
-        let Some(number) = decimal(text) else {
+        let Some(number) = Number::decimal(text) else {
             return Ok(());
         };
-        let digits = (number.whole.len() + number.fraction.len()).max(1);
-        if let Some(max) = self.total_digits.filter(|max| digits > *max) {
+        let is_more =
+            |digits: i64, max: usize| usize::try_from(digits).is_ok_and(|digits| digits > max);
+        let digits = (number.whole_digits() + number.decimals()).max(1);
+        if let Some(max) = self.total_digits.filter(|max| is_more(digits, *max)) {
             return Err(format!("must have at most {max} digits, not {digits}"));
         }
-        let digits = number.fraction.len();
-        if let Some(max) = self.fraction_digits.filter(|max| digits > *max) {
+        let digits = number.decimals();
+        if let Some(max) = self.fraction_digits.filter(|max| is_more(digits, *max)) {
             return Err(format!(
                 "must have at most {max} digits behind the point, not {digits}"
             ));
         }
-        let own = match self.built_in {
-            BuiltIn::Integer(min, max) => [min, max],
-            _ => [None, None],
+        let (own_min, own_max) = match self.built_in {
+            BuiltIn::Integer(min, max) => (min, max),
+            _ => (None, None),
         };
-        let [own_min, own_max] = own.map(|limit| limit.map(|limit| (limit, true)));
-        let given = |limit: &'_ Option<(Box<str>, bool)>| {
-            limit
-                .as_ref()
-                .map(|(text, inclusive)| (text.clone(), *inclusive))
-        };
-        let of = |limit: Option<(&'static str, bool)>| {
-            limit.map(|(text, inclusive)| (text.into(), inclusive))
-        };
-        for (limit, wrong, words) in [
-            (of(own_min), Ordering::Less, ["at least", "more than"]),
-            (given(&self.min), Ordering::Less, ["at least", "more than"]),
-            (of(own_max), Ordering::Greater, ["at most", "less than"]),
-            (
-                given(&self.max),
-                Ordering::Greater,
-                ["at most", "less than"],
-            ),
-        ] {
-            let Some((limit, inclusive)) = limit else {
-                continue;
-            };
-            let order = decimal(&limit).map(|limit| compare(&number, &limit));
-            if order == Some(wrong) || order == Some(Ordering::Equal) && !inclusive {
-                let word = if inclusive { words[0] } else { words[1] };
-                return Err(format!("must be {word} {limit}"));
-            }
+        let own = |limit: Option<&'static str>| limit.map(|limit| (limit, true));
+        for limit in [own(own_min), given(&self.min)] {
+            within(number, limit, Ordering::Less, ["at least", "more than"])?;
+        }
+        for limit in [own(own_max), given(&self.max)] {
+            within(number, limit, Ordering::Greater, ["at most", "less than"])?;
         }
         Ok(())
     }
+}
+
+fn given(limit: &Option<(Box<str>, bool)>) -> Option<(&str, bool)> {
+    limit
+        .as_ref()
+        .map(|(text, inclusive)| (&**text, *inclusive))
+}
+
+/// Whether a number is on the right side of a limit, or is it where it may be.
+fn within(
+    number: Number<'_>,
+    limit: Option<(&str, bool)>,
+    wrong: Ordering,
+    words: [&str; 2],
+) -> Result<(), String> {
+    let Some((limit, inclusive)) = limit else {
+        return Ok(());
+    };
+    let order = Number::decimal(limit).map(|limit| number.cmp(&limit));
+    if order == Some(wrong) || order == Some(Ordering::Equal) && !inclusive {
+        let word = if inclusive { words[0] } else { words[1] };
+        return Err(format!("must be {word} {limit}"));
+    }
+    Ok(())
 }
 
 /// A text with its white space as the type wants it.
@@ -274,47 +279,10 @@ fn spaced<'t>(raw: &'t str, space: Space, scratch: &'t mut String) -> &'t str {
     }
 }
 
-/// A decimal number without zeros that say nothing.
-struct Number<'t> {
-    is_negative: bool,
-    whole: &'t str,
-    fraction: &'t str,
-}
-
-fn decimal(text: &str) -> Option<Number<'_>> {
-    let is_negative = text.starts_with('-');
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.len() + fraction.len() == 0 || !is_digits(whole) || !is_digits(fraction) {
-        return None;
-    }
-    Some(Number {
-        is_negative,
-        whole: whole.trim_start_matches('0'),
-        fraction: fraction.trim_end_matches('0'),
-    })
-}
-
-fn compare(left: &Number<'_>, right: &Number<'_>) -> Ordering {
-    let is_zero = |number: &Number<'_>| number.whole.is_empty() && number.fraction.is_empty();
-    let sign = |number: &Number<'_>| match (is_zero(number), number.is_negative) {
-        (true, _) => 0,
-        (false, true) => -1,
-        (false, false) => 1,
-    };
-    let of = sign(left).cmp(&sign(right));
-    if of != Ordering::Equal || sign(left) == 0 {
-        return of;
-    }
-    let size = left
-        .whole
-        .len()
-        .cmp(&right.whole.len())
-        .then_with(|| left.whole.cmp(right.whole))
-        // Without zeros behind, texts of digits compare as fractions do.
-        .then_with(|| left.fraction.cmp(right.fraction));
-    if sign(left) < 0 { size.reverse() } else { size }
+/// Whether a text is an `xs:dateTime` (XML Schema part 2, 3.2.7), without white space around it.
+pub fn is_xsd_date_time(text: &str) -> bool {
+    let parts = text.split_once('T');
+    parts.is_some_and(|(day, rest)| date(day) && zoned(rest, 8).is_some_and(time))
 }
 
 /// The text in front of a time zone, which must be one; `shortest` characters at least.
@@ -484,20 +452,5 @@ mod tests {
             &["Z", "Zg=", "=Zg=", "Z-=="],
         );
         check("hexBinary", &["", "0aFF"], &["0", "0g"]);
-    }
-
-    #[test]
-    fn numbers_are_compared_digit_by_digit() {
-        let of = |text: &'static str| decimal(text).expect("a number");
-        let check = |left, right, expected| {
-            assert_eq!(compare(&of(left), &of(right)), expected, "{left} {right}");
-        };
-        check("0", "-0.0", Ordering::Equal);
-        check("10", "9", Ordering::Greater);
-        check("0.09", "0.1", Ordering::Less);
-        check("-0.09", "-0.1", Ordering::Greater);
-        check("-1", "1", Ordering::Less);
-        check("1.50", "01.5", Ordering::Equal);
-        check("1.5", "1.49999999999999999999", Ordering::Greater);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use expect_test::Expect;
 use mapping::{CompileOptions, Context, Limits, Mapping, RecordOutcome, Refusal};
 
 /// 2026-11-23T12:00:00Z.
@@ -180,4 +181,27 @@ fn decode_any(mapping: &Mapping, body: &[u8]) {
     let _ = mapping.show(body, &Limits::default(), &mut |json| {
         serde_json::from_str::<serde_json::Value>(json).expect("JSON");
     });
+}
+
+/// What a body becomes, or is refused for.
+#[track_caller]
+pub(crate) fn check(mapping: &Mapping, body: &[u8], expected: Expect) {
+    expected.assert_eq(&decode(mapping, body, &Options::default()).text());
+}
+
+/// Where a mapping of a test stands: the ready-made ones' files are beside it.
+pub(crate) fn beside() -> String {
+    format!("{}/../../config/sources/t.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Line, key and message of each mistake of a mapping.
+#[track_caller]
+pub(crate) fn check_mistakes(text: &str, expected: Expect) {
+    let path = beside();
+    let errors = Mapping::compile_with(&path, text, &files_beside(&path)).expect_err("mistakes");
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|error| format!("{}: {}: {}\n", error.line, error.key, error.message))
+        .collect();
+    expected.assert_eq(&lines.concat());
 }

@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::schema::{Logical, Schema, Type, TypeId};
 use super::text::{Broken, Input, push_decimal, push_number, push_uuid};
-use crate::format::moments::push_base64;
 use crate::plan::{NodeId, ROOT, SlotId};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Problem, Refusal, rule};
@@ -399,7 +401,7 @@ fn push_bytes(text: &mut String, bytes: &[u8], logical: Logical) -> Result<(), B
             Ok(())
         }
         _ => {
-            push_base64(text, bytes);
+            STANDARD.encode_string(bytes, text);
             Ok(())
         }
     }

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::descriptor::{Descriptor, Kind, Scalar};
 use super::wire::{self, Raw, Wrong, field};
-use crate::format::moments::{push_base64, push_day, push_instant};
+use crate::format::moments::{push_day, push_instant};
 
 /// A type whose messages are one value for a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +129,7 @@ fn push_scalar(
             }
         }
         (Scalar::Bytes, Raw::Bytes(start, end)) => {
-            push_base64(text, body.get(start..end).unwrap_or_default());
+            STANDARD.encode_string(body.get(start..end).unwrap_or_default(), text);
         }
         // Refused when the mapping is compiled.
         (Scalar::Double | Scalar::Float, _) => {
