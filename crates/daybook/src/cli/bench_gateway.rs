@@ -15,8 +15,10 @@ pub(crate) enum BenchCommand {
 /// First every kind of document is sent once, so that a mix which cannot be accepted is told at once. Then the ramp:
 /// steps of rising rate, until less than 98 % of it is accepted, p99 is beyond --p99, or anything is refused; such a
 /// step is tried once more before it counts. Between the last good and the first bad rate the place is halved: the
-/// largest good rate is the knee. Then the soak, at a share of the knee. At the end what was accepted is compared with
-/// what was sent, by the answers, and by the totals of the bench's own accounts on the page's API.
+/// largest good rate is the knee. After each step the totals take in what was accepted: where they need longer than a
+/// tenth of the step, the largest rate that they keep up with is searched too. Then the soak, at a share of that. At
+/// the end what was accepted is compared with what was sent, by the answers, and by the totals of the bench's own
+/// accounts on the page's API.
 ///
 /// Every request has an intended time, and its latency counts from there, so a stall of the gateway is in the figures
 /// of all that had to wait. A step in which the generator itself was late is no measurement, and says so.
@@ -83,7 +85,7 @@ pub(crate) struct BenchGatewayArgs {
     /// Length of the soak, in seconds; 0 for none [default: 120; quick: 15]
     #[arg(long, value_name = "SECONDS", help_heading = "Soak")]
     pub(crate) soak: Option<u64>,
-    /// The soak's rate in percent of the knee
+    /// The soak's rate in percent of the largest that gateway and totals kept up with
     #[arg(
         long,
         default_value_t = 70,
@@ -109,7 +111,7 @@ pub(crate) struct BenchGatewayArgs {
     /// Web server whose totals are compared [default: the configured one]
     #[arg(long, value_name = "URL", help_heading = "Where")]
     pub(crate) web: Option<String>,
-    /// Compare no totals: the gateway runs alone
+    /// Neither wait for totals nor compare them: the gateway runs alone
     #[arg(long, conflicts_with = "web", help_heading = "Where")]
     pub(crate) no_web: bool,
     /// Process to report memory and CPU of, on this machine

@@ -13,7 +13,8 @@ use crate::Silent;
 
 #[derive(Debug, Default)]
 struct Book {
-    rows: BTreeMap<String, (u64, Amount)>,
+    /// Account, amount, and when it is in the totals.
+    taken: Vec<(String, Amount, std::time::Instant)>,
     /// Loses every so-manieth transaction, as no server should.
     lose: Option<u64>,
     lies: Lies,
@@ -31,6 +32,8 @@ pub(super) struct Lies {
     pub(super) later_every: Option<u64>,
     /// So is one that comes sooner after the one before.
     pub(super) later_above: Option<Duration>,
+    /// The totals need so long for one transaction, one after the other.
+    pub(super) totals_need: Duration,
 }
 
 impl Book {
@@ -66,20 +69,28 @@ impl Book {
             let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
             let account = value["account"].as_str().expect("text").to_owned();
             let amount = Amount::parse(value["amount"].as_str().expect("text")).expect("valid");
-            let (count, sum) = self.rows.entry(account).or_default();
-            *count += 1;
-            *sum = sum.checked_add(amount).expect("small");
+            let now = std::time::Instant::now();
+            let before = self.taken.last().map_or(now, |(_, _, at)| now.max(*at));
+            let at = before + self.lies.totals_need;
+            self.taken.push((account, amount, at));
         }
         body.lines().count()
     }
 
     fn rows(&self) -> String {
+        let now = std::time::Instant::now();
+        let mut rows: BTreeMap<String, (u64, Amount)> = BTreeMap::new();
+        for (account, amount, _) in self.taken.iter().filter(|(_, _, at)| *at <= now) {
+            let (count, sum) = rows.entry(account.clone()).or_default();
+            *count += 1;
+            *sum = sum.checked_add(*amount).expect("small");
+        }
         let row = |(account, (count, sum)): (&String, &(u64, Amount))| {
             format!(
                 r#"{{"key":["d","{account}","EUR"],"v":[1,{count}],"c":["{account}","EUR","{sum}",{count}]}}"#
             )
         };
-        let rows: Vec<String> = self.rows.iter().map(row).collect();
+        let rows: Vec<String> = rows.iter().map(row).collect();
         format!(r#"{{"rows":[{}]}}"#, rows.join(","))
     }
 }

@@ -6,6 +6,7 @@
 //! - It is well-formed XML behind its first line, so that anything can read it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::number::{bytes, measured, time, whole};
 use super::plots;
@@ -88,6 +89,13 @@ fn head(report: &GatewayReport, out: &mut String) {
             "p99 there",
         );
     }
+    let totals = report.totals_knee.as_ref();
+    if let Some(step) = totals.and_then(|knee| report.steps.get(knee.step)) {
+        tile(
+            &measured(step.records_per_second),
+            "records/s the totals keep up with",
+        );
+    }
     if let Some(soak) = &report.soak {
         tile(
             &format!("{} ms", measured(soak.step.latency.p99_ms)),
@@ -102,7 +110,14 @@ fn head(report: &GatewayReport, out: &mut String) {
     );
     out.push_str("</div>\n");
     if let Some(knee) = &report.knee {
-        let _ = writeln!(out, "<p>{}</p>", escaped(&knee.text));
+        let _ = writeln!(out, "<p>The gateway: {}.</p>", escaped(&knee.text));
+    }
+    if let Some(knee) = &report.totals_knee {
+        let _ = writeln!(
+            out,
+            "<p>The totals keep up with {}.</p>",
+            escaped(&knee.text)
+        );
     }
 }
 
@@ -151,10 +166,15 @@ fn setting(report: &GatewayReport, out: &mut String) {
         "A step keeps up if",
         &format!(
             "at least {} % of the offered rate is accepted, p99 is at most {} ms and nothing is refused; it is a measurement if the \
-             generator's own p99 is at most {} ms late",
+             generator's own p99 is at most {} ms late; the totals keep up if they have everything within {} s after its end",
             measured(limits.achieved_percent_min),
             measured(limits.p99_ms_max),
-            measured(limits.late_ms_max)
+            measured(limits.late_ms_max),
+            measured(
+                limits
+                    .behind_max(Duration::from_secs_f64(report.step_seconds))
+                    .as_secs_f64()
+            )
         ),
     );
     out.push_str("</table>\n");
@@ -175,12 +195,11 @@ fn ramp(report: &GatewayReport, out: &mut String) {
     }
     out.push_str(
         "<table>\n<tr><th>offered/s</th><th>accepted/s</th><th>records/s</th><th>bytes/s</th><th>p50 ms</th><th>p99 ms</th>\
-         <th>max ms</th><th>waited</th><th>503</th><th>server CPU</th><th>generator CPU, late p99</th>\
+         <th>max ms</th><th>totals behind ms</th><th>waited</th><th>503</th><th>server CPU</th><th>generator CPU, late p99</th>\
          <th>all cores</th><th class=\"text\">verdict</th></tr>\n",
     );
-    let knee = report.knee.as_ref().map(|knee| knee.step);
     for (index, step) in report.steps.iter().enumerate() {
-        step_row(step, Some(index) == knee, out);
+        step_row(step, report.mark_of(index), out);
     }
     out.push_str("</table>\n");
 }
@@ -189,13 +208,12 @@ fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0} %"))
 }
 
-fn step_row(step: &Step, is_knee: bool, out: &mut String) {
-    let verdict = if is_knee { "knee" } else { step.verdict.text() };
-    let class = match (is_knee, step.verdict) {
-        (true, _) => "knee",
-        (false, Verdict::Good) => "fine",
-        (false, Verdict::Generator) => "void",
-        (false, _) => "over",
+fn step_row(step: &Step, mark: &'static str, out: &mut String) {
+    let (class, verdict) = match (mark, step.verdict) {
+        ("", Verdict::Good) => ("fine", step.verdict.text()),
+        ("", Verdict::Generator) => ("void", step.verdict.text()),
+        ("", _) => ("over", step.verdict.text()),
+        (mark, _) => ("knee", mark),
     };
     let _ = write!(out, "<tr class=\"{class}\">");
     let cells = [
@@ -206,6 +224,7 @@ fn step_row(step: &Step, is_knee: bool, out: &mut String) {
         measured(step.latency.p50_ms),
         measured(step.latency.p99_ms),
         measured(step.latency.max_ms),
+        step.behind_ms.map_or_else(|| "-".to_owned(), measured),
         format!("{:.1} %", step.waited_percent),
         whole(step.later),
         percent(step.server_cpu_percent),
@@ -475,11 +494,13 @@ mod tests {
             <div class="tile"><b>1,000</b><span>requests/s at the knee</span></div>
             <div class="tile"><b>10,600</b><span>records/s there</span></div>
             <div class="tile"><b>6.00 ms</b><span>p99 there</span></div>
+            <div class="tile"><b>10,600</b><span>records/s the totals keep up with</span></div>
             <div class="tile"><b>6.00 ms</b><span>p99 in the soak of 1 min</span></div>
             <div class="tile"><b>636,000</b><span>records accepted</span></div>
             <div class="tile"><b>0</b><span>sums that differ</span></div>
             </div>
-            <p>1,000 requests/s, 10,600 records/s; 2,000/s was too much: errors</p>
+            <p>The gateway: 1,000 requests/s, 10,600 records/s; 2,000/s was too much: errors.</p>
+            <p>The totals keep up with 1,000 requests/s, 10,600 records/s.</p>
             <h2>What ran where</h2>
             <table class="facts">
             <tr><th scope="row">Begun</th><td>2026-11-23T10:15:00Z</td></tr>
@@ -489,7 +510,7 @@ mod tests {
             <tr><th scope="row">Generator's machine</th><td>Some &lt;Processor&gt; &amp; Co; 2 cores, 25.2 GB of memory, linux 6.1, load 0.3 before</td></tr>
             <tr><th scope="row">Mix (kind:records=weight)</th><td>json:1=60,pain.001:10=40</td></tr>
             <tr><th scope="row">Load</th><td>open loop, at most 128 connections, 1,000 accounts, seed 7</td></tr>
-            <tr><th scope="row">A step keeps up if</th><td>at least 98.0 % of the offered rate is accepted, p99 is at most 250 ms and nothing is refused; it is a measurement if the generator&#39;s own p99 is at most 50.0 ms late</td></tr>
+            <tr><th scope="row">A step keeps up if</th><td>at least 98.0 % of the offered rate is accepted, p99 is at most 250 ms and nothing is refused; it is a measurement if the generator&#39;s own p99 is at most 50.0 ms late; the totals keep up if they have everything within 1.00 s after its end</td></tr>
             </table>
             <h2>The ramp: where it saturates</h2>
             <p>Steps of 10 s each. Latencies count from the time a request was due, so a stall is in the figures of all that had to wait.</p>

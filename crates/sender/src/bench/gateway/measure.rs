@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,19 +15,27 @@ use super::machine::CoreTime;
 use super::number::{measured, whole};
 use super::report::{KindReport, Second, Step};
 use super::run::Run;
+use super::totals::Totals;
 use crate::bench::plan::Micros;
 use crate::bench::report::Latency;
 use crate::bench::usage::{Sample, Usage};
+use crate::report::Reporter;
 
 /// How phases are run.
-#[derive(Debug)]
-pub(crate) struct Bench {
+pub(crate) struct Bench<'a> {
     pub(crate) run: Arc<Run>,
     pub(crate) threads: usize,
     pub(crate) connections: usize,
     pub(crate) pid: Option<u32>,
     pub(crate) progress: bool,
     pub(crate) stop: CancellationToken,
+    /// Where the totals are asked for.
+    pub(crate) totals: Option<&'a Totals>,
+    /// They stood still before they had everything: nobody waits for them again before the end of the run.
+    pub(crate) totals_stood_still: AtomicBool,
+    /// How long the totals may stand still before nobody waits for them.
+    pub(crate) still_max: Duration,
+    pub(crate) reporter: &'a dyn Reporter,
 }
 
 /// What came of a phase.
@@ -47,7 +56,14 @@ struct Watch {
     cores: Option<CoreTime>,
 }
 
-impl Bench {
+impl Bench<'_> {
+    /// Where the totals are asked for, if what was accepted can be seen there: only what is built in has accounts.
+    pub(crate) fn totals(&self) -> Option<&Totals> {
+        self.totals.filter(|_| {
+            !self.totals_stood_still.load(Ordering::Relaxed) && self.run.books().in_accounts() > 0
+        })
+    }
+
     /// Runs a phase. Ends early when the run is stopped.
     pub(crate) async fn phase(
         &self,

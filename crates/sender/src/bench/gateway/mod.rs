@@ -3,8 +3,9 @@
 //! # Where to start reading
 //!
 //! `mix` and `template` make documents, `load` sends them in an open loop, `measure` runs one phase of that and
-//! watches the machine, `search` looks for the knee, `verify` checks the sums, `report` and `html` say what was
-//! found. [`run`] ties them together: a trial of each kind, the ramp, the soak, the sums.
+//! watches the machine, `totals` waits for what is behind the gateway, `ramp` and `search` look for the knee, `verify`
+//! checks the sums, `report` and `html` say what was found. [`run`] ties them together: a trial of each kind, the ramp,
+//! the soak, the sums.
 //!
 //! # Invariants
 //!
@@ -23,14 +24,17 @@ mod mix;
 mod number;
 mod options;
 mod plots;
+mod ramp;
 mod report;
 mod run;
 mod search;
 mod summary;
 mod template;
+mod totals;
 mod verify;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -43,10 +47,11 @@ use load::Phase;
 use machine::Machine;
 use measure::{Bench, Measured};
 use mix::Mix;
-use number::{bytes, measured, whole};
+use number::whole;
 use options::check;
+use ramp::{ramp, step_line};
 use run::Run;
-use search::{Search, judge};
+use totals::Totals;
 
 pub use machine::Machine as BenchMachine;
 pub use mix::{MIX_DEFAULT, TemplateFile};
@@ -54,29 +59,13 @@ pub use options::{GatewayBenchError, GatewayBenchOptions};
 pub use report::{ErrorReport, GatewayReport, KindReport, Knee, Second, Soak, Step, Sums};
 pub use search::{StepLimits, Verdict};
 
-/// Between two steps: what was still queued goes on its way.
-const PAUSE: Duration = Duration::from_secs(1);
-/// At the begin of a step, at most: connections are opened, caches are warm again.
-const SETTLE_MAX: Duration = Duration::from_secs(1);
-/// The same of a soak.
+/// At the begin of a soak, at most: connections are opened, caches are warm.
 const SOAK_SETTLE_MAX: Duration = Duration::from_secs(5);
-/// A request that finds no connection so long after its step's end is not sent.
-const GRACE: Duration = Duration::from_secs(1);
-/// How long a step repeats a request: its rate is too much in any case then.
-const STEP_RETRY_FOR: Duration = Duration::from_secs(5);
-/// What the ramp found.
-#[derive(Debug, Default)]
-struct Ramp {
-    steps: Vec<Step>,
-    /// By kind, a step.
-    kinds: Vec<Vec<KindReport>>,
-    knee: Option<Knee>,
-}
-
 /// Runs trial, ramp, soak and sums; the report also says whether the run passed.
 ///
-/// Takes a step's length and a second for each of some 10 to 20 steps, the soak, and up to `settle_max`. Not cancel
-/// safe: to stop it cancel `shutdown`; a soak that is stopped is still reported.
+/// Takes a step's length for each of some 10 to 20 steps, the soak, and what the totals need after each of them, as
+/// long as they move: up to `settle_max` where they stand still. Not cancel safe: to stop it cancel `shutdown`; a soak
+/// that is stopped is still reported.
 ///
 /// # Errors
 ///
@@ -126,6 +115,12 @@ pub async fn run(
     ));
     // What the trial has used is not used again.
     let first = run.mix.turns();
+    let totals = match web {
+        None => Err("no web server was given".to_owned()),
+        Some(web) => Totals::open(web, &options.aggregation, &run.prefix)
+            .await
+            .map_err(|error| types::report(&error)),
+    };
     let bench = Bench {
         run: Arc::new(run),
         threads,
@@ -133,20 +128,28 @@ pub async fn run(
         pid: options.pid,
         progress: options.progress,
         stop: shutdown.child_token(),
+        totals: totals.as_ref().ok(),
+        totals_stood_still: AtomicBool::new(false),
+        still_max: options.settle_max,
+        reporter: &*reporter,
     };
     let mut numbers = Numbers { next: first };
     if options.rate.is_none() {
-        let ramp = ramp(&bench, &options, &mut numbers, &*reporter).await?;
+        let ramp = ramp(&bench, &options, &mut numbers).await?;
         if let Some(knee) = &ramp.knee {
             report.kinds = ramp.kinds.get(knee.step).cloned().unwrap_or_default();
             report.kinds_of = "the step at the knee".to_owned();
             reporter.say(&format!("knee: {}", knee.text));
         }
-        (report.steps, report.knee) = (ramp.steps, ramp.knee);
+        if let Some(knee) = &ramp.totals_knee {
+            reporter.say(&format!("the totals keep up with {}", knee.text));
+        }
+        report.steps = ramp.steps;
+        (report.knee, report.totals_knee) = (ramp.knee, ramp.totals_knee);
     }
-    let rate = soak_rate(&options, report.knee.as_ref());
-    if let Some(rate) = rate {
-        let measured = soak(&bench, &options, rate, &mut numbers, &*reporter).await?;
+    let knee = report.totals_knee.as_ref().or(report.knee.as_ref());
+    if let Some(rate) = soak_rate(&options, knee) {
+        let measured = soak(&bench, &options, rate, &mut numbers).await?;
         report.kinds = measured.kinds.clone();
         report.kinds_of = "the soak".to_owned();
         report.soak = Some(soak_report(measured, &options, &shutdown));
@@ -154,10 +157,10 @@ pub async fn run(
     report.errors = errors(&bench.run);
     report.sums = verify::sums(
         &bench.run,
-        web.as_ref(),
-        &options.aggregation,
+        totals.as_ref().map_err(Clone::clone),
         options.settle_max,
         &shutdown,
+        &|line| reporter.say(line),
     )
     .await;
     report.conclude();
@@ -178,100 +181,6 @@ impl Numbers {
     }
 }
 
-async fn ramp(
-    bench: &Bench,
-    options: &GatewayBenchOptions,
-    numbers: &mut Numbers,
-    reporter: &dyn Reporter,
-) -> Result<Ramp, GatewayBenchError> {
-    let mut search = Search::new(
-        options.start,
-        options.factor,
-        options.rate_max,
-        options.bisections,
-    );
-    let mut ramp = Ramp::default();
-    while let Some(rate) = search.next() {
-        let phase = numbers.take(Phase {
-            rate,
-            duration: options.step,
-            settle: SETTLE_MAX.min(options.step / 4),
-            first: 0,
-            retry_for: STEP_RETRY_FOR,
-            grace: Some(GRACE),
-        });
-        let title = format!("step {}, {}/s", ramp.steps.len() + 1, whole(rate));
-        let mut found = bench.phase(phase, &title).await?;
-        if bench.stop.is_cancelled() {
-            return Err(GatewayBenchError::Stopped);
-        }
-        let step = &mut found.step;
-        (step.verdict, step.why) = judge(step, &options.limits);
-        search.record(rate, step.verdict);
-        reporter.say(&step_line(&title, step));
-        ramp.steps.push(found.step);
-        ramp.kinds.push(found.kinds);
-        tokio::time::sleep(PAUSE.min(options.step)).await;
-    }
-    ramp.knee = knee(&search, &ramp.steps);
-    Ok(ramp)
-}
-
-fn step_line(title: &str, step: &Step) -> String {
-    let why = match step.why.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", step.why),
-    };
-    format!(
-        "{title}: accepted {}/s, {} records/s, p50 {} ms, p99 {} ms, max {} ms: {}{why}",
-        measured(step.achieved),
-        measured(step.records_per_second),
-        measured(step.latency.p50_ms),
-        measured(step.latency.p99_ms),
-        measured(step.latency.max_ms),
-        step.verdict.text()
-    )
-}
-
-/// What a search has found, with the step that says it.
-fn knee(search: &Search, steps: &[Step]) -> Option<Knee> {
-    let rate = search.knee()?;
-    let is_it = |step: &Step| step.verdict == Verdict::Good && step.offered == rate as f64;
-    let place = steps.iter().rposition(is_it)?;
-    let step = steps.get(place)?;
-    let mut text = format!(
-        "{} requests/s, {} records/s, {}/s, with p50 {} ms and p99 {} ms",
-        whole(rate),
-        measured(step.records_per_second),
-        bytes(step.bytes_per_second),
-        measured(step.latency.p50_ms),
-        measured(step.latency.p99_ms)
-    );
-    let Some((too_much, limited_by)) = search.limit() else {
-        text.push_str("; the largest rate allowed, so the knee is at least there");
-        return Some(Knee {
-            rate,
-            step: place,
-            text,
-            ..Knee::default()
-        });
-    };
-    let failed = |step: &&Step| step.verdict != Verdict::Good && step.offered == too_much as f64;
-    let why = steps.iter().rfind(failed).map_or("", |step| &*step.why);
-    let said = match limited_by {
-        Verdict::Generator => "the knee is at least there, for at",
-        _ => "limited at",
-    };
-    text.push_str(&format!("; {said} {}/s: {why}", whole(too_much)));
-    Some(Knee {
-        rate,
-        step: place,
-        too_much: Some(too_much),
-        limited_by,
-        text,
-    })
-}
-
 fn soak_rate(options: &GatewayBenchOptions, knee: Option<&Knee>) -> Option<u64> {
     if options.soak.is_zero() {
         return None;
@@ -281,11 +190,10 @@ fn soak_rate(options: &GatewayBenchOptions, knee: Option<&Knee>) -> Option<u64> 
 }
 
 async fn soak(
-    bench: &Bench,
+    bench: &Bench<'_>,
     options: &GatewayBenchOptions,
     rate: u64,
     numbers: &mut Numbers,
-    reporter: &dyn Reporter,
 ) -> Result<Measured, GatewayBenchError> {
     let phase = numbers.take(Phase {
         rate,
@@ -297,9 +205,10 @@ async fn soak(
     });
     let title = format!("soak, {}/s", whole(rate));
     let mut found = bench.phase(phase, &title).await?;
-    let step = &mut found.step;
-    (step.verdict, step.why) = judge(step, &options.limits);
-    reporter.say(&step_line(&title, step));
+    bench
+        .judge(&mut found.step, options.soak, &options.limits)
+        .await;
+    bench.reporter.say(&step_line(&title, &found.step));
     Ok(found)
 }
 

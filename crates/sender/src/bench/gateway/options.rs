@@ -38,7 +38,7 @@ pub struct GatewayBenchOptions {
     pub rate: Option<u64>,
     /// Length of the soak; zero: none.
     pub soak: Duration,
-    /// The soak's rate in percent of the knee.
+    /// The soak's rate in percent of the largest rate that gateway and totals kept up with.
     pub soak_percent: u64,
     /// What a step has to keep.
     pub limits: StepLimits,
@@ -54,7 +54,7 @@ pub struct GatewayBenchOptions {
     pub pid: Option<u32>,
     /// How long one request of the soak is repeated before it counts as failed.
     pub retry_for: Duration,
-    /// How long to wait at the end until everything is in the totals.
+    /// How long the totals may stand still, after a step and at the end, before nobody waits for them any more.
     pub settle_max: Duration,
     /// The command, for the report.
     pub command: String,

@@ -32,6 +32,8 @@ pub struct Step {
     pub refused: u64,
     /// Attempts whose connection failed.
     pub broken: u64,
+    /// Milliseconds from the last answer until the totals had everything; `None` where they were not compared, or never had.
+    pub behind_ms: Option<f64>,
     /// Percent of one core that the server used, where it is known.
     pub server_cpu_percent: Option<f64>,
     /// Percent of one core that the generator used.
@@ -191,8 +193,10 @@ pub struct GatewayReport {
     pub limits: StepLimits,
     /// The ramp, in the order of time.
     pub steps: Vec<Step>,
-    /// What it found.
+    /// The largest rate that the gateway kept up with.
     pub knee: Option<Knee>,
+    /// The largest that the totals behind it kept up with too; `None` where they were not compared.
+    pub totals_knee: Option<Knee>,
     /// The soak.
     pub soak: Option<Soak>,
     /// Which part of the run `kinds` is of.
@@ -220,6 +224,16 @@ impl GatewayReport {
         super::html::page(self)
     }
 
+    /// What a step of the ramp was found to be; empty for most.
+    pub(crate) fn mark_of(&self, step: usize) -> &'static str {
+        let is = |knee: &Option<Knee>| knee.as_ref().is_some_and(|knee| knee.step == step);
+        match (is(&self.knee), is(&self.totals_knee)) {
+            (true, _) => "knee",
+            (false, true) => "totals keep up",
+            (false, false) => "",
+        }
+    }
+
     /// Draws the conclusions: notes, and whether the run passed.
     pub(crate) fn conclude(&mut self) {
         let mut notes = Vec::new();
@@ -242,6 +256,15 @@ impl GatewayReport {
         {
             notes.push("The generator was the limit: the gateway's knee is at least what stands here, and may be far above. Give it priority \
                         (nice -n -5), more --threads, or a machine of its own.".to_owned());
+        }
+        if let (Some(knee), Some(totals)) = (&self.knee, &self.totals_knee)
+            && totals.rate < knee.rate
+        {
+            notes.push(format!(
+                "Above {} requests a second the gateway takes more than the totals bear for long: the queue holds what is between, up to its \
+                 limit. The soak's rate is a share of what the totals bear.",
+                super::number::whole(totals.rate)
+            ));
         }
         self.soak_notes(&mut notes);
         if !self.sums.not_compared.is_empty() {
@@ -319,6 +342,7 @@ pub(crate) mod tests {
             bytes_per_second: offered as f64 * 2_600.0,
             latency: latency(1.5),
             late_p99_ms: 1.2,
+            behind_ms: Some(120.0),
             generator_cpu_percent: 30.0,
             generator_threads: 1,
             server_cpu_percent: Some(60.0),
@@ -373,6 +397,13 @@ pub(crate) mod tests {
                 too_much: Some(2_000),
                 limited_by: Verdict::Errors,
                 text: "1,000 requests/s, 10,600 records/s; 2,000/s was too much: errors".to_owned(),
+            }),
+            totals_knee: Some(Knee {
+                rate: 1_000,
+                step: 0,
+                too_much: None,
+                limited_by: Verdict::Good,
+                text: "1,000 requests/s, 10,600 records/s".to_owned(),
             }),
             soak: Some(Soak {
                 step: step(700),

@@ -45,6 +45,13 @@ pub(crate) struct Books {
     pub(crate) errors: BTreeMap<String, (u64, String)>,
 }
 
+impl Books {
+    /// Records in accepted documents that are in the bench's accounts.
+    pub(crate) fn in_accounts(&self) -> u64 {
+        self.accounts.iter().map(|(count, _)| count).sum()
+    }
+}
+
 impl Run {
     pub(crate) fn new(mix: Mix, target: Target, seed: u64, accounts: u64) -> Self {
         let places = usize::try_from(accounts).unwrap_or(0);

@@ -4,12 +4,20 @@
 //! A step that did not is tried once more before it counts, as one hiccup of the machine is no limit; one that was no
 //! measurement twice more.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
+use super::number::measured;
 use super::report::Step;
 
 /// Steps that are halved downwards when the first rate is already too much.
 const DESCENTS_MAX: u32 = 6;
+/// What the totals may always need after a step: they are some tens of milliseconds behind, and are looked at a few
+/// times a second.
+const BEHIND_MIN: Duration = Duration::from_millis(500);
+/// What they may need at most, however long the step.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// What a step says about its rate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -24,6 +32,8 @@ pub enum Verdict {
     Rate,
     /// It took too long.
     Latency,
+    /// It kept up, but the totals behind it did not: a queue grew.
+    Totals,
     /// The generator was late itself: no measurement.
     Generator,
 }
@@ -36,7 +46,16 @@ impl Verdict {
             Self::Errors => "errors",
             Self::Rate => "fell behind",
             Self::Latency => "too slow",
+            Self::Totals => "totals behind",
             Self::Generator => "generator late: no measurement",
+        }
+    }
+
+    /// The same of the gateway alone, whatever became of the totals.
+    pub(crate) fn of_gateway(self) -> Self {
+        match self {
+            Self::Totals => Self::Good,
+            other => other,
         }
     }
 }
@@ -52,6 +71,9 @@ pub struct StepLimits {
     pub late_ms_max: f64,
     /// Most of a core that one thread of the generator may use, in percent.
     pub generator_percent_max: f64,
+    /// Most time that the totals may need after a step for what was accepted in it, in percent of the step's length; half
+    /// a second is always allowed, and never more than five.
+    pub behind_percent_max: f64,
 }
 
 impl Default for StepLimits {
@@ -69,7 +91,16 @@ impl StepLimits {
             // How late the generator is adds to every latency: more than a fifth of the limit would decide the verdict.
             late_ms_max: p99_ms_max / 5.0,
             generator_percent_max: 90.0,
+            behind_percent_max: 10.0,
         }
+    }
+
+    /// How long the totals may need after a step of so long.
+    pub(crate) fn behind_max(&self, length: Duration) -> Duration {
+        let part = length.as_secs_f64() * self.behind_percent_max / 100.0;
+        Duration::try_from_secs_f64(part)
+            .unwrap_or(BEHIND_MAX)
+            .clamp(BEHIND_MIN, BEHIND_MAX)
     }
 }
 
@@ -118,6 +149,33 @@ pub(crate) fn judge(step: &Step, limits: &StepLimits) -> (Verdict, String) {
     (Verdict::Good, String::new())
 }
 
+/// Whether the totals kept up with a step of so long, which the gateway kept up with, and why not. `behind` is the time
+/// from the last answer until the totals had everything; `None` where they never had.
+pub(crate) fn judge_totals(
+    step: &Step,
+    length: Duration,
+    behind: Option<Duration>,
+    limits: &StepLimits,
+) -> (Verdict, String) {
+    let Some(behind) = behind else {
+        return (
+            Verdict::Totals,
+            "the totals stood still before they had everything".to_owned(),
+        );
+    };
+    if behind <= limits.behind_max(length) {
+        return (Verdict::Good, String::new());
+    }
+    let seconds = length.as_secs_f64();
+    let bearable = step.records_per_second * seconds / (seconds + behind.as_secs_f64());
+    let why = format!(
+        "the totals had everything {:.1} s after the end, so they bear about {} records/s",
+        behind.as_secs_f64(),
+        measured(bearable)
+    );
+    (Verdict::Totals, why)
+}
+
 /// The search for the knee.
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
@@ -148,6 +206,27 @@ impl Search {
             bad: None,
             again: None,
         }
+    }
+
+    /// The search for the largest rate that the totals keep up with too, which begins with what the steps of the search
+    /// before said. `None` where they kept up with every rate that the gateway did.
+    pub(crate) fn of_totals(steps: &[Step], bisections: u32) -> Option<Self> {
+        // Rates are whole numbers far below 2^53.
+        let rates = |verdict| {
+            steps
+                .iter()
+                .filter(move |step| step.verdict == verdict)
+                .map(|step| step.offered as u64)
+        };
+        // One that failed in a hiccup, and a larger that did not: the larger counts.
+        let good = rates(Verdict::Good).max();
+        let bad = rates(Verdict::Totals)
+            .filter(|rate| good.is_none_or(|good| *rate > good))
+            .min()?;
+        let mut search = Self::new(bad, 1.0, bad, bisections);
+        search.good = good;
+        search.bad = Some((bad, Verdict::Totals));
+        Some(search)
     }
 
     /// The rate to try next; `None` when the knee is known.
@@ -294,6 +373,58 @@ mod tests {
         let begin = Search::new(500, 2.0, 90_000, 0);
         let (found, _) = search(begin, |_| verdicts.next().unwrap_or_default());
         assert_eq!(found.limit(), Some((1_000, Verdict::Rate)));
+    }
+
+    #[test]
+    fn what_the_totals_bear_is_searched_below_the_knee() {
+        let steps = |verdicts: &[(u64, Verdict)]| -> Vec<Step> {
+            let steps = verdicts.iter();
+            steps
+                .map(|(rate, verdict)| Step {
+                    verdict: *verdict,
+                    ..step(*rate)
+                })
+                .collect()
+        };
+        let of = |verdicts: &[(u64, Verdict)]| Search::of_totals(&steps(verdicts), 4);
+        // Everywhere, or only where the gateway itself had enough.
+        assert!(of(&[(500, Verdict::Good), (1_000, Verdict::Good)]).is_none());
+        assert!(of(&[(500, Verdict::Good), (1_000, Verdict::Rate)]).is_none());
+        let ramp = [
+            (500, Verdict::Totals),
+            (1_000, Verdict::Good),
+            (2_000, Verdict::Totals),
+            (4_000, Verdict::Totals),
+            (8_000, Verdict::Errors),
+        ];
+        let (found, tried) = search(of(&ramp).expect("one"), up_to(1_300, Verdict::Totals));
+        assert_eq!(tried, [1_500, 1_500, 1_250, 1_375, 1_375, 1_312, 1_312]);
+        assert_eq!(
+            (found.knee(), found.limit()),
+            (Some(1_250), Some((1_312, Verdict::Totals)))
+        );
+        let first = [(500, Verdict::Totals), (1_000, Verdict::Rate)];
+        let (found, tried) = search(of(&first).expect("one"), up_to(200, Verdict::Totals));
+        assert_eq!(tried[..3], [250, 250, 125]);
+        assert!(found.knee().is_some_and(|knee| (190..=200).contains(&knee)));
+    }
+
+    #[test]
+    fn totals_are_judged_by_what_they_need_after_a_step() {
+        let ms = Duration::from_millis;
+        let judged = |length, behind| {
+            let limits = StepLimits::default();
+            judge_totals(&step(1_000), ms(length), behind, &limits)
+        };
+        for (length, most) in [(3_000, 500), (10_000, 1_000), (600_000, 5_000)] {
+            assert_eq!(judged(length, Some(ms(most))).0, Verdict::Good);
+            assert_eq!(judged(length, Some(ms(most + 1))).0, Verdict::Totals);
+        }
+        assert_eq!(
+            judged(10_000, Some(ms(6_000))).1,
+            "the totals had everything 6.0 s after the end, so they bear about 6,625 records/s"
+        );
+        assert_eq!(judged(10_000, None).0, Verdict::Totals);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use super::report::{GatewayReport, Step};
 fn step_row(f: &mut fmt::Formatter<'_>, step: &Step, mark: &str) -> fmt::Result {
     writeln!(
         f,
-        "{:>10} {:>10} {:>10} {:>9} {:>9} {:>9}  {}{mark}",
+        "{:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  {}{mark}",
         measured(step.offered),
         measured(step.achieved),
         measured(step.records_per_second),
         measured(step.latency.p50_ms),
         measured(step.latency.p99_ms),
         measured(step.latency.max_ms),
+        step.behind_ms.map_or_else(|| "-".to_owned(), measured),
         step.verdict.text(),
     )
 }
@@ -26,17 +27,23 @@ impl GatewayReport {
         }
         writeln!(
             f,
-            "\n{:>10} {:>10} {:>10} {:>9} {:>9} {:>9}",
-            "offered/s", "accepted/s", "records/s", "p50 ms", "p99 ms", "max ms"
+            "\n{:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}",
+            "offered/s", "accepted/s", "records/s", "p50 ms", "p99 ms", "max ms", "behind ms"
         )?;
-        let knee = self.knee.as_ref().map(|knee| knee.step);
         for (index, step) in self.steps.iter().enumerate() {
-            let mark = if Some(index) == knee { "  <- knee" } else { "" };
-            step_row(f, step, mark)?;
+            let mark = match self.mark_of(index) {
+                "" => String::new(),
+                mark => format!("  <- {mark}"),
+            };
+            step_row(f, step, &mark)?;
         }
         match &self.knee {
-            Some(knee) => writeln!(f, "\nknee: {}", knee.text),
-            None => writeln!(f, "\nno knee: the gateway kept up with none of these rates"),
+            Some(knee) => writeln!(f, "\nknee: {}", knee.text)?,
+            None => writeln!(f, "\nno knee: the gateway kept up with none of these rates")?,
+        }
+        match &self.totals_knee {
+            Some(knee) => writeln!(f, "the totals keep up with {}", knee.text),
+            None => Ok(()),
         }
     }
 
@@ -182,12 +189,13 @@ mod tests {
         expect![[r#"
             json:1=60,pain.001:10=40 over at most 128 connections, 1,000 accounts; milliseconds from the intended time to 202
 
-             offered/s accepted/s  records/s    p50 ms    p99 ms    max ms
-                 1,000      1,000     10,600      1.50      6.00      30.0  good  <- knee
-                 2,000      1,500     21,200       180       720     3,600  errors
-                 1,400      1,400     14,840      1.50      6.00      30.0  generator late: no measurement
+             offered/s accepted/s  records/s    p50 ms    p99 ms    max ms behind ms
+                 1,000      1,000     10,600      1.50      6.00      30.0       120  good  <- knee
+                 2,000      1,500     21,200       180       720     3,600       120  errors
+                 1,400      1,400     14,840      1.50      6.00      30.0       120  generator late: no measurement
 
             knee: 1,000 requests/s, 10,600 records/s; 2,000/s was too much: errors
+            the totals keep up with 1,000 requests/s, 10,600 records/s
 
             soak: 1 min at 700/s, accepted 700/s, 7,420 records/s, 1.82 MB/s
             0 answers 503 or like it, 0 refused, 0 broken connections, 1 repeated, 0 given up

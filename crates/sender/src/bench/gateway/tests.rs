@@ -23,6 +23,7 @@ fn options(url: &str) -> GatewayBenchOptions {
             late_ms_max: 60_000.0,
             achieved_percent_min: 1.0,
             generator_percent_max: 1e6,
+            behind_percent_max: 1_000.0,
         },
         connections: 8,
         threads: 2,
@@ -51,6 +52,8 @@ async fn a_gateway_that_counts_right_passes() {
     let soak = report.soak.as_ref().expect("soaked");
     assert!((soak.step.offered - 70.0).abs() < 1e-9);
     assert!(soak.server.is_some() && !soak.timeline.is_empty());
+    assert!(report.steps.iter().all(|step| step.behind_ms.is_some()));
+    assert_eq!(report.totals_knee, report.knee);
     let sums = &report.sums;
     // Two trials, then 25, 50 and 70 requests.
     assert_eq!((sums.requests_sent, sums.requests_accepted), (147, 147));
@@ -72,6 +75,48 @@ async fn what_a_gateway_loses_is_found() {
     // The answers were right, the totals are not.
     assert_eq!(report.sums.miscounted_count, 0);
     assert!(report.sums.differences_count > 0, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_soak_is_at_what_the_totals_bear() {
+    let url = start_with(Lies {
+        totals_need: Duration::from_millis(10),
+        ..Lies::default()
+    })
+    .await;
+    let mut options = options(&url);
+    options.mix = Some("json=1".to_owned());
+    (options.start, options.rate_max) = (50, 400);
+    options.step = Duration::from_secs(1);
+    options.limits.behind_percent_max = 10.0;
+    options.settle_max = Duration::from_secs(5);
+    let report = measure(options).await.expect("measured");
+    let (knee, totals) = (&report.knee, &report.totals_knee);
+    assert_eq!(knee.as_ref().map(|knee| knee.rate), Some(400), "{report}");
+    // They bear 100/s. Half a second is always allowed after a step of one: at 200/s they need a whole one.
+    let totals = totals.as_ref().expect("found");
+    assert_eq!(totals.limited_by, Verdict::Totals, "{report}");
+    assert!(totals.rate <= 100, "{report}");
+    let soak = report.soak.as_ref().expect("soaked");
+    assert!(soak.step.offered <= 70.0, "{report}");
+    assert!(report.passed, "{report}");
+    assert!(report.to_string().contains("totals behind"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn totals_that_stand_still_are_waited_for_once() {
+    let url = start(Some(40)).await;
+    let mut options = options(&url);
+    (options.start, options.rate_max) = (40, 160);
+    options.soak = Duration::ZERO;
+    let report = measure(options).await.expect("measured");
+    let totals = |step: &Step| step.verdict == Verdict::Totals;
+    assert_eq!(
+        report.steps.iter().filter(|step| totals(step)).count(),
+        1,
+        "{report}"
+    );
+    assert!(report.knee.is_some() && report.totals_knee.is_none() && !report.passed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,7 +1,7 @@
 //! Before: each kind is sent once, so that a mix which cannot be accepted is told at once. After: the totals of the
 //! bench's own accounts against what was accepted, exactly.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use types::Amount;
@@ -10,17 +10,14 @@ use super::GatewayBenchError;
 use super::mix::Kind;
 use super::report::Sums;
 use super::run::{Books, Run};
-use crate::bench::events::{self, WebError};
-use crate::bench::visible::{self, Columns};
+use super::totals::Totals;
+use crate::bench::events::WebError;
 use crate::http::{Answer, Connection};
 use crate::post::detail;
 use crate::report::Outcome;
-use crate::target::Target;
 
 /// Longest time for the answer to a trial.
 const TRIAL_TIME_MAX: Duration = Duration::from_secs(30);
-/// Between two looks at the totals.
-const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Most differences that a report names.
 const DIFFERENCES_MAX: usize = 20;
 /// Units of an amount in a cent.
@@ -73,13 +70,13 @@ fn accepted_of(kind: &Kind, answer: &Answer) -> Result<u64, GatewayBenchError> {
     Ok(outcome.accepted)
 }
 
-/// The sums of a run, with the totals compared where a web server is given.
+/// The sums of a run, with the totals compared where there is somebody to ask.
 pub(crate) async fn sums(
     run: &Run,
-    web: Option<&Target>,
-    aggregation: &str,
-    settle_max: Duration,
+    totals: Result<&Totals, String>,
+    still_max: Duration,
     stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Sync),
 ) -> Sums {
     let books = run.books().clone();
     let mut sums = Sums {
@@ -93,13 +90,13 @@ pub(crate) async fn sums(
         miscounted: books.miscounted.clone(),
         ..Sums::default()
     };
-    let compared = match (web, books.unknown) {
-        (None, _) => Err("no web server was given".to_owned()),
+    let compared = match (totals, books.unknown) {
+        (Err(why), _) => Err(why),
         (_, unknown) if unknown > 0 => Err(format!("of {unknown} requests nobody knows the fate")),
-        _ if books.accounts.iter().all(|(count, _)| *count == 0) => {
+        _ if books.in_accounts() == 0 => {
             Err("only what is built in has accounts of its own".to_owned())
         }
-        (Some(web), _) => differences(run, &books, web, aggregation, settle_max, stop)
+        (Ok(totals), _) => differences(&books, totals, still_max, stop, say)
             .await
             .map_err(|error| types::report(&error)),
     };
@@ -115,15 +112,12 @@ pub(crate) async fn sums(
 }
 
 async fn differences(
-    run: &Run,
     books: &Books,
-    web: &Target,
-    aggregation: &str,
-    settle_max: Duration,
+    totals: &Totals,
+    still_max: Duration,
     stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<String>, WebError> {
-    let columns = events::columns(web, aggregation).await?;
-    let path = format!("/api/v1/{aggregation}/snapshot");
     let expected: Vec<(u64, Amount)> = books
         .accounts
         .iter()
@@ -132,24 +126,8 @@ async fn differences(
             (*count, amount.unwrap_or(Amount::ZERO))
         })
         .collect();
-    let all: u64 = expected.iter().map(|(count, _)| count).sum();
-    let begun = Instant::now();
-    loop {
-        let snapshot = events::fetch(web, &path).await?;
-        let bad = |source| WebError::Json {
-            path: path.clone(),
-            source,
-        };
-        let seen = counted(&snapshot, &run.prefix, columns).map_err(bad)?;
-        if seen >= all || begun.elapsed() > settle_max || stop.is_cancelled() {
-            return visible::verify(&snapshot, &run.prefix, columns, &expected).map_err(bad);
-        }
-        tokio::time::sleep(LOOK_PAUSE).await;
-    }
-}
-
-fn counted(snapshot: &[u8], prefix: &str, columns: Columns) -> Result<u64, serde_json::Error> {
-    let mut sum = 0;
-    visible::read_rows(snapshot, prefix, columns, |seen| sum += seen.transactions)?;
-    Ok(sum)
+    let arrived = totals
+        .wait(books.in_accounts(), still_max, stop, say)
+        .await?;
+    totals.differences(&arrived.snapshot, &expected)
 }
