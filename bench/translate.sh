@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One translation (1 kB of pain.001, half a kB of JSON) by a bare parser, by hand, by the mapping, over HTTP, by an XSLT 1.0 sheet (libxslt) and by JavaScript
-# (Node): CPU time a message, in one run. All must give the same JSON. Needs xsltproc and node; the XML parser for node comes from npm.
+# (Node): CPU time a message, in one run; then a record of every format. All must give the same JSON. Needs xsltproc and node; the XML parser for node comes from npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for needed in xsltproc node npm python3; do command -v "$needed" >/dev/null || { echo "$needed is needed (Debian: apt-get install xsltproc nodejs npm)" >&2; exit 2; }; done
@@ -25,3 +25,5 @@ assert node == ours, (node, ours)
 assert xslt == ours[0], (xslt, ours[0])
 print("all give the same JSON")
 E
+echo
+"${CARGO_TARGET_DIR:-target}/release/examples/speed"
