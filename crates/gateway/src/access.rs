@@ -400,7 +400,11 @@ impl Client {
         now: Instant,
     ) -> Result<(), Problem> {
         let counted = metrics.get(self.index);
-        if !self.sources.iter().any(|pattern| fits(pattern, source)) {
+        if !self
+            .sources
+            .iter()
+            .any(|pattern| types::glob(pattern, source))
+        {
             counted.inspect(|counted| add(&counted.refused, 1));
             let detail = format!("the client {} may not send to {source}", self.name);
             return Err(Problem::new(
@@ -536,28 +540,6 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
     }
     Some(found)
-}
-
-/// Whether `name` fits `pattern`, in which `*` stands for any characters.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]

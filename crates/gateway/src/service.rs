@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::access::{Clients, Peer, Sender, fits};
+use crate::access::{Clients, Peer, Sender};
 use crate::budget::Budget;
 use crate::documents;
 use crate::door::{self, Bound, Door, HttpDoor};
@@ -502,7 +502,11 @@ async fn route<O: Outbox>(
         if request.method() != Method::POST {
             return Err(wrong_method(request.method(), "POST"));
         }
-        if !door.sources.iter().any(|pattern| fits(pattern, name)) {
+        if !door
+            .sources
+            .iter()
+            .any(|pattern| types::glob(pattern, name))
+        {
             let detail = format!("the source {name} is not posted to at this address");
             return Err(
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", "not here", detail).close(),
@@ -546,7 +550,7 @@ async fn route<O: Outbox>(
             sources.retain(|mapping| {
                 door.sources
                     .iter()
-                    .any(|pattern| fits(pattern, mapping.source()))
+                    .any(|pattern| types::glob(pattern, mapping.source()))
             });
             let json = documents::openapi(&sources, door.must_say, door.is_own).to_string();
             Ok(ok(json.into(), "application/json"))

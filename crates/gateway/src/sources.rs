@@ -186,7 +186,10 @@ fn named(sources: Vec<Mapping>, metrics: &GatewayMetrics) -> Result<Sources, Str
 fn names(options: &GatewayOptions) -> Vec<Named> {
     let mut named = Vec::new();
     let mut add = |by: String, sources: &[String]| {
-        for source in sources.iter().filter(|pattern| !pattern.contains('*')) {
+        for source in sources
+            .iter()
+            .filter(|pattern| !pattern.contains(['*', '?']))
+        {
             let (by, source) = (by.clone(), source.clone());
             named.push(Named { by, source });
         }

@@ -8,7 +8,7 @@ use crate::Limits;
 use crate::encode::{write_amount, write_string};
 use crate::plan::{
     AmountRule, ExtraKind, ExtraRule, Fields, ImpliedDecimals, Piece, Plan, SignRule, SlotId,
-    Source, TextRule, glob,
+    Source, TextRule,
 };
 use crate::refusal::{Problem, rule, shown};
 use crate::steps::Step;
@@ -296,9 +296,9 @@ pub(crate) fn signed(
         } => {
             let text = indicator(source, values, scratch);
             let is = |known: &[Box<str>]| {
-                known
-                    .iter()
-                    .any(|known| **known == *text || (known.contains('*') && glob(known, text)))
+                known.iter().any(|known| {
+                    **known == *text || (known.contains(['*', '?']) && types::glob(known, text))
+                })
             };
             if is(debit) {
                 true

@@ -154,28 +154,7 @@ fn look(options: &WatchOptions, known: &mut Known) -> std::io::Result<Vec<PathBu
 fn is_meant(name: &str, pattern: &str) -> bool {
     let lower = name.to_lowercase();
     let is_temporary = TEMPORARY.iter().any(|ending| lower.ends_with(ending));
-    !name.starts_with('.') && !is_temporary && fits(pattern, name)
-}
-
-/// Whether `name` fits `pattern`, in which `*` stands for any characters.
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((front, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(name) = name.strip_prefix(front) else {
-        return false;
-    };
-    let (middle, back) = rest.rsplit_once('*').unwrap_or(("", rest));
-    let Some(mut name) = name.strip_suffix(back) else {
-        return false;
-    };
-    middle.split('*').all(|part| match name.find(part) {
-        Some(at) => {
-            name = &name[at + part.len()..];
-            true
-        }
-        None => false,
-    })
+    !name.starts_with('.') && !is_temporary && types::glob(pattern, name)
 }
 
 async fn one(

@@ -15,7 +15,9 @@ mod amount;
 mod counts;
 mod currency;
 mod day;
+mod glob;
 pub mod names;
+mod rate;
 mod report;
 mod swap;
 mod tally;
@@ -28,6 +30,8 @@ pub use day::{
     BusinessCalendar, BusinessDay, CLOSED_DAYS_MAX, CalendarError, DayCache, Days, HOLIDAYS_MAX,
     Micros, UnknownZone, WorkingDays, ZONES_MAX, ZonedDays, is_zone, tzdata_version,
 };
+pub use glob::glob;
+pub use rate::Rate;
 pub use report::report;
 pub use swap::{HELD_ROWS_MAX, HOLD_TIME_MAX, Marker, Swap};
 pub use tally::{Tally, id_hash, minute_of};

@@ -24,7 +24,7 @@ use types::Micros;
 use utoipa::ToSchema;
 
 use crate::error::WebError;
-use crate::limit::{Limit, PATTERNS_MAX, glob};
+use crate::limit::{Limit, PATTERNS_MAX};
 use crate::oidc::{BEGUN_TIME_MAX, Begun, Oidc, OidcOptions};
 
 /// Bytes of the key that sessions are signed with, at least.
@@ -303,7 +303,7 @@ impl Access {
 
     fn identity(&self, name: String, role: Role) -> Identity {
         let mut limits = self.options.limits.iter();
-        let limit = limits.find(|limit| role == Role::Viewer && glob(&limit.name, &name));
+        let limit = limits.find(|limit| role == Role::Viewer && types::glob(&limit.name, &name));
         Identity {
             limit: limit.map(|found| found.limit.clone()).unwrap_or_default(),
             name: Some(name),

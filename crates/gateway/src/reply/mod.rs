@@ -20,7 +20,6 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use mapping::Format;
 
-use crate::access::fits;
 use crate::ingest::Head;
 use crate::problem::Problem;
 use crate::taken::Taken;
@@ -35,7 +34,7 @@ const LOOK_BYTES_MAX: usize = 64 << 10;
 /// Whether the sender is answered in his own format: by `Accept`, by the configuration, or because he speaks SOAP.
 pub(crate) fn is_in_kind(headers: &HeaderMap, patterns: &[String], source: &str) -> bool {
     hint(headers).is_some()
-        || patterns.iter().any(|pattern| fits(pattern, source))
+        || patterns.iter().any(|pattern| types::glob(pattern, source))
         || prefers_xml(headers)
 }
 
