@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Other people's clients read our topics: confluent-kafka (Python, librdkafka), Kafka's own console
-# consumer (Java) and franz-go (Go), which also writes. Starts a pipeline of its own on other ports and stops it.
+# consumer (Java) and franz-go (Go), which also writes; and pyiso20022 reads the gateway's status reports.
+# Starts a pipeline of its own on other ports and stops it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${DAYBOOK_BIN:?the path of the program}
@@ -50,3 +51,8 @@ if [ "$java_transactions" != 100 ] || [ "$java_accounts" != 7 ] || [ "$java_memb
   cat "$dir/java.log" "$dir/group.txt"
   exit 1
 fi
+# Last, as it adds transactions.
+venv_with pyiso20022 'pyiso20022==1.6.2'
+venv_with xsdata xsdata
+venv_with lxml lxml
+"$venv/bin/python" scripts/status_reports.py "http://127.0.0.1:$((8081 + offset))"
