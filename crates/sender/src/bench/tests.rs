@@ -195,7 +195,11 @@ async fn events(mut stream: TcpStream, shared: Shared) -> Option<()> {
         let event = format!("id: x\ndata: {rows}\n\n");
         let chunk = format!("{:x}\r\n{event}\r\n", event.len());
         stream.write_all(chunk.as_bytes()).await.ok()?;
-        changes.changed().await.ok()?;
+        // What is taken is not in the totals at once, if they need their time.
+        tokio::select! {
+            changed = changes.changed() => changed.ok()?,
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+        }
     }
 }
 

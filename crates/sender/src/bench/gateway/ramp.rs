@@ -107,9 +107,8 @@ impl Bench<'_> {
         let Some(totals) = self.totals() else { return };
         let all = self.run.books().in_accounts();
         let say = |line: &str| self.reporter.say(line);
-        let arrived = totals.wait(all, self.still_max, &self.stop, &say).await;
-        let behind = match arrived {
-            Ok(arrived) => arrived.is_all.then_some(arrived.took),
+        let behind = match totals.wait(all, self.still_max, &self.stop, &say).await {
+            Ok(behind) => behind,
             Err(error) => {
                 say(&format!(
                     "the totals cannot be asked for: {}",

@@ -1,19 +1,18 @@
 //! What has arrived of the bench's own accounts, by the page's API: how far the totals are behind what was accepted.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use types::Amount;
 
 use super::number::whole;
-use crate::bench::events::{self, WebError};
+use crate::bench::events::{self, Stream, WebError};
 use crate::bench::visible::{self, Columns};
 use crate::target::Target;
 
-/// Shortest time between two looks. A look that takes long is followed by a longer pause, so that looking is no load.
-const LOOK_PAUSE_MIN: Duration = Duration::from_millis(100);
-/// So many times as long as the look itself took.
-const LOOK_PAUSE_TIMES: u32 = 4;
+/// Between two looks at the time, and at the store.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// How often somebody who waits is told.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -21,20 +20,9 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Totals {
     web: Target,
-    path: String,
+    aggregation: String,
     columns: Columns,
     prefix: String,
-}
-
-/// What a wait came to.
-#[derive(Debug)]
-pub(crate) struct Arrived {
-    /// Whether everything is there.
-    pub(crate) is_all: bool,
-    /// Until it was, or until the totals stood still.
-    pub(crate) took: Duration,
-    /// The last look.
-    pub(crate) snapshot: Vec<u8>,
 }
 
 impl Totals {
@@ -47,72 +35,129 @@ impl Totals {
         let columns = events::columns(&web, aggregation).await?;
         Ok(Self {
             web,
-            path: format!("/api/v1/{aggregation}/snapshot"),
+            aggregation: aggregation.to_owned(),
             columns,
             prefix: prefix.to_owned(),
         })
     }
 
-    /// Waits until `all` transactions of the accounts are in the totals, as long as more and more are: it gives up when
-    /// none came for `still_max`, and when it is stopped.
+    /// Waits until `all` transactions of the accounts are in the totals; answers how long that took, and `None` where
+    /// none came any more for `still_max`, or it was stopped. By the stream of results: a snapshot is of the store,
+    /// which is up to a second behind.
     pub(crate) async fn wait(
         &self,
         all: u64,
         still_max: Duration,
         stop: &CancellationToken,
         say: &(dyn Fn(&str) + Sync),
-    ) -> Result<Arrived, WebError> {
+    ) -> Result<Option<Duration>, WebError> {
         let begun = Instant::now();
-        let (mut last, mut moved, mut said) = (0, begun, begun);
+        let mut waiting = Waiting::new(all, still_max, say);
+        // Its first frame has all rows.
+        let mut stream = Stream::open(&self.web, &self.aggregation).await?;
+        let mut counts: HashMap<u64, u64> = HashMap::new();
         loop {
-            let look = Instant::now();
-            let snapshot = events::fetch(&self.web, &self.path).await?;
-            let seen = self.counted(&snapshot)?;
-            if seen > last {
-                (last, moved) = (seen, Instant::now());
-            }
-            if seen >= all || moved.elapsed() > still_max || stop.is_cancelled() {
-                return Ok(Arrived {
-                    is_all: seen >= all,
-                    took: begun.elapsed(),
-                    snapshot,
+            let mut bad = None;
+            stream.drain(|name, data| {
+                let rows = (name == "message").then(|| {
+                    visible::read_rows(data, &self.prefix, self.columns, |row| {
+                        counts.insert(row.account, row.transactions);
+                    })
+                });
+                bad = bad.take().or(rows.and_then(Result::err));
+            });
+            if let Some(source) = bad {
+                return Err(WebError::Json {
+                    path: "the stream".to_owned(),
+                    source,
                 });
             }
-            if said.elapsed() > SAY_EVERY {
-                said = Instant::now();
-                say(&format!(
-                    "waiting for the totals: {} of {} records are in them",
-                    whole(seen),
-                    whole(all)
-                ));
+            match waiting.is_over(counts.values().sum()) {
+                Some(is_all) => return Ok(is_all.then(|| begun.elapsed())),
+                None if stop.is_cancelled() => return Ok(None),
+                None => {}
             }
-            tokio::time::sleep(LOOK_PAUSE_MIN.max(look.elapsed() * LOOK_PAUSE_TIMES)).await;
+            tokio::select! {
+                read = stream.read() => read?,
+                () = tokio::time::sleep(LOOK_PAUSE) => {}
+            }
         }
     }
 
-    fn counted(&self, snapshot: &[u8]) -> Result<u64, WebError> {
-        let mut sum = 0;
-        visible::read_rows(snapshot, &self.prefix, self.columns, |seen| {
-            sum += seen.transactions;
-        })
-        .map_err(|source| self.bad(source))?;
-        Ok(sum)
-    }
-
-    /// How a look's accounts differ from what was expected of each.
-    pub(crate) fn differences(
+    /// How the accounts of the store differ from what was expected of each, once as many transactions are in them or none
+    /// came any more for `still_max`.
+    pub(crate) async fn differences(
         &self,
-        snapshot: &[u8],
         expected: &[(u64, Amount)],
+        still_max: Duration,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Sync),
     ) -> Result<Vec<String>, WebError> {
-        visible::verify(snapshot, &self.prefix, self.columns, expected)
-            .map_err(|source| self.bad(source))
+        let path = format!("/api/v1/{}/snapshot", self.aggregation);
+        let bad = |source| WebError::Json {
+            path: path.clone(),
+            source,
+        };
+        let all = expected.iter().map(|(count, _)| count).sum();
+        let mut waiting = Waiting::new(all, still_max, say);
+        loop {
+            let snapshot = events::fetch(&self.web, &path).await?;
+            let mut seen = 0;
+            visible::read_rows(&snapshot, &self.prefix, self.columns, |row| {
+                seen += row.transactions;
+            })
+            .map_err(bad)?;
+            if waiting.is_over(seen).is_some() || stop.is_cancelled() {
+                return visible::verify(&snapshot, &self.prefix, self.columns, expected)
+                    .map_err(bad);
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+}
+
+/// How far a wait is, and when it is over.
+struct Waiting<'a> {
+    all: u64,
+    still_max: Duration,
+    say: &'a (dyn Fn(&str) + Sync),
+    last: u64,
+    moved: Instant,
+    said: Instant,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(all: u64, still_max: Duration, say: &'a (dyn Fn(&str) + Sync)) -> Self {
+        let now = Instant::now();
+        Self {
+            all,
+            still_max,
+            say,
+            last: 0,
+            moved: now,
+            said: now,
+        }
     }
 
-    fn bad(&self, source: serde_json::Error) -> WebError {
-        WebError::Json {
-            path: self.path.clone(),
-            source,
+    /// `None`: wait on. Else whether everything is there.
+    fn is_over(&mut self, seen: u64) -> Option<bool> {
+        if seen >= self.all {
+            return Some(true);
         }
+        if seen > self.last {
+            (self.last, self.moved) = (seen, Instant::now());
+        }
+        if self.moved.elapsed() > self.still_max {
+            return Some(false);
+        }
+        if self.said.elapsed() > SAY_EVERY {
+            self.said = Instant::now();
+            (self.say)(&format!(
+                "waiting for the totals: {} of {} records are in them",
+                whole(seen),
+                whole(self.all)
+            ));
+        }
+        None
     }
 }
