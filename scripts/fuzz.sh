@@ -5,7 +5,7 @@
 # TARGETS="flow text" takes only those. What is found stays in ~/.cache/daybook/fuzz.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-targets=${TARGETS:-segments flow roundtrip text selector xml mt iso8583 copybook schema lines}
+targets=${TARGETS:-segments flow roundtrip text selector xml mt iso8583 copybook schema lines xslt}
 cache="$HOME/.cache/daybook/fuzz"
 mkdir -p "$cache"
 

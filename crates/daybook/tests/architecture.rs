@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom up. A crate may depend only on crates of a lower layer; `ARCHITECTURE.md`
 /// says what each is.
 const LAYERS: &[&[&str]] = &[
-    &["types", "telemetry", "pem", "features"],
+    &["types", "telemetry", "pem", "features", "xslt"],
     &[
         "mq-wire",
         "segment-log",

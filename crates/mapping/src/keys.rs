@@ -25,12 +25,12 @@ impl CompileOptions {
         self
     }
 
-    /// Whether a file beside mappings may be one that they name, by its name: descriptors, schemas
-    /// and scripts.
+    /// Whether a file beside mappings may be one that they name, by its name: descriptors, schemas,
+    /// scripts and stylesheets.
     #[must_use]
     pub fn is_file(name: &str) -> bool {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        ["binpb", "avsc", "xsd", "json", "js"].contains(&extension)
+        ["binpb", "avsc", "xsd", "json", "js", "xsl", "xslt"].contains(&extension)
     }
 
     /// With a file that mappings may name, such as a descriptor of protobuf: its name without a directory,

@@ -19,7 +19,8 @@
 //! # Invariants
 //!
 //! - **No tree.** A body is read once, front to back; memory beside the body and the output is a few
-//!   buffers. Nothing recurses, so nesting cannot exhaust the stack.
+//!   buffers. Nothing recurses, so nesting cannot exhaust the stack. The exception is a source that asks for a
+//!   stylesheet (`transform`): it has a bounded tree first, and what it writes is then read like any body.
 //! - **No floats.** Amounts go from the digits in the body to [`types::Amount`] to digits.
 //! - **Whole or not at all.** A record is translated completely or refused with position, field and
 //!   rule; a body whose structure is broken is refused as a whole.
@@ -50,6 +51,11 @@ mod refusal;
 mod script;
 mod steps;
 mod time;
+#[cfg_attr(
+    not(feature = "xslt"),
+    allow(dead_code, reason = "only a stylesheet is applied with what is kept")
+)]
+mod transform;
 mod values;
 pub mod workbench;
 mod xsd;
@@ -134,6 +140,8 @@ pub struct Mapping {
     rules: Rules,
     accept_empty: bool,
     charsets: Vec<Charset>,
+    /// What documents go through before they are read.
+    transform: Option<transform::Transform>,
 }
 
 /// What of a request, beside its body, goes into its records.
@@ -242,6 +250,10 @@ impl Mapping {
 
     /// What its bodies are.
     pub fn format(&self) -> Format {
+        if self.transform.is_some() {
+            // What a stylesheet makes of it is read by another format, perhaps.
+            return Format::Xml;
+        }
         match self.format {
             FormatPlan::Json(_) => Format::Json,
             FormatPlan::Csv(_) => Format::Csv,
@@ -258,13 +270,16 @@ impl Mapping {
 
     /// Whether translating even a small body may take long, as a script may run: work for a thread that may wait.
     pub fn is_slow(&self) -> bool {
-        self.rules.script.is_some()
+        self.rules.script.is_some() || self.transform.is_some()
     }
 
     /// Whether a body can be cut into requests between records (rows, NDJSON lines).
     ///
     /// [`Mapping::compile`] refuses record numbers as ids here, as a cut would change them.
     pub fn is_divisible(&self) -> bool {
+        if self.transform.is_some() {
+            return false;
+        }
         match self.format {
             FormatPlan::Json(_) => self.plan.record == plan::ROOT,
             FormatPlan::Csv(_) => true,
@@ -281,6 +296,9 @@ impl Mapping {
 
     /// How rows are told apart, if the format has rows.
     pub fn rows(&self) -> Option<Rows> {
+        if self.transform.is_some() {
+            return None;
+        }
         let FormatPlan::Csv(plan) = &self.format else {
             return None;
         };
@@ -385,8 +403,57 @@ impl Mapping {
         self.run(body, context, limits, (out, sink), None)
     }
 
+    /// What the stylesheet of `[transform]` makes of a body; `None` for a source without one.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] of the document: not well-formed, over a limit, or the stylesheet itself refuses it.
+    pub fn transformed(&self, body: &[u8], limits: &Limits) -> Option<Result<Vec<u8>, Refusal>> {
+        let transform = self.transform.as_ref()?;
+        Some(transform.apply(body, limits))
+    }
+
     /// `observer` sees each record with its values.
     fn run(
+        &self,
+        body: &[u8],
+        context: &mut Context<'_>,
+        limits: &Limits,
+        (out, sink): (&mut Vec<u8>, &mut dyn FnMut(RecordOutcome)),
+        observer: Option<&mut Observer<'_>>,
+    ) -> Result<Counts, Refusal> {
+        let (Some(transform), Some(document)) = (&self.transform, self.transformed(body, limits))
+        else {
+            return self.run_document(body, context, limits, (out, sink), observer);
+        };
+        let document = document?;
+        // Positions are now of what the stylesheet wrote, and the original of a record is the whole body.
+        let whole = 0..body.len() as u32;
+        let mut outside = |outcome| sink(transform::outside(outcome, &whole));
+        let mut new_id = || (context.new_id)();
+        let mut inner = Context {
+            received_at: context.received_at,
+            idempotency_key: context.idempotency_key,
+            first_record: context.first_record,
+            lines: false,
+            new_id: &mut new_id,
+        };
+        let limits = Limits {
+            body_bytes_max: transform.result_bytes_max(),
+            ..*limits
+        };
+        let result = self.run_document(
+            &document,
+            &mut inner,
+            &limits,
+            (out, &mut outside),
+            observer,
+        );
+        result.map_err(transform::inside)
+    }
+
+    /// Reads a document that no stylesheet is before, or no more.
+    fn run_document(
         &self,
         body: &[u8],
         context: &mut Context<'_>,

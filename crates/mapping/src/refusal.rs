@@ -44,6 +44,8 @@ pub mod rule {
         DOCTYPE = "doctype";
         /// A reference to an entity other than the five predefined ones.
         ENTITY = "entity";
+        /// The stylesheet of `[transform]` refuses the document, or takes more for it than it may.
+        TRANSFORM = "transform";
         /// The document breaks a rule of its schema.
         SCHEMA = "schema";
         /// The document belongs to a namespace the source does not list.

@@ -19,6 +19,7 @@ mod swift_mt;
 mod table;
 mod text;
 mod transaction;
+mod transform;
 mod trie;
 mod validate;
 
@@ -114,6 +115,7 @@ const TOP_KEYS: &[&str] = &[
     "control",
     "script",
     "transaction",
+    "transform",
     "csv",
     "xml",
     "copybook",
@@ -203,6 +205,7 @@ impl<'t> Compiler<'t> {
             _ => drop(self.schemas(&root)),
         }
         let charsets = self.charsets(&root);
+        let transform = self.transform(&root);
         let future_max_micros = self.future_max(&root);
         let accept_empty = root.choice(self, "empty", &["refuse", "accept"], "refuse") == "accept";
         let any_digits =
@@ -251,6 +254,7 @@ impl<'t> Compiler<'t> {
             },
             accept_empty,
             charsets,
+            transform,
         })
     }
 

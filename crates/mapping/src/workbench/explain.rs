@@ -13,6 +13,8 @@ use crate::{Context, Limits, Mapping, RecordOutcome};
 
 /// Characters shown of a line, around the place in question.
 const LINE_CHARS: usize = 100;
+/// Lines shown of what a stylesheet writes.
+const TRANSFORMED_LINES: usize = 40;
 /// Names of fields are filled up to this width.
 const NAME_WIDTH: usize = 14;
 
@@ -22,6 +24,22 @@ pub fn explain(mapping: &Mapping, body: &[u8], arrival: i64) -> String {
     let text = RefCell::new(String::new());
     let last = RefCell::new(None);
     let limits = Limits::default();
+    let document;
+    let body = match mapping.transformed(body, &limits) {
+        None => body,
+        Some(Err(refusal)) => {
+            let at = refusal.offset as usize;
+            return format!(
+                "the document is refused: {refusal}\n{}",
+                underlined(body, at..at, "")
+            );
+        }
+        Some(Ok(written)) => {
+            document = written;
+            push(&text, &transformed(&document));
+            &document
+        }
+    };
     let mut number = 0;
     let shown = mapping.show(body, &limits, &mut |json| {
         number += 1;
@@ -55,7 +73,7 @@ pub fn explain(mapping: &Mapping, body: &[u8], arrival: i64) -> String {
             push(&text, &underlined(body, at..at, ""));
         }
     };
-    let result = mapping.run(
+    let result = mapping.run_document(
         body,
         &mut context,
         &limits,
@@ -79,6 +97,25 @@ pub fn explain(mapping: &Mapping, body: &[u8], arrival: i64) -> String {
         }
     }
     text.into_inner()
+}
+
+/// The begin of what a stylesheet wrote.
+fn transformed(document: &[u8]) -> String {
+    let text = String::from_utf8_lossy(document);
+    let mut shown = format!(
+        "the stylesheet writes {} bytes, to which lines and positions below belong:\n",
+        document.len()
+    );
+    for line in text.lines().take(TRANSFORMED_LINES) {
+        let line: String = line.chars().take(LINE_CHARS).collect();
+        shown.push_str("    ");
+        shown.push_str(&line);
+        shown.push('\n');
+    }
+    if text.lines().count() > TRANSFORMED_LINES {
+        shown.push_str("    …\n");
+    }
+    shown
 }
 
 fn push(text: &RefCell<String>, more: &str) {

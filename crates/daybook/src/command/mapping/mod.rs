@@ -89,6 +89,8 @@ fn compile(path: &Path) -> anyhow::Result<Mapping> {
         .chain(with_extension(folder, "avsc")?)
         .chain(with_extension(folder, "xsd")?)
         .chain(with_extension(folder, "js")?)
+        .chain(with_extension(folder, "xsl")?)
+        .chain(with_extension(folder, "xslt")?)
     {
         if let Some(name) = file.file_name().and_then(|name| name.to_str()) {
             options = options.with_file(name, read(&file)?);
