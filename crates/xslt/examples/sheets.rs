@@ -1,5 +1,5 @@
 //! What a transformation takes, with the stylesheet and the message of `bench/translate`, on one thread:
-//! `cargo run --release -p xslt --example speed`. `bench/translate.sh` has libxslt's figure beside it.
+//! `cargo run --release -p xslt --example sheets`. `bench/translate.sh` has libxslt's figure beside it.
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
