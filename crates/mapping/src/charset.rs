@@ -20,6 +20,10 @@ pub(crate) enum Charset {
     Windows1250,
     /// Windows code page 1252, Western Europe.
     Windows1252,
+    /// UTF-16, the lower byte first. XML only, like the next one.
+    Utf16Little,
+    /// UTF-16, the higher byte first.
+    Utf16Big,
 }
 
 /// Names in a mapping, and what they mean.
@@ -82,6 +86,66 @@ const WINDOWS_1252: Table = [
     'ý', 'þ', 'ÿ',
 ];
 
+/// Names in XML declarations of what is read besides UTF-8, in small letters; UTF-16 shows in the first
+/// bytes.
+const XML_NAMES: &[(&str, Charset)] = &[
+    ("iso-8859-1", Charset::Latin1),
+    ("latin1", Charset::Latin1),
+    ("iso-8859-2", Charset::Latin2),
+    ("iso-8859-15", Charset::Latin9),
+    ("windows-1250", Charset::Windows1250),
+    ("windows-1252", Charset::Windows1252),
+    ("cp1252", Charset::Windows1252),
+];
+
+/// Characters of an XML declaration that are looked at for its encoding.
+const DECLARATION_BYTES_MAX: usize = 200;
+
+/// The character set of an XML document, by its first bytes and its declaration (XML 1.0, appendix F).
+///
+/// What is none that is known is UTF-8: the decoder looks at the declaration once more.
+pub(crate) fn of_xml(body: &[u8]) -> Charset {
+    match body {
+        [0xff, 0xfe, ..] | [b'<', 0, _, 0, ..] => return Charset::Utf16Little,
+        [0xfe, 0xff, ..] | [0, b'<', 0, _, ..] => return Charset::Utf16Big,
+        _ => {}
+    }
+    let head = &body[..body.len().min(DECLARATION_BYTES_MAX)];
+    let declared = head.strip_prefix(b"<?xml").and_then(|rest| {
+        let declaration = &rest[..memchr::memchr(b'>', rest)?];
+        let text = std::str::from_utf8(declaration).ok()?;
+        let (_, value) = text.split_once("encoding")?;
+        let value = value.trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|mark| "'\"".contains(*mark))?;
+        value[1..].split(quote).next()
+    });
+    declared
+        .and_then(xml_named)
+        .filter(|charset| !charset.is_wide())
+        .unwrap_or(Charset::Utf8)
+}
+
+/// The character set of this name in an XML declaration, if it is one that is read.
+pub(crate) fn xml_named(name: &str) -> Option<Charset> {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        "utf-8" | "utf8" | "us-ascii" | "ascii" => Some(Charset::Utf8),
+        "utf-16" | "utf-16le" => Some(Charset::Utf16Little),
+        "utf-16be" => Some(Charset::Utf16Big),
+        _ => XML_NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, charset)| *charset),
+    }
+}
+
+impl Charset {
+    /// Whether a character takes two bytes or four.
+    pub(crate) fn is_wide(self) -> bool {
+        matches!(self, Self::Utf16Little | Self::Utf16Big)
+    }
+}
+
 /// A text and how its positions become those of the body.
 #[derive(Debug)]
 pub(crate) struct Decoded<'b> {
@@ -92,14 +156,19 @@ pub(crate) struct Decoded<'b> {
 
 /// Reads a body in the first of some character sets in which it can be read.
 ///
-/// A body in a single-byte set is copied: at most three bytes for one. The error is the position of
-/// the first byte that is not UTF-8.
+/// A body in another set than UTF-8 is copied: at most three bytes for one. The error is the position of
+/// the first byte that is not UTF-8 (or UTF-16, where that is the only set).
 pub(crate) fn decode<'b>(body: &'b [u8], charsets: &[Charset]) -> Result<Decoded<'b>, usize> {
+    if let [charset] = charsets
+        && charset.is_wide()
+    {
+        return decode_wide(body, *charset);
+    }
     let error = match std::str::from_utf8(body) {
         Ok(text) if text.is_ascii() || charsets.contains(&Charset::Utf8) => {
             let kept = text.strip_prefix('\u{feff}').unwrap_or(text);
             return Ok(Decoded {
-                positions: Positions::new(text.len() - kept.len(), false),
+                positions: Positions::new(text.len() - kept.len(), Width::Same),
                 text: Cow::Borrowed(kept),
             });
         }
@@ -112,13 +181,42 @@ pub(crate) fn decode<'b>(body: &'b [u8], charsets: &[Charset]) -> Result<Decoded
     let text: String = body.iter().map(|byte| character(*charset, *byte)).collect();
     Ok(Decoded {
         text: Cow::Owned(text),
-        positions: Positions::new(0, true),
+        positions: Positions::new(0, Width::One),
+    })
+}
+
+/// Reads UTF-16; the error is where a pair of surrogates is broken, or the last byte is alone.
+fn decode_wide(body: &[u8], charset: Charset) -> Result<Decoded<'static>, usize> {
+    let unit = |pair: [u8; 2]| match charset {
+        Charset::Utf16Big => u16::from_be_bytes(pair),
+        _ => u16::from_le_bytes(pair),
+    };
+    let (pairs, rest) = body.as_chunks::<2>();
+    let shift = match pairs.first() {
+        Some(pair) if unit(*pair) == 0xfeff => 2,
+        _ => 0,
+    };
+    let mut text = String::with_capacity(body.len() / 2);
+    let mut at = shift;
+    for read in char::decode_utf16(pairs[shift / 2..].iter().map(|pair| unit(*pair))) {
+        let character = read.map_err(|_| at)?;
+        at += 2 * character.len_utf16();
+        text.push(character);
+    }
+    if !rest.is_empty() {
+        return Err(at);
+    }
+    Ok(Decoded {
+        text: Cow::Owned(text),
+        positions: Positions::new(shift, Width::Two),
     })
 }
 
 fn character(charset: Charset, byte: u8) -> char {
     let table = match charset {
-        Charset::Utf8 | Charset::Latin1 => return char::from(byte),
+        Charset::Utf8 | Charset::Latin1 | Charset::Utf16Little | Charset::Utf16Big => {
+            return char::from(byte);
+        }
         Charset::Latin2 => &ISO_8859_2,
         Charset::Latin9 => &ISO_8859_15,
         Charset::Windows1250 => &WINDOWS_1250,
@@ -130,6 +228,16 @@ fn character(charset: Charset, byte: u8) -> char {
     }
 }
 
+/// Bytes of the body for a character of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// As many as in the text.
+    Same,
+    One,
+    /// Two, or four where UTF-8 has four.
+    Two,
+}
+
 /// Translates positions of the text into positions of the body.
 ///
 /// Positions mostly rise, so each character of the text is looked at about once.
@@ -137,32 +245,41 @@ fn character(charset: Charset, byte: u8) -> char {
 pub(crate) struct Positions {
     /// Bytes cut off in front of the text: a byte order mark.
     shift: usize,
-    /// Whether each character of the text was one byte of the body.
-    single_byte: bool,
-    /// A position of the text and the number of characters before it.
+    width: Width,
+    /// A position of the text and the number of characters (of UTF-16: units) before it.
     known: (usize, usize),
 }
 
 impl Positions {
-    pub(crate) fn new(shift: usize, single_byte: bool) -> Self {
+    pub(crate) fn new(shift: usize, width: Width) -> Self {
         Self {
             shift,
-            single_byte,
+            width,
             known: (0, 0),
         }
     }
 
+    /// Whether the body is UTF-16.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.width == Width::Two
+    }
+
     /// Where in the body the byte at `offset` of `text` stood.
     pub(crate) fn in_body(&mut self, text: &str, offset: usize) -> usize {
-        if !self.single_byte {
-            return offset + self.shift;
-        }
+        let bytes_each = match self.width {
+            Width::Same => return offset + self.shift,
+            Width::One => 1,
+            Width::Two => 2,
+        };
         let offset = offset.min(text.len());
         let (at, count) = self.known;
         let characters = |from: usize, to: usize| {
             let bytes = text.as_bytes()[from..to].iter();
-            // Every byte but 10xxxxxx begins a character.
-            bytes.filter(|byte| **byte & 0xc0 != 0x80).count()
+            // Every byte but 10xxxxxx begins a character; 11110xxx one of two units of UTF-16.
+            let units = |byte: u8| {
+                usize::from(byte & 0xc0 != 0x80) + usize::from(bytes_each == 2 && byte >= 0xf0)
+            };
+            bytes.map(|byte| units(*byte)).sum::<usize>()
         };
         let count = if offset >= at {
             count + characters(at, offset)
@@ -170,7 +287,7 @@ impl Positions {
             count - characters(offset, at)
         };
         self.known = (offset, count);
-        count + self.shift
+        count * bytes_each + self.shift
     }
 }
 
@@ -197,6 +314,59 @@ mod tests {
         check(&[Windows1250], b"\x8a\x9e\xe6\x80", Ok("Šžć€"));
         check(&[Latin2], b"\xa9\xbe\xe6", Ok("Šžć"));
         check(&[Latin9], b"\xa4\xe4", Ok("€ä"));
+    }
+
+    #[test]
+    fn xml_says_its_character_set() {
+        let declared =
+            |name: &str| of_xml(format!("<?xml version=\"1.0\" encoding={name}?>").as_bytes());
+        assert_eq!(declared("\"ISO-8859-1\""), Charset::Latin1);
+        assert_eq!(declared("'windows-1252'"), Charset::Windows1252);
+        assert_eq!(declared("\"UTF-8\""), Charset::Utf8);
+        assert_eq!(declared("\"x-unknown\""), Charset::Utf8);
+        assert_eq!(declared("\"UTF-16\""), Charset::Utf8, "its bytes are not");
+        assert_eq!(declared("iso-8859-1"), Charset::Utf8);
+        assert_eq!(declared("\"é"), Charset::Utf8);
+        assert_eq!(of_xml(b"<a encoding=\"ISO-8859-1\"/>"), Charset::Utf8);
+        assert_eq!(of_xml(b"\xff\xfe<\0a\0"), Charset::Utf16Little);
+        assert_eq!(of_xml(b"<\0a\0"), Charset::Utf16Little);
+        assert_eq!(of_xml(b"\xfe\xff\0<\0a"), Charset::Utf16Big);
+        assert_eq!(of_xml(b"\0<\0a"), Charset::Utf16Big);
+        assert_eq!(of_xml(b""), Charset::Utf8);
+    }
+
+    #[test]
+    fn utf_16_and_its_positions() {
+        let text = "a€\u{1f600}b";
+        for (charset, mark) in [
+            (Charset::Utf16Little, true),
+            (Charset::Utf16Little, false),
+            (Charset::Utf16Big, true),
+        ] {
+            let mut body = Vec::new();
+            for unit in mark
+                .then_some(0xfeff)
+                .into_iter()
+                .chain(text.encode_utf16())
+            {
+                body.extend(match charset {
+                    Charset::Utf16Big => unit.to_be_bytes(),
+                    _ => unit.to_le_bytes(),
+                });
+            }
+            let mut decoded = decode(&body, &[charset]).expect("UTF-16");
+            assert_eq!(decoded.text, text);
+            let shift = 2 * usize::from(mark);
+            for (offset, expected) in [(0, 0), (8, 8), (1, 2), (4, 4), (text.len(), 10)] {
+                assert_eq!(decoded.positions.in_body(text, offset), expected + shift);
+            }
+            body.push(b'x');
+            assert_eq!(decode(&body, &[charset]).map(|_| ()), Err(10 + shift));
+        }
+        assert_eq!(
+            decode(b"a\0\0\xd8b\0", &[Charset::Utf16Little]).map(|_| ()),
+            Err(2)
+        );
     }
 
     #[test]

@@ -474,12 +474,24 @@ impl Mapping {
             );
             return Err(document_refusal(lines, 0, rule::BODY_BYTES, detail));
         }
-        let decoded = charset::decode(lines, &self.charsets).map_err(|at| {
+        // XML says it itself.
+        let of_xml;
+        let charsets: &[Charset] = if matches!(self.format, FormatPlan::Xml(_)) {
+            of_xml = [charset::of_xml(body)];
+            &of_xml
+        } else {
+            &self.charsets
+        };
+        let decoded = charset::decode(lines, charsets).map_err(|at| {
+            let name = match charsets {
+                [only] if only.is_wide() => "UTF-16",
+                _ => "UTF-8",
+            };
             document_refusal(
                 lines,
                 at,
                 rule::UTF_8,
-                format!("byte {at} of the body is not UTF-8"),
+                format!("byte {at} of the body is not {name}"),
             )
         })?;
         if decoded.text.len() > limits::POSITION_MAX {

@@ -520,6 +520,11 @@ impl<'a, 'b> Assembler<'a, 'b> {
             .saturating_add(self.records.saturating_sub(1))
     }
 
+    /// Whether the body is UTF-16.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.positions.is_wide()
+    }
+
     fn line(&mut self, offset: usize) -> u64 {
         let offset = offset.min(self.body.len());
         let body = self.body.as_bytes();

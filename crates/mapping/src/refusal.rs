@@ -18,7 +18,7 @@ pub mod rule {
         BODY_BYTES = "body-bytes";
         /// The body is not UTF-8.
         UTF_8 = "utf-8";
-        /// The XML declares another encoding than UTF-8.
+        /// The XML declares an encoding that is not read.
         ENCODING = "encoding";
         /// The body is not well-formed JSON.
         JSON = "json";

@@ -49,8 +49,8 @@ impl TimeRule {
     /// Reads a time.
     ///
     /// A local time that clocks skip is moved behind the gap, one that comes twice is its first
-    /// coming (jiff's "compatible", as in RFC 5545). A date without a year is the one nearest to
-    /// `received_at`, microseconds since 1970.
+    /// coming (jiff's "compatible", as in RFC 5545). A date without a year is the last one that lies at
+    /// most [`YEARLESS_AHEAD_DAYS_MAX`] behind `received_at`, microseconds since 1970.
     pub(crate) fn parse(&self, text: &str, received_at: i64) -> Result<Moment, String> {
         let moment = match &self.format {
             TimeFormat::Iso => {
@@ -176,7 +176,7 @@ fn parse_pattern(pattern: &str, text: &str, received_at: i64) -> Result<Local, S
             u32::from(date.day().unsigned_abs()),
         )
     } else {
-        nearest_days(parts.month(), parts.day(), received_at)
+        last_days(parts.month(), parts.day(), received_at)
     };
     let days = days.ok_or_else(wrong)?;
     let time_micros = parts
@@ -196,15 +196,21 @@ fn parse_pattern(pattern: &str, text: &str, received_at: i64) -> Result<Local, S
     })
 }
 
-/// Days from 1970-01-01 to the month and day in the year in which they lie nearest to an instant.
-fn nearest_days(month: Option<i8>, day: Option<i8>, near_micros: i64) -> Option<i64> {
+/// Days by which a date without a year may lie ahead of its arrival. What is not booked yet comes within
+/// days; what is from an archive may be almost a year old.
+const YEARLESS_AHEAD_DAYS_MAX: i64 = 31;
+
+/// Days from 1970-01-01 to the month and day in the last year in which they are not too far ahead of an
+/// instant.
+fn last_days(month: Option<i8>, day: Option<i8>, near_micros: i64) -> Option<i64> {
     let (month, day) = (u32::try_from(month?).ok()?, u32::try_from(day?).ok()?);
     let near = near_micros.clamp(MICROS_MIN, MICROS_MAX);
     let near = near.div_euclid(SECONDS_PER_DAY * MICROS_PER_SECOND);
     let (year, _, _) = civil_of(near);
     (year - 1..=year + 1)
+        .rev()
         .filter_map(|year| days_of(u32::try_from(year).ok()?, month, day))
-        .min_by_key(|days| (days - near).abs())
+        .find(|days| days - near <= YEARLESS_AHEAD_DAYS_MAX)
 }
 
 /// Reads `YYYY-MM-DD`, `YYYY-MM-DDThh:mm:ss[.f…]`, each with or without `Z` or `±hh:mm`.
@@ -544,13 +550,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_year_is_the_nearest() {
+    fn a_missing_year_is_the_last_that_is_not_far_ahead() {
         let near = |text, expected| check("%m%d%H%M%S", "UTC", "", text, expected);
         near("1123101500", "2026-11-23T10:15:00Z");
-        near("1231235959", "2026-12-31T23:59:59Z");
-        near("0101000000", "2027-01-01T00:00:00Z");
-        near("0526000000", "2026-05-26T00:00:00Z");
-        near("0523000000", "2027-05-23T00:00:00Z");
+        near("1224235959", "2026-12-24T23:59:59Z");
+        near("1225000000", "2025-12-25T00:00:00Z");
+        near("0109080646", "2026-01-09T08:06:46Z");
+        near("0523000000", "2026-05-23T00:00:00Z");
         near("0229000000", "does not have the form %m%d%H%M%S");
         near("2005080501", "does not have the form %m%d%H%M%S");
         check("%m%d", "UTC", "12:00", "1120", "2026-11-20T12:00:00Z");

@@ -86,18 +86,6 @@ fn ach_control_totals_notice_every_line() {
     assert_eq!(rule_of("nacha", &body), None);
 }
 
-#[test]
-fn international_batches_are_refused_with_a_reason() {
-    let body = ach("ccd-debit.ach").replace(" CCDVndr", " IATVndr");
-    check(
-        &ready_made("nacha"),
-        &body,
-        expect![[r#"
-            document refused: line 2: the file has a batch of international entries (IAT), whose lines have other columns; this source does not read them (unsupported)
-        "#]],
-    );
-}
-
 /// Whatever a file's sums are, the code says which way money goes; returns say why.
 #[test]
 fn credits_debits_and_returns() {

@@ -253,9 +253,9 @@ fn every_ready_made_source_compiles() {
     }
     sources.sort();
     let expected = [
-        "avro", "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json",
-        "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.008", "pain.001",
-        "pain.008", "protobuf",
+        "avro", "camt.052", "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583",
+        "json", "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.003",
+        "pacs.008", "pacs.009", "pain.001", "pain.008", "protobuf",
     ];
     assert_eq!(sources, expected);
 }

@@ -12,9 +12,9 @@ macro_rules! built_in {
 
 /// File names and texts of the ready-made sources.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
-    "json", "cdnow", "card-csv", "pain.001", "pain.008", "camt.053", "camt.054", "pacs.008",
-    "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "copybook", "iso8583", "protobuf",
-    "avro",
+    "json", "cdnow", "card-csv", "pain.001", "pain.008", "camt.052", "camt.053", "camt.054",
+    "pacs.003", "pacs.008", "pacs.009", "mt101", "mt103", "mt202", "mt940", "mt942", "nacha",
+    "ofx", "copybook", "iso8583", "protobuf", "avro",
 ];
 
 /// Files that the ready-made sources name: descriptors and schemas.
@@ -167,9 +167,9 @@ mod tests {
         assert_eq!(
             names,
             [
-                "avro", "camt.053", "camt.054", "card-csv", "cdnow", "copybook", "iso8583", "json",
-                "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx", "pacs.008",
-                "pain.001", "pain.008", "protobuf"
+                "avro", "camt.052", "camt.053", "camt.054", "card-csv", "cdnow", "copybook",
+                "iso8583", "json", "mt101", "mt103", "mt202", "mt940", "mt942", "nacha", "ofx",
+                "pacs.003", "pacs.008", "pacs.009", "pain.001", "pain.008", "protobuf"
             ]
         );
     }

@@ -8,6 +8,13 @@ const DIGITS_0: &[&str] = &[
     "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND",
     "VUV", "XAF", "XOF", "XPF",
 ];
+/// Currencies that the euro replaced, and the lira of Turkey before 2005: archives and banks' sample files
+/// still have them. Those without digits.
+const PAST_0: &[&str] = &["BEF", "ESP", "GRD", "ITL", "LUF", "PTE", "TRL"];
+/// Currencies that the euro replaced, with two digits.
+const PAST_2: &[&str] = &[
+    "ATS", "CYP", "DEM", "EEK", "FIM", "FRF", "IEP", "LTL", "LVL", "MTL", "NLG", "SIT", "SKK",
+];
 /// Currencies with three digits.
 const DIGITS_3: &[&str] = &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 /// Currencies (units of account) with four digits.
@@ -23,7 +30,7 @@ const DIGITS_2: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN 
 
 /// Digits of the minor unit of an ISO 4217 code; `None` for a code that is not one.
 ///
-/// Historic codes that still appear in archives (HRK) are known.
+/// Historic codes that still appear in archives (HRK, DEM) are known.
 pub fn currency_digits(code: &str) -> Option<u32> {
     if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -34,8 +41,10 @@ pub fn currency_digits(code: &str) -> Option<u32> {
         Some(3)
     } else if DIGITS_4.contains(&code) {
         Some(4)
-    } else if two_digits(code) {
+    } else if two_digits(code) || PAST_2.contains(&code) {
         Some(2)
+    } else if PAST_0.contains(&code) {
+        Some(0)
     } else {
         None
     }
@@ -53,10 +62,19 @@ mod tests {
 
     #[test]
     fn digits_follow_iso_4217() {
-        let digits: Vec<_> = ["EUR", "JPY", "KWD", "CLF", "eur", "EU", "XXZ", ""]
-            .map(currency_digits)
-            .into();
-        let expected = [Some(2), Some(0), Some(3), Some(4), None, None, None, None];
-        assert_eq!(digits, expected);
+        for (code, expected) in [
+            ("EUR", Some(2)),
+            ("JPY", Some(0)),
+            ("KWD", Some(3)),
+            ("CLF", Some(4)),
+            ("DEM", Some(2)),
+            ("ITL", Some(0)),
+            ("eur", None),
+            ("EU", None),
+            ("XXZ", None),
+            ("", None),
+        ] {
+            assert_eq!(currency_digits(code), expected, "{code}");
+        }
     }
 }

@@ -7,6 +7,8 @@
 //! - No recursion: one stack of frames, bounded by `depth_max`.
 //! - Where the source accepts envelopes, those of [`ENVELOPES`] around the document are passed through,
 //!   and what else is in them (headers) is skipped. An envelope without a document is refused.
+//! - A document whose root has elements, but not the one that the records are inside of, is refused, also
+//!   where a document without records is accepted: other versions may have them elsewhere.
 //! - An element in a namespace that is not accepted is skipped with everything inside; a document
 //!   whose root is in such a namespace is refused.
 
@@ -16,7 +18,8 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use crate::plan::{NodeId, ROOT, SlotId, XmlPlan, same_name};
+use crate::charset::xml_named;
+use crate::plan::{NodeId, Plan, ROOT, SlotId, XmlPlan, same_name};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Refusal, rule, shown};
 use crate::xsd::{Namespace, Validator};
@@ -88,6 +91,12 @@ struct Decoder<'n> {
     is_enveloped: bool,
     /// Where the source names schemas.
     validator: Option<Validator<'n>>,
+    /// The document's node, and the one in it that the records are inside of, where they are.
+    way: Option<(NodeId, NodeId)>,
+    /// An element of the second has begun.
+    is_on_way: bool,
+    /// Name and place of an element that stands where the second is expected.
+    astray: Option<(String, usize)>,
 }
 
 /// Decodes an XML document.
@@ -109,6 +118,9 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
         enveloped: 0,
         is_enveloped: false,
         validator: plan.schemas.as_ref().map(Validator::new),
+        way: way(records.plan),
+        is_on_way: false,
+        astray: None,
     };
     records.open_scope(0);
     loop {
@@ -160,10 +172,30 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
         let detail = "there is no document of this source in the envelope";
         return Err(records.refuse(end, None, rule::NAMESPACE, detail));
     }
+    if let Some((name, at)) = decoder.astray
+        && !decoder.is_on_way
+    {
+        let detail = format!(
+            "the document has {} where this source has the element with its records",
+            shown(&name)
+        );
+        return Err(records.refuse(at, None, rule::XML, detail));
+    }
     Ok(())
 }
 
-/// The XML declaration must be first and may name no other encoding than UTF-8.
+/// The document's node, and its child that the records are inside of, where it is not a record itself.
+fn way(plan: &Plan) -> Option<(NodeId, NodeId)> {
+    let inner = |node: NodeId| {
+        let children = plan.nodes[usize::from(node)].children.iter();
+        let mut nodes = children.map(|(_, child)| *child);
+        nodes.find(|child| plan.nodes[usize::from(*child)].scope.is_some())
+    };
+    let document = inner(ROOT)?;
+    Some((document, inner(document)?))
+}
+
+/// The XML declaration must be first, and name a character set that is read: the text is UTF-8 by now.
 fn declared(
     records: &mut Assembler<'_, '_>,
     declaration: &BytesDecl<'_>,
@@ -176,11 +208,13 @@ fn declared(
     let Some(Ok(encoding)) = declaration.encoding() else {
         return Ok(());
     };
-    let known = ["utf-8", "utf8", "us-ascii", "ascii"];
-    if known.contains(&encoding.to_ascii_lowercase().as_str()) {
+    if xml_named(&encoding).is_some_and(|charset| !charset.is_wide() || records.is_wide()) {
         return Ok(());
     }
-    let detail = format!("the encoding is {}, only UTF-8 is read", shown(&encoding));
+    let detail = format!(
+        "the encoding is {}, read are UTF-8, UTF-16, ISO-8859-1, -2, -15, windows-1250 and -1252",
+        shown(&encoding)
+    );
     Err(records.refuse(start, None, rule::ENCODING, detail))
 }
 
@@ -240,6 +274,15 @@ impl Decoder<'_> {
             node = self.document(records, element, (local.as_ref(), prefix), start)?;
         } else if parent != SKIP && self.accepts(prefix) {
             node = records.plan.child(parent, local.as_ref()).unwrap_or(SKIP);
+        }
+        if let Some((document, way)) = self.way
+            && parent == document
+        {
+            if node == way {
+                self.is_on_way = true;
+            } else if self.astray.is_none() {
+                self.astray = Some((local.as_ref().to_owned(), start));
+            }
         }
         if is_root {
             self.roots += 1;

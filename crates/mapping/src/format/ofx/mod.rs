@@ -7,7 +7,8 @@
 //! ```
 //!
 //! In SGML an element with text needs no end tag: it ends where the next tag begins. So an element
-//! that has text is never one that others are inside of.
+//! that has text is never one that others are inside of. A transaction whose end tag is missing ends where
+//! the next one begins.
 //!
 //! # What is made of texts
 //!
@@ -20,6 +21,7 @@
 //! # Invariants
 //!
 //! - No recursion: one stack of elements, bounded by `depth_max`.
+//! - An answer of errors (SEVERITY is ERROR) without any transaction is refused: nothing says that there was none.
 //! - A DOCTYPE is refused. An end tag without its element, or a text that ends inside of `<OFX>`, ends
 //!   the document.
 
@@ -78,6 +80,10 @@ struct Decoder<'b> {
     frames: Vec<Frame>,
     roots: usize,
     unescaped: String,
+    /// Text of the last CODE: what a SEVERITY behind it is about.
+    code: (usize, usize),
+    /// Code and place of the first answer that is an error.
+    error: Option<((usize, usize), usize)>,
 }
 
 /// Decodes an OFX document.
@@ -89,6 +95,8 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &OfxPlan) -> Result<
         frames: Vec::with_capacity(16),
         roots: 0,
         unescaped: String::new(),
+        code: (0, 0),
+        error: None,
     };
     if records.plan.scopes > 0 {
         records.open_scope(0);
@@ -107,6 +115,14 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &OfxPlan) -> Result<
     if decoder.roots == 0 {
         let detail = "there is no element <OFX> in the document";
         return Err(records.refuse(body.len(), None, rule::OFX, detail));
+    }
+    if let Some((code, at)) = decoder.error
+        && records.counts().records == 0
+    {
+        let code = shown(&body[code.0..code.1]);
+        let detail =
+            format!("the server answers with an error (code {code}), not with a statement");
+        return Err(records.refuse(at, None, rule::OFX, detail));
     }
     Ok(())
 }
@@ -193,6 +209,17 @@ impl Decoder<'_> {
             .is_some_and(|frame| self.is_leaf(records.plan, frame))
         {
             self.close(records, start)?;
+        }
+        // No aggregate is inside of one of its name: the end tag of the record before is missing.
+        let is_same = |frame: &Frame| {
+            frame.is_record
+                && self.body[frame.name.0..frame.name.1]
+                    .eq_ignore_ascii_case(&self.body[name.0..name.1])
+        };
+        if let Some(index) = self.frames.iter().rposition(is_same) {
+            while self.frames.len() > index {
+                self.close(records, start)?;
+            }
         }
         if self.frames.len() >= records.limits.depth_max {
             let detail = format!("nested deeper than {} levels", records.limits.depth_max);
@@ -305,6 +332,13 @@ impl Decoder<'_> {
         }
         frame.is_filled = true;
         let (frame, offset) = (*frame, start + raw.len() - raw.trim_start().len());
+        match &self.body[frame.name.0..frame.name.1] {
+            name if name.eq_ignore_ascii_case("CODE") => self.code = (offset, offset + text.len()),
+            name if name.eq_ignore_ascii_case("SEVERITY") && text == "ERROR" => {
+                self.error = self.error.or(Some((self.code, offset)));
+            }
+            _ => {}
+        }
         let Some(slot) = frame.slot else {
             return Ok(());
         };

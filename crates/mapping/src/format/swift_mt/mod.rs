@@ -27,6 +27,7 @@ mod values;
 use crate::plan::ROOT;
 use crate::record::{Assembler, Value};
 use crate::refusal::{Refusal, rule};
+use parts::NON_SWIFT;
 pub(crate) use parts::{Grammar, grammar, is_tag};
 
 /// Which fields of which messages make a record.
@@ -101,7 +102,7 @@ fn next_start(body: &str, from: usize) -> Option<Start> {
     let mut at = from;
     let mut is_line_start = true;
     loop {
-        if is_line_start && tag_at(&body[at..]).is_some() {
+        if is_line_start && tag_at(&body[at..]).is_some_and(|(tag, _)| tag != NON_SWIFT) {
             return Some(Start::Field(at));
         }
         let found = at + memchr::memchr3(b'{', b'\r', b'\n', &body.as_bytes()[at..])?;

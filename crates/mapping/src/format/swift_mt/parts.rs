@@ -51,8 +51,15 @@ pub(crate) enum Grammar {
     Sum,
 }
 
-/// Whether a text is a field's tag: two digits, and perhaps a letter.
+/// The tag of what is no field of SWIFT's: banks in Germany, Austria and Hungary put their own data behind
+/// it, into statements and behind entries.
+pub(crate) const NON_SWIFT: &str = "NS";
+
+/// Whether a text is a field's tag: two digits and perhaps a letter, or [`NON_SWIFT`].
 pub(crate) fn is_tag(text: &str) -> bool {
+    if text == NON_SWIFT {
+        return true;
+    }
     match text.as_bytes() {
         [a, b] => a.is_ascii_digit() && b.is_ascii_digit(),
         [a, b, c] => a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_uppercase(),

@@ -1,7 +1,8 @@
 //! Field 61, one transaction of a statement: `6!n[4!n]2a[1!a]15d1!a3!c16x[//16x][34x]`.
 //!
 //! What banks do otherwise, and is read: references longer than 16 characters, no type behind the
-//! amount, blanks at the ends of lines, several lines of details.
+//! amount, blanks at the ends of lines and in the place of a missing entry date or funds code, several
+//! lines of details.
 
 use super::parts::Sink;
 use super::values::{Moment, days_in, decimal, number};
@@ -68,6 +69,8 @@ fn entry(line: &str) -> Option<Entry<'_>> {
         10 => (&line[..6], &line[6..10], &line[10..]),
         _ => return None,
     };
+    // ASN Bank fills the place of a missing entry date with blanks.
+    let rest = rest.trim_start_matches(' ');
     // EC and ED are expected entries, RC and RD entries taken back.
     let mark_length = match rest.as_bytes() {
         [b'R' | b'E', b'C' | b'D', ..] => 2,
@@ -77,6 +80,7 @@ fn entry(line: &str) -> Option<Entry<'_>> {
     let (mark, rest) = rest.split_at(mark_length);
     let funds_length = usize::from(rest.starts_with(|letter: char| letter.is_ascii_uppercase()));
     let (funds_code, rest) = rest.split_at(funds_length);
+    let rest = rest.trim_start_matches(' ');
     let amount_length = rest
         .bytes()
         .take_while(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'.'))
@@ -194,6 +198,9 @@ mod tests {
         check("100722RCR25,03FMSC", "100722||RC|R|25,03|FMSC|");
         check("100722RD25,03S103X", "100722||RD||25,03|S103|X");
         check("100722D10,00", "100722||D||10,00||");
+        check("200101    D65,00NOVB", "200101||D||65,00|NOVB|");
+        check("2001010102C 65,00NOVB", "200101|0102|C||65,00|NOVB|");
+        check("200101    ", "none");
         check("100722D10,00//X", "100722||D||10,00||//X");
         check("1007220D10,00NTRF", "none");
         check("100722X10,00NTRF", "none");
