@@ -84,14 +84,7 @@ fn compile(path: &Path) -> anyhow::Result<Mapping> {
             options = options.with_key(name, read(&file)?.trim_ascii());
         }
     }
-    for file in with_extension(folder, "binpb")?
-        .into_iter()
-        .chain(with_extension(folder, "avsc")?)
-        .chain(with_extension(folder, "xsd")?)
-        .chain(with_extension(folder, "js")?)
-        .chain(with_extension(folder, "xsl")?)
-        .chain(with_extension(folder, "xslt")?)
-    {
+    for file in files_of(folder, CompileOptions::is_file)? {
         if let Some(name) = file.file_name().and_then(|name| name.to_str()) {
             options = options.with_file(name, read(&file)?);
         }
@@ -105,6 +98,18 @@ fn compile(path: &Path) -> anyhow::Result<Mapping> {
 
 /// Files of a folder whose names end so, in order.
 fn with_extension(folder: &Path, extension: &str) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    files_of(folder, |name| {
+        Path::new(name)
+            .extension()
+            .is_some_and(|found| found == extension)
+    })
+}
+
+/// Files of a folder whose names are meant, in order.
+fn files_of(
+    folder: &Path,
+    is_meant: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<std::path::PathBuf>> {
     let here = Path::new(".");
     let folder = if folder.as_os_str().is_empty() {
         here
@@ -116,7 +121,8 @@ fn with_extension(folder: &Path, extension: &str) -> anyhow::Result<Vec<std::pat
         std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
     {
         let path = entry?.path();
-        if path.extension().is_some_and(|found| found == extension) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(&is_meant) {
             files.push(path);
         }
     }
@@ -149,4 +155,35 @@ fn now() -> i64 {
     since.map_or(0, |since| {
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_mapping_names_is_read_beside_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        };
+        let json = include_str!("../../../../../config/sources/json.toml");
+        for (name, content, table) in [
+            ("s.json", "{}", "[validate]\njson_schema = \"s.json\"\n"),
+            (
+                "s.js",
+                "function transaction(record) { return record; }",
+                "[script]\nfile = \"s.js\"\n",
+            ),
+            (
+                "s.xsl",
+                "<x xsl:version=\"1.0\" xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\"/>",
+                "[transform]\nxslt = \"s.xsl\"\n",
+            ),
+        ] {
+            write(name, content);
+            write("s.toml", &format!("{json}{table}"));
+            compile(&folder.path().join("s.toml")).expect(name);
+        }
+    }
 }
