@@ -70,7 +70,7 @@ lints_and_tests() {
 }
 
 docs() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps -p types -p telemetry -p pem@0.1.0 -p mq-wire -p segment-log -p mapping \
+  RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps -p types -p telemetry -p pem@0.1.0 -p mq-wire -p segment-log -p xslt -p token -p mapping \
     -p queue-manager -p mq-client -p mq-server -p kafka-broker -p kafka-client -p store -p gateway -p connector -p connect-api -p sink -p web \
     && scripts/check-docs.sh
 }
