@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One translation (1 kB of pain.001, half a kB of JSON) by a bare parser, by hand, by the mapping, over HTTP, by an XSLT 1.0 sheet (libxslt) and by JavaScript
+# One translation (1 kB of pain.001, half a kB of JSON) by a bare parser, by hand, by the mapping, over HTTP, by an XSLT 1.0 sheet (our engine, and libxslt) and by JavaScript
 # (Node): CPU time a message, in one run; then a record of every format. All must give the same JSON. Needs xsltproc and node; the XML parser for node comes from npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/daybook/fast-xml-parser-5.12.1
 [ -d "$cache/node_modules/fast-xml-parser" ] || npm install --silent --no-audit --no-fund --prefix "$cache" fast-xml-parser@5.12.1 >/dev/null
 scripts/cargo.sh build --workspace --release --locked --examples
 "${CARGO_TARGET_DIR:-target}/release/examples/translate" --outputs "$dir"
+"${CARGO_TARGET_DIR:-target}/release/examples/sheets"
 python3 $here/xslt.py $here "$dir"
 node $here/translate.mjs "$cache" 2>"$dir/node"
 python3 - "$dir" <<'E'
