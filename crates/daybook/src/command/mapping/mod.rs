@@ -169,7 +169,11 @@ mod tests {
         };
         let json = include_str!("../../../../../config/sources/json.toml");
         for (name, content, table) in [
-            ("s.json", "{}", "[validate]\njson_schema = \"s.json\"\n"),
+            (
+                "s.json",
+                r#"{"type":"object"}"#,
+                "[validate]\njson_schema = \"s.json\"\n",
+            ),
             (
                 "s.js",
                 "function transaction(record) { return record; }",
@@ -177,13 +181,13 @@ mod tests {
             ),
             (
                 "s.xsl",
-                "<x xsl:version=\"1.0\" xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\"/>",
+                r#"<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform"><xsl:output method="text"/></xsl:stylesheet>"#,
                 "[transform]\nxslt = \"s.xsl\"\n",
             ),
         ] {
             write(name, content);
-            write("s.toml", &format!("{json}{table}"));
-            compile(&folder.path().join("s.toml")).expect(name);
+            write("json.toml", &format!("{json}\n{table}"));
+            compile(&folder.path().join("json.toml")).expect(name);
         }
     }
 }
