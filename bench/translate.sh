@@ -11,7 +11,6 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/daybook/fast-xml-parser-5.12.1
 [ -d "$cache/node_modules/fast-xml-parser" ] || npm install --silent --no-audit --no-fund --prefix "$cache" fast-xml-parser@5.12.1 >/dev/null
 scripts/cargo.sh build --workspace --release --locked --examples
 "${CARGO_TARGET_DIR:-target}/release/examples/translate" --outputs "$dir"
-"${CARGO_TARGET_DIR:-target}/release/examples/sheets"
 python3 $here/xslt.py $here "$dir"
 node $here/translate.mjs "$cache" 2>"$dir/node"
 python3 - "$dir" <<'E'

@@ -86,16 +86,16 @@ const WINDOWS_1252: Table = [
     'ý', 'þ', 'ÿ',
 ];
 
-/// Names in XML declarations of what is read besides UTF-8, in small letters; UTF-16 shows in the first
-/// bytes.
+/// Names that XML declarations have besides [`NAMES`].
 const XML_NAMES: &[(&str, Charset)] = &[
-    ("iso-8859-1", Charset::Latin1),
+    ("utf8", Charset::Utf8),
+    ("us-ascii", Charset::Utf8),
+    ("ascii", Charset::Utf8),
     ("latin1", Charset::Latin1),
-    ("iso-8859-2", Charset::Latin2),
-    ("iso-8859-15", Charset::Latin9),
-    ("windows-1250", Charset::Windows1250),
-    ("windows-1252", Charset::Windows1252),
     ("cp1252", Charset::Windows1252),
+    ("utf-16", Charset::Utf16Little),
+    ("utf-16le", Charset::Utf16Little),
+    ("utf-16be", Charset::Utf16Big),
 ];
 
 /// Characters of an XML declaration that are looked at for its encoding.
@@ -127,16 +127,10 @@ pub(crate) fn of_xml(body: &[u8]) -> Charset {
 
 /// The character set of this name in an XML declaration, if it is one that is read.
 pub(crate) fn xml_named(name: &str) -> Option<Charset> {
-    let name = name.to_ascii_lowercase();
-    match name.as_str() {
-        "utf-8" | "utf8" | "us-ascii" | "ascii" => Some(Charset::Utf8),
-        "utf-16" | "utf-16le" => Some(Charset::Utf16Little),
-        "utf-16be" => Some(Charset::Utf16Big),
-        _ => XML_NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, charset)| *charset),
-    }
+    let mut known = NAMES.iter().chain(XML_NAMES);
+    known
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, charset)| *charset)
 }
 
 impl Charset {

@@ -51,10 +51,6 @@ mod refusal;
 mod script;
 mod steps;
 mod time;
-#[cfg_attr(
-    not(feature = "xslt"),
-    allow(dead_code, reason = "only a stylesheet is applied with what is kept")
-)]
 mod transform;
 mod values;
 pub mod workbench;
@@ -422,11 +418,10 @@ impl Mapping {
         (out, sink): (&mut Vec<u8>, &mut dyn FnMut(RecordOutcome)),
         observer: Option<&mut Observer<'_>>,
     ) -> Result<Counts, Refusal> {
-        let (Some(transform), Some(document)) = (&self.transform, self.transformed(body, limits))
-        else {
+        let Some(transform) = &self.transform else {
             return self.run_document(body, context, limits, (out, sink), observer);
         };
-        let document = document?;
+        let document = transform.apply(body, limits)?;
         // Positions are now of what the stylesheet wrote, and the original of a record is the whole body.
         let whole = 0..body.len() as u32;
         let mut outside = |outcome| sink(transform::outside(outcome, &whole));

@@ -12,36 +12,36 @@
 
 use std::ops::Range;
 
-use crate::{RecordOutcome, Refusal};
+use crate::{Limits, RecordOutcome, Refusal};
 
 /// A stylesheet with what it is given.
+#[cfg(feature = "xslt")]
 #[derive(Debug)]
 pub(crate) struct Transform {
-    #[cfg(feature = "xslt")]
     pub(crate) sheet: xslt::Stylesheet,
     /// Parameters of the stylesheet.
     pub(crate) parameters: Vec<(String, String)>,
-    pub(crate) limits: TransformLimits,
+    /// What the mapping allows it; size and depth of a document are the gateway's to say.
+    pub(crate) limits: xslt::Limits,
 }
 
-/// Limits that a mapping may set.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TransformLimits {
-    pub(crate) steps_max: u64,
-    pub(crate) template_depth_max: usize,
-    pub(crate) result_bytes_max: usize,
-}
+/// There is none: no mapping with a stylesheet compiles.
+#[cfg(not(feature = "xslt"))]
+#[derive(Debug)]
+pub(crate) enum Transform {}
 
-impl Default for TransformLimits {
-    fn default() -> Self {
-        Self {
-            steps_max: 20_000_000,
-            template_depth_max: 10_000,
-            result_bytes_max: 64 << 20,
-        }
+#[cfg(not(feature = "xslt"))]
+impl Transform {
+    pub(crate) fn result_bytes_max(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn apply(&self, _: &[u8], _: &Limits) -> Result<Vec<u8>, Refusal> {
+        match *self {}
     }
 }
 
+#[cfg(feature = "xslt")]
 impl Transform {
     /// Most bytes of what the stylesheet may write.
     pub(crate) fn result_bytes_max(&self) -> usize {
@@ -49,35 +49,27 @@ impl Transform {
     }
 
     /// What the stylesheet makes of a body.
-    #[cfg(feature = "xslt")]
-    pub(crate) fn apply(&self, body: &[u8], limits: &crate::Limits) -> Result<Vec<u8>, Refusal> {
+    pub(crate) fn apply(&self, body: &[u8], limits: &Limits) -> Result<Vec<u8>, Refusal> {
         use crate::refusal::rule;
-        use xslt::Cause;
+        use xslt::{Cause, Fault};
 
-        let default = xslt::Limits::default();
         let own = xslt::Limits {
             document_bytes_max: limits.body_bytes_max,
             depth_max: limits.depth_max,
-            steps_max: self.limits.steps_max,
-            template_depth_max: self.limits.template_depth_max,
-            result_bytes_max: self.limits.result_bytes_max,
-            ..default
+            ..self.limits
         };
-        let parameters: Vec<(&str, &str)> = self
-            .parameters
-            .iter()
+        let parameters = self.parameters.iter();
+        let parameters: Vec<(&str, &str)> = parameters
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let output = self.sheet.transform(body, &parameters, &own);
         output.map(|output| output.bytes).map_err(|error| {
             let (offset, rule) = match error.cause {
-                Cause::Document { offset } if error.message.contains("not UTF-8") => {
-                    (offset, rule::UTF_8)
-                }
-                Cause::Document { offset } if error.message.contains("DOCTYPE") => {
-                    (offset, rule::DOCTYPE)
-                }
-                Cause::Document { offset } => (offset, rule::XML),
+                Cause::Document { offset, fault } => match fault {
+                    Fault::NotUtf8 => (offset, rule::UTF_8),
+                    Fault::Doctype => (offset, rule::DOCTYPE),
+                    Fault::Xml => (offset, rule::XML),
+                },
                 Cause::Limit("document_bytes_max") => (0, rule::BODY_BYTES),
                 Cause::Limit("depth_max") => (0, rule::DEPTH),
                 _ => (0, rule::TRANSFORM),
@@ -90,19 +82,7 @@ impl Transform {
             crate::document_refusal(body, offset, rule, detail)
         })
     }
-
-    /// Never called, as no mapping with a stylesheet compiles.
-    #[cfg(not(feature = "xslt"))]
-    pub(crate) fn apply(&self, body: &[u8], _: &crate::Limits) -> Result<Vec<u8>, Refusal> {
-        let rule = crate::refusal::rule::TRANSFORM;
-        Err(crate::document_refusal(body, 0, rule, ABSENT.to_owned()))
-    }
 }
-
-/// Why there are no stylesheets.
-#[cfg(not(feature = "xslt"))]
-pub(crate) const ABSENT: &str =
-    "this Daybook was built without stylesheets (feature `xslt` of the crate `mapping`)";
 
 /// What became of a record of the transformed document, for those who know the body only.
 pub(crate) fn outside(outcome: RecordOutcome, whole: &Range<u32>) -> RecordOutcome {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use common::{Options, decode, ready_made, sample};
 use mapping::rule;
@@ -15,26 +15,10 @@ fn check(source: &str, file: &str, records: usize, expected: &[(&str, &str)]) {
     let mapping = ready_made(source);
     let decoded = decode(&mapping, &sample(file), &Options::default());
     assert_eq!(decoded.result, Ok(records as u64), "{}", decoded.text());
-    let objects = decoded.objects();
-    assert_eq!(objects.len(), records, "{}", decoded.text());
-    let mut sums: BTreeMap<String, Amount> = BTreeMap::new();
-    let mut ids = HashSet::new();
-    for object in &objects {
-        let text = |key: &str| object[key].as_str().expect("a string").to_owned();
-        let amount = Amount::parse(&text("amount")).expect("an amount");
-        let sum = sums
-            .entry(format!(
-                "{} {}",
-                text("currency"),
-                if amount.is_negative() { "-" } else { "+" }
-            ))
-            .or_default();
-        *sum = sum.checked_add(amount).expect("no overflow");
-        assert!(ids.insert(text("id")), "id {} is not unique", text("id"));
-    }
-    let actual: Vec<(String, String)> = sums
+    let actual: Vec<(String, String)> = decoded
+        .totals()
         .into_iter()
-        .map(|(key, sum)| (key, sum.to_string()))
+        .map(|(key, (_, sum))| (key, sum.to_string()))
         .collect();
     let expected: Vec<(String, String)> = expected
         .iter()

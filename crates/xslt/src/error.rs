@@ -38,13 +38,26 @@ pub struct Place {
     pub column: usize,
 }
 
+/// What is wrong with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It has a document type definition.
+    Doctype,
+    /// It is not well-formed, or has what is not read.
+    Xml,
+}
+
 /// Whose fault it is that a document was not transformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The document's: it is not well-formed, at this byte.
+    /// The document's, at this byte.
     Document {
         /// Byte of the document, from 0.
         offset: usize,
+        /// What it breaks.
+        fault: Fault,
     },
     /// It would have taken more than the field of [`crate::Limits`] of this name allows.
     Limit(&'static str),
@@ -69,7 +82,7 @@ impl fmt::Display for TransformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.place, self.cause) {
             (Some(place), _) => write!(f, "{} ({}, line {})", self.message, place.file, place.line),
-            (None, Cause::Document { offset }) => write!(f, "{} (byte {offset})", self.message),
+            (None, Cause::Document { offset, .. }) => write!(f, "{} (byte {offset})", self.message),
             (None, _) => f.write_str(&self.message),
         }
     }

@@ -43,7 +43,7 @@ mod run;
 mod tree;
 mod xpath;
 
-pub use error::{Cause, CompileError, Place, TransformError};
+pub use error::{Cause, CompileError, Fault, Place, TransformError};
 pub use limits::Limits;
 
 /// Gives the text of a file that a stylesheet imports or includes, by the `href` as it is written.
@@ -107,6 +107,7 @@ impl Stylesheet {
         let text = std::str::from_utf8(document).map_err(|error| TransformError {
             cause: Cause::Document {
                 offset: error.valid_up_to(),
+                fault: Fault::NotUtf8,
             },
             message: "the document is not UTF-8".to_owned(),
             place: None,

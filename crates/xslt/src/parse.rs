@@ -9,6 +9,7 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
+use crate::error::Fault;
 use crate::names::{EMPTY, NO_NAME, Names, Sym, XML, XML_NS, XML_URI, XMLNS};
 use crate::tree::{Builder, Full, Tree};
 
@@ -17,8 +18,18 @@ use crate::tree::{Builder, Full, Tree};
 pub(crate) struct Broken {
     pub(crate) offset: usize,
     pub(crate) message: String,
-    /// Which limit, if it was one.
-    pub(crate) limit: Option<&'static str>,
+    pub(crate) why: Why,
+}
+
+/// Of which kind it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The text itself.
+    Fault(Fault),
+    /// A field of [`Bounds`].
+    Nodes,
+    Bytes,
+    Depth,
 }
 
 /// Most attributes of an element, declarations included; looking for doubles compares each with each.
@@ -95,7 +106,7 @@ pub(crate) fn parse(
                 text.len(),
                 bounds.bytes_max
             ),
-            limit: Some("bytes"),
+            why: Why::Bytes,
         });
     }
     let skipped = if text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -126,7 +137,7 @@ fn broken(offset: usize, message: impl Into<String>) -> Broken {
     Broken {
         offset,
         message: message.into(),
-        limit: None,
+        why: Why::Fault(Fault::Xml),
     }
 }
 
@@ -210,10 +221,13 @@ impl Parser<'_, '_> {
                     self.added(added, start)?;
                 }
                 Event::DocType(_) => {
-                    return Err(broken(
-                        start,
-                        "it has a DOCTYPE; document type definitions are never read",
-                    ));
+                    return Err(Broken {
+                        why: Why::Fault(Fault::Doctype),
+                        ..broken(
+                            start,
+                            "it has a DOCTYPE; document type definitions are never read",
+                        )
+                    });
                 }
                 Event::Decl(declaration) => {
                     if start != 0 {
@@ -248,7 +262,7 @@ impl Parser<'_, '_> {
         let node = added.map_err(|_| Broken {
             offset,
             message: format!("it has more than {} nodes", self.bounds.nodes_max),
-            limit: Some("nodes"),
+            why: Why::Nodes,
         })?;
         if self.keeps_offsets {
             self.builder.mark(offset);
@@ -314,7 +328,7 @@ impl Parser<'_, '_> {
             return Err(Broken {
                 offset: start,
                 message: format!("it is nested deeper than {} levels", self.bounds.depth_max),
-                limit: Some("depth"),
+                why: Why::Depth,
             });
         }
         let name = element.name();
@@ -378,11 +392,10 @@ impl Parser<'_, '_> {
         let from = element.as_ptr() as usize;
         for (count, attribute) in element.attributes().enumerate() {
             if count >= ATTRIBUTES_MAX {
-                return Err(Broken {
-                    offset: start,
-                    message: format!("an element has more than {ATTRIBUTES_MAX} attributes"),
-                    limit: Some("attributes"),
-                });
+                return Err(broken(
+                    start,
+                    format!("an element has more than {ATTRIBUTES_MAX} attributes"),
+                ));
             }
             let attribute = attribute
                 .map_err(|error| broken(start, format!("it is not well-formed: {error}")))?;
@@ -425,13 +438,10 @@ impl Parser<'_, '_> {
                     return Err(broken(offset, format!("{key} stands twice")));
                 }
                 if self.builder.scope_len() >= NAMESPACES_MAX {
-                    return Err(Broken {
+                    return Err(broken(
                         offset,
-                        message: format!(
-                            "more than {NAMESPACES_MAX} namespaces are declared at once"
-                        ),
-                        limit: Some("namespaces"),
-                    });
+                        format!("more than {NAMESPACES_MAX} namespaces are declared at once"),
+                    ));
                 }
                 let uri = self.names.sym(&value);
                 let added = self.builder.declare(prefix, uri).map(|()| 0);

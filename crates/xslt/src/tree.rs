@@ -426,19 +426,15 @@ impl Builder {
         }
         let kind = if raw { Kind::Raw } else { Kind::Text };
         let from = self.tree.text.len();
-        let last = self.top().last;
-        if last != NONE && self.tree.nodes[last as usize].kind == kind {
-            if from + text.len() > self.bytes_max {
-                return Err(Full::Bytes);
-            }
-            self.tree.text.push_str(text);
-            self.tree.nodes[last as usize].to = self.tree.text.len() as u32;
-            return Ok(());
-        }
         if from + text.len() > self.bytes_max {
             return Err(Full::Bytes);
         }
         self.tree.text.push_str(text);
+        let last = self.top().last;
+        if last != NONE && self.tree.nodes[last as usize].kind == kind {
+            self.tree.nodes[last as usize].to = self.tree.text.len() as u32;
+            return Ok(());
+        }
         self.push(kind, (EMPTY, NO_NAME), from).map(|_| ())
     }
 

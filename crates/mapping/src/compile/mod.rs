@@ -19,6 +19,7 @@ mod swift_mt;
 mod table;
 mod text;
 mod transaction;
+#[cfg(feature = "xslt")]
 mod transform;
 mod trie;
 mod validate;
@@ -447,6 +448,16 @@ impl<'t> Compiler<'t> {
             columns,
             mapped: Vec::new(),
         }))
+    }
+
+    /// `[transform]`, where no stylesheet can be compiled.
+    #[cfg(not(feature = "xslt"))]
+    fn transform(&mut self, root: &Section<'_>) -> Option<crate::transform::Transform> {
+        let section = root.section(self, "transform")?;
+        let message =
+            "this Daybook was built without stylesheets (feature `xslt` of the crate `mapping`)";
+        self.error(section.span(), "transform", message);
+        None
     }
 
     fn future_max(&mut self, root: &Section<'_>) -> i64 {

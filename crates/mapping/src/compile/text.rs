@@ -13,7 +13,12 @@ impl Compiler<'_> {
         let given = root.texts(self, "encoding").unwrap_or_default();
         for (index, (name, span)) in given.iter().enumerate() {
             if matches!(self.format, FormatKind::Json | FormatKind::Xml) {
-                let message = format!("{} is always UTF-8: remove this key", self.format.name());
+                let message = match self.format {
+                    FormatKind::Xml => {
+                        "XML says itself which character set it is in: remove this key"
+                    }
+                    _ => "JSON is always UTF-8: remove this key",
+                };
                 self.error(span.clone(), "encoding", message);
                 break;
             }

@@ -2,7 +2,7 @@
 
 use super::table::Section;
 use super::{Compiler, FormatKind};
-use crate::transform::{Transform, TransformLimits};
+use crate::transform::Transform;
 
 const KEYS: &[&str] = &[
     "xslt",
@@ -56,27 +56,13 @@ impl Compiler<'_> {
         }
     }
 
-    #[cfg(not(feature = "xslt"))]
-    fn stylesheet(
-        &mut self,
-        _: &str,
-        _: &str,
-        span: std::ops::Range<usize>,
-        _: Vec<(String, String, std::ops::Range<usize>)>,
-        _: TransformLimits,
-    ) -> Option<Transform> {
-        self.error(span, "transform", crate::transform::ABSENT);
-        None
-    }
-
-    #[cfg(feature = "xslt")]
     fn stylesheet(
         &mut self,
         name: &str,
         text: &str,
         span: std::ops::Range<usize>,
         parameters: Vec<(String, String, std::ops::Range<usize>)>,
-        limits: TransformLimits,
+        limits: xslt::Limits,
     ) -> Option<Transform> {
         let options = self.options;
         let resolve = |name: &str| {
@@ -156,15 +142,16 @@ impl Compiler<'_> {
         parameters
     }
 
-    fn transform_limits(&mut self, section: &Section<'_>) -> TransformLimits {
-        let default = TransformLimits::default();
+    fn transform_limits(&mut self, section: &Section<'_>) -> xslt::Limits {
+        let default = xslt::Limits::default();
         let steps = section.number(self, "steps_max", 1_000, 1_000_000_000);
         let depth = section.number(self, "template_depth_max", 10, 100_000);
         let bytes = section.number(self, "result_bytes_max", 1_000, 256 << 20);
-        TransformLimits {
+        xslt::Limits {
             steps_max: steps.map_or(default.steps_max, |steps| steps as u64),
             template_depth_max: depth.unwrap_or(default.template_depth_max),
             result_bytes_max: bytes.unwrap_or(default.result_bytes_max),
+            ..default
         }
     }
 }

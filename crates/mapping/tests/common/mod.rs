@@ -2,8 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::collections::{BTreeMap, HashSet};
+
 use expect_test::Expect;
 use mapping::{CompileOptions, Context, Limits, Mapping, RecordOutcome, Refusal};
+use types::Amount;
 
 /// 2026-11-23T12:00:00Z.
 pub(crate) const RECEIVED_AT: i64 = 1_795_435_200_000_000;
@@ -72,6 +75,27 @@ impl Decoded {
                 RecordOutcome::Refused(_) => None,
             })
             .collect()
+    }
+
+    /// How many records and which sum, by currency and sign: `EUR +`. Ids must be unique.
+    #[track_caller]
+    pub(crate) fn totals(&self) -> BTreeMap<String, (usize, Amount)> {
+        let objects = self.objects();
+        assert_eq!(self.result, Ok(objects.len() as u64), "{}", self.text());
+        let mut totals: BTreeMap<String, (usize, Amount)> = BTreeMap::new();
+        let mut ids = HashSet::new();
+        for object in objects {
+            let text = |key: &str| object[key].as_str().expect("a text").to_owned();
+            let amount = Amount::parse(&text("amount")).expect("an amount");
+            let sign = if amount.is_negative() { '-' } else { '+' };
+            let (count, sum) = totals
+                .entry(format!("{} {sign}", text("currency")))
+                .or_default();
+            *count += 1;
+            *sum = sum.checked_add(amount).expect("no overflow");
+            assert!(ids.insert(text("id")), "id {} is not unique", text("id"));
+        }
+        totals
     }
 
     /// One line an outcome.

@@ -16,9 +16,10 @@ use crate::error::{Cause, Place, Stop, TransformError, fail, limit};
 use crate::limits::Limits;
 use crate::names::{EMPTY, NameId, Names, Sym, XMLNS};
 use crate::output;
-use crate::parse::{Bounds, is_ncname, parse};
+use crate::parse::{Bounds, Why, is_ncname, parse};
 use crate::program::{Address, Apply, Capture, Method, Mode, Naming, Op, Sheet};
 use crate::tree::Kind;
+use crate::xpath::{Axis, Test};
 use crate::{Output, OutputMethod};
 
 /// No template.
@@ -93,12 +94,13 @@ pub(crate) fn transform(
     let strip = (!sheet.strip.is_empty()).then_some(&strip as &dyn Fn(&Names<'_>, NameId) -> bool);
     let tree =
         parse(document, &mut names, bounds, strip, false).map_err(|broken| TransformError {
-            cause: match broken.limit {
-                Some("nodes") => Cause::Limit("document_nodes_max"),
-                Some("bytes") => Cause::Limit("document_bytes_max"),
-                Some("depth") => Cause::Limit("depth_max"),
-                _ => Cause::Document {
+            cause: match broken.why {
+                Why::Nodes => Cause::Limit("document_nodes_max"),
+                Why::Bytes => Cause::Limit("document_bytes_max"),
+                Why::Depth => Cause::Limit("depth_max"),
+                Why::Fault(fault) => Cause::Document {
                     offset: broken.offset,
+                    fault,
                 },
             },
             message: format!("the document: {}", broken.message),
@@ -382,6 +384,14 @@ impl<'s> Machine<'s> {
         }
     }
 
+    /// Children of the current node.
+    fn children(&self) -> Result<Vec<NodeRef>, Stop> {
+        let mut children = Vec::new();
+        self.env
+            .walk(self.c.node, Axis::Child, Test::Node, &mut children)?;
+        Ok(children)
+    }
+
     /// The address that built-in rules return to: behind all instructions, as there are none.
     fn builtin(&self) -> Address {
         Address::MAX
@@ -400,16 +410,9 @@ impl<'s> Machine<'s> {
         }
         match self.env.kind(self.c.node) {
             Kind::Root | Kind::Element => {
-                let mut children = Vec::new();
-                self.env.walk(
-                    self.c.node,
-                    crate::xpath::Axis::Child,
-                    crate::xpath::Test::Node,
-                    &mut children,
-                )?;
+                let children = self.children()?;
                 self.pc = self.builtin();
-                let mode = self.mode;
-                self.push_apply(children, mode, Rc::from([]))?;
+                self.push_apply(children, self.mode, Rc::from([]))?;
             }
             Kind::Text | Kind::Raw | Kind::Attribute => {
                 let text = self.env.string_value(self.c.node).into_owned();
@@ -689,16 +692,7 @@ impl<'s> Machine<'s> {
     fn apply(&mut self, apply: &Apply) -> Result<(), Stop> {
         let mut nodes = match &apply.select {
             Some(select) => self.env.nodes(select, &self.c)?,
-            None => {
-                let mut children = Vec::new();
-                self.env.walk(
-                    self.c.node,
-                    crate::xpath::Axis::Child,
-                    crate::xpath::Test::Node,
-                    &mut children,
-                )?;
-                children
-            }
+            None => self.children()?,
         };
         self.env.sort(&mut nodes, &apply.sorts, &self.c)?;
         let arguments = self.take_arguments(apply.arguments);
@@ -720,18 +714,10 @@ impl<'s> Machine<'s> {
             .map(|rule| rule.template);
         if found.is_none() {
             // What is built in has no precedence.
-            let node = self.c.node;
-            let mode = self.mode;
-            return match self.env.kind(node) {
+            return match self.env.kind(self.c.node) {
                 Kind::Root | Kind::Element => {
-                    let mut children = Vec::new();
-                    self.env.walk(
-                        node,
-                        crate::xpath::Axis::Child,
-                        crate::xpath::Test::Node,
-                        &mut children,
-                    )?;
-                    self.push_apply(children, mode, Rc::from([]))?;
+                    let children = self.children()?;
+                    self.push_apply(children, self.mode, Rc::from([]))?;
                     self.apply_next()
                 }
                 _ => self.enter(None).map(|_| ()),
@@ -818,16 +804,27 @@ impl<'s> Machine<'s> {
             let found = self.env.forest.tree(node.document()).node(node.node());
             (found.kind, found.prefix, found.name)
         };
+        self.write_leaf(kind, prefix, name, &value)
+    }
+
+    /// Writes what has nothing inside; what has, is not written.
+    fn write_leaf(
+        &mut self,
+        kind: Kind,
+        prefix: Sym,
+        name: NameId,
+        value: &str,
+    ) -> Result<(), Stop> {
         match kind {
-            Kind::Text | Kind::Raw => self.write_text(&value, kind == Kind::Raw),
-            Kind::Attribute => self.attribute(prefix, name, &value),
+            Kind::Text | Kind::Raw => self.write_text(value, kind == Kind::Raw),
+            Kind::Attribute => self.attribute(prefix, name, value),
             Kind::Comment => {
                 let (sink, written, limits) = self.sink()?;
-                sink.comment(written, limits, &value)
+                sink.comment(written, limits, value)
             }
             Kind::Pi => {
                 let (sink, written, limits) = self.sink()?;
-                sink.pi(written, limits, name, &value)
+                sink.pi(written, limits, name, value)
             }
             Kind::Root | Kind::Element | Kind::Namespace => Ok(()),
         }
@@ -887,18 +884,7 @@ impl<'s> Machine<'s> {
                 }
                 _ => {
                     let value = tree.value(at).to_owned();
-                    match kind {
-                        Kind::Text | Kind::Raw => self.write_text(&value, kind == Kind::Raw)?,
-                        Kind::Attribute => self.attribute(prefix, name, &value)?,
-                        Kind::Comment => {
-                            let (sink, written, limits) = self.sink()?;
-                            sink.comment(written, limits, &value)?;
-                        }
-                        _ => {
-                            let (sink, written, limits) = self.sink()?;
-                            sink.pi(written, limits, name, &value)?;
-                        }
-                    }
+                    self.write_leaf(kind, prefix, name, &value)?;
                 }
             }
         }

@@ -60,7 +60,7 @@ impl Bench<'_> {
     /// Where the totals are asked for, if what was accepted can be seen there: only what is built in has accounts.
     pub(crate) fn totals(&self) -> Option<&Totals> {
         self.totals.filter(|_| {
-            !self.totals_stood_still.load(Ordering::Relaxed) && self.run.books().in_accounts() > 0
+            !self.totals_stood_still.load(Ordering::Relaxed) && self.run.books().has_accounts()
         })
     }
 

@@ -46,6 +46,11 @@ pub(crate) struct Books {
 }
 
 impl Books {
+    /// Whether any record in accepted documents is in the bench's accounts: only what is built in has some.
+    pub(crate) fn has_accounts(&self) -> bool {
+        self.accounts.iter().any(|(count, _)| *count > 0)
+    }
+
     /// Records in accepted documents that are in the bench's accounts.
     pub(crate) fn in_accounts(&self) -> u64 {
         self.accounts.iter().map(|(count, _)| count).sum()

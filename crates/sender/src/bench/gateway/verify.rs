@@ -93,7 +93,7 @@ pub(crate) async fn sums(
     let compared = match (totals, books.unknown) {
         (Err(why), _) => Err(why),
         (_, unknown) if unknown > 0 => Err(format!("of {unknown} requests nobody knows the fate")),
-        _ if books.in_accounts() == 0 => {
+        _ if !books.has_accounts() => {
             Err("only what is built in has accounts of its own".to_owned())
         }
         (Ok(totals), _) => differences(&books, totals, still_max, stop, say)
