@@ -13,6 +13,7 @@ use segment_log::{Log, LogOptions, OpenError, Position, ReplayError};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use types::Boxed;
 use uuid::Uuid;
 
 use crate::checkpoint;
@@ -119,7 +120,11 @@ impl Broker {
     /// # Errors
     ///
     /// See [`StartError`]. What is on disk is then as it was, except for files that no snapshot knows.
-    pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+    pub fn start(config: BrokerConfig) -> Boxed<'static, Result<Broker, StartError>> {
+        Box::pin(Self::recover(config))
+    }
+
+    async fn recover(config: BrokerConfig) -> Result<Broker, StartError> {
         check(&config)?;
         let begun = Instant::now();
         let optional = !config.users.is_empty();

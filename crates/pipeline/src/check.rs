@@ -11,6 +11,7 @@ use connector::READERS_MAX;
 use mapping::Mapping;
 use sql::{AggregationPlan, RUN_RECORDS_MAX, ValueKind};
 use store::{CellKind, TableSpec};
+use types::Boxed;
 
 use crate::config::{
     AggregationConfig, Authentication, Config, ConnectorConfig, EngineConfig, KeepDays, LateConfig,
@@ -73,7 +74,11 @@ impl Plan {
     /// # Errors
     ///
     /// Every mistake found, at least one.
-    pub async fn check(config: Config) -> Result<Self, Vec<Mistake>> {
+    pub fn check(config: Config) -> Boxed<'static, Result<Self, Vec<Mistake>>> {
+        Box::pin(Self::check_all(config))
+    }
+
+    async fn check_all(config: Config) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         check_places(&config, &mut mistakes);
         let sources_seen = Look::at(config.sources_dir.as_deref());
@@ -147,11 +152,13 @@ impl Plan {
     /// # Errors
     ///
     /// Every mistake found, at least one: this program may refuse what an older one took.
-    pub async fn aggregation_of(declared: &str) -> Result<AggregationOptions, Vec<Mistake>> {
-        let config = toml::from_str(declared).map_err(|error| vec![Mistake::from(error)])?;
-        plan_aggregation(&config)
-            .await
-            .map(|planned| planned.options)
+    pub fn aggregation_of(declared: &str) -> Boxed<'_, Result<AggregationOptions, Vec<Mistake>>> {
+        Box::pin(async move {
+            let config = toml::from_str(declared).map_err(|error| vec![Mistake::from(error)])?;
+            plan_aggregation(&config)
+                .await
+                .map(|planned| planned.options)
+        })
     }
 
     /// Tables of the store, one an aggregation.

@@ -14,7 +14,7 @@ use telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use types::names;
+use types::{Boxed, names};
 
 use crate::admin::{self, Readiness};
 use crate::check::Plan;
@@ -324,10 +324,18 @@ impl QueueProcess {
     /// # Errors
     ///
     /// [`StartError`]: the data directory, the log, or an address.
-    pub async fn start(
+    pub fn start<'a>(
+        plan: &'a Plan,
+        data_dir: &'a Path,
+        announce: &'a mut (dyn FnMut(&'static str, String) + Send),
+    ) -> Boxed<'a, Result<Self, StartError>> {
+        Box::pin(Self::begin(plan, data_dir, announce))
+    }
+
+    async fn begin(
         plan: &Plan,
         data_dir: &Path,
-        announce: &mut dyn FnMut(&'static str, String),
+        announce: &mut (dyn FnMut(&'static str, String) + Send),
     ) -> Result<Self, StartError> {
         let lock = lock_data_dir(data_dir)?;
         let telemetry = Arc::new(Telemetry::default());

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use types::names;
+use types::{Boxed, names};
 use web::{AggregationView, Web, WebOptions};
 
 use crate::admin::{self, Readiness};
@@ -206,10 +206,18 @@ pub struct Running {
 /// # Errors
 ///
 /// [`StartError`] of the first part that fails; the others are stopped by dropping them.
-pub async fn start(
+pub fn start<'a>(
     plan: Plan,
     options: StartOptions,
-    announce: &mut dyn FnMut(&'static str, String),
+    announce: &'a mut (dyn FnMut(&'static str, String) + Send),
+) -> Boxed<'a, Result<Running, StartError>> {
+    Box::pin(start_all(plan, options, announce))
+}
+
+async fn start_all(
+    plan: Plan,
+    options: StartOptions,
+    announce: &mut (dyn FnMut(&'static str, String) + Send),
 ) -> Result<Running, StartError> {
     let has = |part| options.parts.contains(&part);
     // Gateway and connector keep nothing on disk, and queries only read.
@@ -431,7 +439,7 @@ impl Running {
     async fn wait_ready(
         &mut self,
         readiness: &Arc<Readiness>,
-        announce: &mut dyn FnMut(&'static str, String),
+        announce: &mut (dyn FnMut(&'static str, String) + Send),
     ) -> Result<(), StartError> {
         let never =
             |part| failed(part)("it stopped while starting; the log above says why".to_owned());
@@ -463,7 +471,7 @@ impl Running {
         plan: &Plan,
         options: &StartOptions,
         cluster: &Cluster,
-        announce: &mut dyn FnMut(&'static str, String),
+        announce: &mut (dyn FnMut(&'static str, String) + Send),
     ) -> Result<(), StartError> {
         let engine = MqEngine::new(cluster, &self.telemetry);
         if !options.connectors.is_empty() {
@@ -494,7 +502,7 @@ impl Running {
         &mut self,
         web: Web,
         readiness: &Arc<Readiness>,
-        announce: &mut dyn FnMut(&'static str, String),
+        announce: &mut (dyn FnMut(&'static str, String) + Send),
     ) -> Result<(), StartError> {
         let address = web.local_addr();
         let ready = web.readiness();
@@ -515,7 +523,7 @@ impl Running {
         &mut self,
         plan: &Plan,
         store: StoreTarget,
-        announce: &mut dyn FnMut(&'static str, String),
+        announce: &mut (dyn FnMut(&'static str, String) + Send),
     ) -> Result<(), StartError> {
         let server = postgres::start(plan, store, &self.telemetry).await?;
         self.postgres = Some(server.address());
@@ -532,7 +540,7 @@ impl Running {
         plan: Plan,
         outbox: AnyOutbox,
         incoming: Option<Arc<dyn Source>>,
-        announce: &mut dyn FnMut(&'static str, String),
+        announce: &mut (dyn FnMut(&'static str, String) + Send),
     ) -> Result<(), StartError> {
         let intakes = intake::planned(&plan.config.intakes, &plan.sources);
         self.make_queues(&plan.config.intakes).await?;
@@ -617,7 +625,11 @@ impl Running {
     }
 
     /// Stops: the gateway first, then, when the queue is empty or after 10 s, everything else.
-    pub async fn stop(mut self) {
+    pub fn stop(self) -> Boxed<'static, ()> {
+        Box::pin(self.stop_all())
+    }
+
+    async fn stop_all(mut self) {
         self.front.cancel();
         if let Some(queries) = self.queries.take() {
             queries.stop().await;

@@ -39,6 +39,7 @@ use connection::Connection;
 use handler::Service;
 pub(crate) use settings::default_of as default_setting;
 use startup::Door;
+use types::Boxed;
 
 /// Most connections at a time, unless configured otherwise.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -164,7 +165,16 @@ impl Server {
     /// # Errors
     ///
     /// [`ServerError`].
-    pub async fn bind(
+    pub fn bind<'a>(
+        options: PostgresOptions,
+        tables: &'a Tables,
+        version: &'a str,
+        telemetry: &'a Telemetry,
+    ) -> Boxed<'a, Result<Self, ServerError>> {
+        Box::pin(Self::begin(options, tables, version, telemetry))
+    }
+
+    async fn begin(
         options: PostgresOptions,
         tables: &Tables,
         version: &str,

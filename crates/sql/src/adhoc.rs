@@ -42,6 +42,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use types::Boxed;
 
 pub use answer::{Answer, AnswerColumn, AnswerKind, ResultTable, TextRow};
 pub use error::{LimitError, QueryError};
@@ -165,19 +166,18 @@ impl Engine {
     /// # Errors
     ///
     /// [`QueryError`].
-    pub async fn run(
+    pub fn run(
         &self,
         statement: &Statement,
         parameters: Vec<Parameter>,
         time_max: Option<Duration>,
-    ) -> Result<Answer, QueryError> {
+    ) -> Boxed<'_, Result<Answer, QueryError>> {
         let engine = Arc::clone(&self.0);
         let statement = statement.clone();
-        self.bounded(time_max, async move {
+        Box::pin(self.bounded(time_max, async move {
             let parameters: Vec<_> = parameters.into_iter().map(Some).collect();
             engine.answer(statement, &parameters).await
-        })
-        .await
+        }))
     }
 
     /// Says what a query takes and gives; `given` are types of parameters that the client knows.
@@ -185,15 +185,14 @@ impl Engine {
     /// # Errors
     ///
     /// [`QueryError`].
-    pub async fn describe(
+    pub fn describe(
         &self,
         statement: &Statement,
         given: Vec<Option<ParameterType>>,
-    ) -> Result<Description, QueryError> {
+    ) -> Boxed<'_, Result<Description, QueryError>> {
         let engine = Arc::clone(&self.0);
         let statement = statement.clone();
-        self.bounded(None, async move { engine.describe(statement, given).await })
-            .await
+        Box::pin(self.bounded(None, async move { engine.describe(statement, given).await }))
     }
 
     /// Within the limits of queries at a time and of time.

@@ -18,6 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, collect};
 use datafusion::sql::sqlparser::tokenizer::Span;
+use types::Boxed;
 
 use crate::batch::{InputBatch, InputColumn, schema};
 use crate::error::SqlError;
@@ -138,7 +139,14 @@ impl AggregationPlan {
     /// # Errors
     ///
     /// [`SqlError`] with the position of what is outside the subset or not understood.
-    pub async fn compile(sql: &str, columns: &[InputColumn]) -> Result<Self, SqlError> {
+    pub fn compile<'a>(
+        sql: &'a str,
+        columns: &'a [InputColumn],
+    ) -> Boxed<'a, Result<Self, SqlError>> {
+        Box::pin(Self::plan(sql, columns))
+    }
+
+    async fn plan(sql: &str, columns: &[InputColumn]) -> Result<Self, SqlError> {
         let known = new_session();
         let places = subset::check(sql, STREAM, |name| known_function(&known, name))?;
         let used = used_columns(sql, columns, &places).await?;
@@ -293,8 +301,8 @@ impl AggregationPlan {
     /// # Errors
     ///
     /// [`SqlError`] of count(DISTINCT).
-    pub async fn contributions(&self) -> Result<Contributions, SqlError> {
-        Contributions::plan(self).await
+    pub fn contributions(&self) -> Boxed<'_, Result<Contributions, SqlError>> {
+        Box::pin(Contributions::plan(self))
     }
 
     /// An empty batch with the columns of this plan.
@@ -323,18 +331,10 @@ impl AggregationPlan {
         }
         let batch = batch.finish()?;
         self.source.put(batch);
-        let physical = Arc::clone(&self.physical);
-        let results = collect(physical, Arc::clone(&self.context)).await;
-        // Each execution adds to the nodes' metrics, for ever: start from clean nodes.
-        self.physical = reset_plan_states(Arc::clone(&self.physical))
-            .map_err(|error| SqlError::from_datafusion("cannot be run again", error))?;
-        let results = results.map_err(|error| SqlError::from_datafusion("failed", error))?;
-        let Some(first) = results.first() else {
-            return Ok(());
-        };
-        let result = concat_batches(&first.schema(), &results)
-            .map_err(|error| SqlError::from_datafusion("failed", error.into()))?;
-        self.hand_over(&result, &mut each)
+        match execute(&mut self.physical, &self.context).await? {
+            Some(result) => self.hand_over(&result, &mut each),
+            None => Ok(()),
+        }
     }
 
     fn hand_over(
@@ -429,6 +429,26 @@ fn known_function(context: &SessionContext, name: &str) -> Known {
 }
 
 /// The error at the part of the text that is refused also on its own.
+/// Runs a plan once; one batch of all groups, `None` where there are none.
+fn execute<'a>(
+    plan: &'a mut Arc<dyn ExecutionPlan>,
+    context: &'a Arc<TaskContext>,
+) -> Boxed<'a, Result<Option<RecordBatch>, SqlError>> {
+    Box::pin(async move {
+        let results = collect(Arc::clone(plan), Arc::clone(context)).await;
+        // Each execution adds to the nodes' metrics, for ever: start from clean nodes.
+        *plan = reset_plan_states(Arc::clone(plan))
+            .map_err(|error| SqlError::from_datafusion("cannot be run again", error))?;
+        let results = results.map_err(|error| SqlError::from_datafusion("failed", error))?;
+        let Some(first) = results.first() else {
+            return Ok(None);
+        };
+        concat_batches(&first.schema(), &results)
+            .map(Some)
+            .map_err(|error| SqlError::from_datafusion("failed", error.into()))
+    })
+}
+
 async fn located(context: &SessionContext, error: SqlError, places: &subset::Places) -> SqlError {
     if error.place.is_some() {
         return error;

@@ -12,6 +12,7 @@
 //!   only; nothing here reads a clock.
 
 mod amount;
+mod boxed;
 mod counts;
 mod currency;
 mod day;
@@ -24,6 +25,7 @@ mod tally;
 mod version;
 
 pub use amount::{Amount, AmountError, SCALE_DIGITS, SCALE_FACTOR};
+pub use boxed::Boxed;
 pub use counts::Counts;
 pub use currency::{DIGITS_UNKNOWN, currency_digits};
 pub use day::{

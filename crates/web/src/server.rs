@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use types::Boxed;
 
 use crate::access::Access;
 use crate::connection::{self, Limits};
@@ -85,7 +86,14 @@ impl Web {
     /// # Errors
     ///
     /// [`WebError::Option`], or [`WebError::Listen`] when the address is taken.
-    pub async fn bind(options: WebOptions, telemetry: Arc<Telemetry>) -> Result<Self, WebError> {
+    pub fn bind(
+        options: WebOptions,
+        telemetry: Arc<Telemetry>,
+    ) -> Boxed<'static, Result<Self, WebError>> {
+        Box::pin(Self::bind_to_log(options, telemetry))
+    }
+
+    async fn bind_to_log(options: WebOptions, telemetry: Arc<Telemetry>) -> Result<Self, WebError> {
         let feed = |table: &store::TableSpec| -> Box<dyn Feed> {
             let (cluster, store) = (options.cluster.clone(), options.store.clone());
             Box::new(KafkaFeed::new(cluster, table.clone(), store))
@@ -171,7 +179,11 @@ impl Web {
     /// # Errors
     ///
     /// [`WebError::Thread`] at the start. Nothing that happens later ends it.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), WebError> {
+    pub fn run(self, shutdown: CancellationToken) -> Boxed<'static, Result<(), WebError>> {
+        Box::pin(self.serve(shutdown))
+    }
+
+    async fn serve(self, shutdown: CancellationToken) -> Result<(), WebError> {
         let Self {
             app,
             listener,

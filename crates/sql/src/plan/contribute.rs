@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, Date32Array};
-use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::execution::SessionState;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
-use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::parts::bare;
-use super::{AggregationPlan, Source};
+use super::{AggregationPlan, Source, execute};
 use crate::batch::InputBatch;
 use crate::error::SqlError;
 use crate::fold::{FoldKind, Scalar, ValueKind};
@@ -150,15 +148,9 @@ impl Contributions {
         mut each: impl FnMut(Contribution<'_>),
     ) -> Result<(), SqlError> {
         self.source.put(batch.finish()?);
-        let results = collect(Arc::clone(&self.physical), Arc::clone(&self.context)).await;
-        self.physical = reset_plan_states(Arc::clone(&self.physical))
-            .map_err(|error| SqlError::from_datafusion("cannot be run again", error))?;
-        let results = results.map_err(|error| SqlError::from_datafusion("failed", error))?;
-        let Some(first) = results.first() else {
+        let Some(result) = execute(&mut self.physical, &self.context).await? else {
             return Ok(());
         };
-        let result = concat_batches(&first.schema(), &results)
-            .map_err(|error| SqlError::from_datafusion("failed", error.into()))?;
         let (keys, arguments) = result.columns().split_at(self.keys);
         let days: &Date32Array = keys
             .first()
