@@ -1,12 +1,10 @@
 //! Clients that are known by a token, over real sockets.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::{Answer, Fixture, read_answer, record, start_with};
+use crate::common::{Answer, Fixture, read_answer, record, start_with};
 use gateway::{ClientOptions, GatewayOptions, HttpOptions};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};

@@ -1,11 +1,9 @@
 //! Compressed bodies over a real socket.
 
-mod common;
-
 use std::io::Write as _;
 use std::time::Duration;
 
-use common::{Answer, Fixture, read_answer, record, start, start_with};
+use crate::common::{Answer, Fixture, read_answer, record, start, start_with};
 use gateway::{ClientOptions, GatewayOptions, HttpOptions};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -204,7 +202,7 @@ async fn a_signature_is_over_what_is_sent() {
     let plain = record("a", "1").into_bytes();
     let body = packed("gzip", &plain);
     for (signed, status) in [(&plain, 401), (&body, 202)] {
-        let time = common::NOON / 1_000_000;
+        let time = crate::common::NOON / 1_000_000;
         let mut mac = Hmac::<Sha256>::new_from_slice(b"correct horse battery").expect("any length");
         mac.update(format!("{time}./v1/transactions/json.").as_bytes());
         mac.update(signed);

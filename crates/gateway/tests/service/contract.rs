@@ -1,11 +1,9 @@
 //! The HTTP contract, over a real socket.
 
-mod common;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{read_answer, record, start, start_with};
+use crate::common::{read_answer, record, start, start_with};
 use expect_test::expect;
 use gateway::{GatewayOptions, PutError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -374,7 +372,7 @@ async fn a_port_in_use_is_named() {
         ..GatewayOptions::default()
     };
     let clock = std::sync::Arc::new(gateway::SystemClock);
-    let outbox = common::MemoryOutbox::default();
+    let outbox = crate::common::MemoryOutbox::default();
     let error = gateway::Gateway::bind(options, Vec::new(), outbox, clock)
         .await
         .expect_err("in use");

@@ -1,12 +1,10 @@
 //! The ways in beside this machine's own: HTTP for clients that are known, and messages without HTTP.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{Answer, Fixture, read_answer, record, start_with};
+use crate::common::{Answer, Fixture, read_answer, record, start_with};
 use gateway::{
     ClientOptions, Framing, GatewayOptions, HttpOptions, PutError, TcpOptions, TlsOptions,
 };
@@ -176,7 +174,7 @@ async fn a_signed_request_counts_once() {
     })
     .await;
     let body = record("t-1", "1.00");
-    let time = common::NOON / 1_000_000;
+    let time = crate::common::NOON / 1_000_000;
     let sign = |path: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(b"correct horse battery").expect("any length");
         mac.update(format!("{time}.{path}.{body}").as_bytes());
@@ -384,7 +382,7 @@ async fn read_framed(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
 async fn answered(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let message = read_framed(stream).await;
     let mut shown = String::new();
-    let mapping = common::ready_made("iso8583");
+    let mapping = crate::common::ready_made("iso8583");
     let read = mapping.show(&message, &mapping::Limits::default(), &mut |json| {
         json.clone_into(&mut shown)
     });
@@ -600,8 +598,8 @@ async fn a_message_of_a_queue_is_taken_or_refused_whatever_its_size() {
         ..GatewayOptions::default()
     };
     options.limits.body_bytes_max = 1_000;
-    let outbox = Arc::new(common::MemoryOutbox::default());
-    let sources = ["json"].map(common::ready_made).into();
+    let outbox = Arc::new(crate::common::MemoryOutbox::default());
+    let sources = ["json"].map(crate::common::ready_made).into();
     let clock = Arc::new(gateway::SystemClock);
     let bound = gateway::Gateway::bind(options, sources, Arc::clone(&outbox), clock).await;
     let intake = bound.expect("binds").intake();
@@ -623,8 +621,10 @@ async fn a_message_of_a_queue_is_taken_or_refused_whatever_its_size() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_be_open_to_others_does_not_start() {
     let refused = async |options: GatewayOptions| {
-        let outbox = Arc::new(common::MemoryOutbox::default());
-        let sources = ["json", "cdnow", "iso8583"].map(common::ready_made).into();
+        let outbox = Arc::new(crate::common::MemoryOutbox::default());
+        let sources = ["json", "cdnow", "iso8583"]
+            .map(crate::common::ready_made)
+            .into();
         let clock = Arc::new(gateway::SystemClock);
         let bound = gateway::Gateway::bind(options, sources, outbox, clock).await;
         bound.expect_err("refused").to_string()

@@ -1,9 +1,7 @@
 //! CloudEvents over a real socket.
 
-mod common;
-
+use crate::common::{record, start, start_with};
 use base64::Engine as _;
-use common::{record, start, start_with};
 use gateway::GatewayOptions;
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
 

@@ -1,10 +1,8 @@
 //! What requests went through is kept, masked, and read at the gateway's own address.
 
-mod common;
-
 use std::io::Write as _;
 
-use common::{Answer, Fixture, read_answer, record, start, start_with};
+use crate::common::{Answer, Fixture, read_answer, record, start, start_with};
 use gateway::{ClientOptions, Framing, GatewayOptions, HttpOptions, ProbeOptions, TcpOptions};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};

@@ -1,11 +1,9 @@
 //! Sources are replaced while requests come.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{read_answer, ready_made, record, start, start_with};
+use crate::common::{read_answer, ready_made, record, start, start_with};
 use gateway::{ClientOptions, Framing, GatewayOptions, HttpOptions, Reply, TcpOptions};
 use mapping::Mapping;
 use tokio::io::AsyncWriteExt as _;

@@ -1,8 +1,6 @@
 //! Answers in the sender's own format, over a real socket.
 
-mod common;
-
-use common::{Answer, start, start_with};
+use crate::common::{Answer, start, start_with};
 use expect_test::{Expect, expect};
 use gateway::{GatewayOptions, PutError};
 use types::names::{QUEUE_QUARANTINE, QUEUE_TRANSACTIONS};
@@ -459,7 +457,9 @@ async fn what_may_be_tried_again_is_no_rejection() {
 #[tokio::test]
 async fn other_formats_are_answered_in_json_whatever_is_asked_for() {
     let gateway = start().await;
-    let answer = gateway.post("json", ACCEPT, common::record("a", "1")).await;
+    let answer = gateway
+        .post("json", ACCEPT, crate::common::record("a", "1"))
+        .await;
     assert_eq!(answer.body, r#"{"accepted":1,"ids":["a"]}"#);
     let answer = gateway.post("json", ACCEPT, "{}").await;
     assert_eq!(
