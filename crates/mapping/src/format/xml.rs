@@ -254,7 +254,7 @@ impl Decoder<'_> {
         if has_attributes {
             self.declarations(records, element, start)?;
         }
-        let (local, prefix) = name.decompose();
+        let (local, prefix) = split_name(name.into_inner());
         let parent = match self.frames.last() {
             Some(frame) => frame.node,
             None if self.roots == 0 => ROOT,
@@ -267,13 +267,12 @@ impl Decoder<'_> {
                 ));
             }
         };
-        let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_ref());
         let is_root = self.frames.is_empty();
         let mut node = SKIP;
         if parent == ROOT && (is_root || self.is_enveloped) {
-            node = self.document(records, element, (local.as_ref(), prefix), start)?;
+            node = self.document(records, element, (local, prefix), start)?;
         } else if parent != SKIP && self.accepts(prefix) {
-            node = records.plan.child(parent, local.as_ref()).unwrap_or(SKIP);
+            node = records.plan.child(parent, local).unwrap_or(SKIP);
         }
         if let Some((document, way)) = self.way
             && parent == document
@@ -281,7 +280,7 @@ impl Decoder<'_> {
             if node == way {
                 self.is_on_way = true;
             } else if self.astray.is_none() {
-                self.astray = Some((local.as_ref().to_owned(), start));
+                self.astray = Some((local.to_owned(), start));
             }
         }
         if is_root {
@@ -289,13 +288,7 @@ impl Decoder<'_> {
         }
         if self.validator.is_some() {
             let is_document = parent == ROOT && node != ROOT && (is_root || node != SKIP);
-            self.validate_open(
-                records,
-                element,
-                (local.as_ref(), prefix),
-                start,
-                is_document,
-            )?;
+            self.validate_open(records, element, (local, prefix), start, is_document)?;
         }
         let mut frame = Frame {
             node,
@@ -646,6 +639,14 @@ fn name_bytes(records: &mut Assembler<'_, '_>, name: &str, start: usize) -> Resu
         return Err(records.refuse(start, None, rule::NAME_BYTES, detail));
     }
     Ok(())
+}
+
+/// Local name and prefix. Names are short: a loop beats a search.
+fn split_name(name: &str) -> (&str, &str) {
+    match name.bytes().position(|byte| byte == b':') {
+        Some(colon) => (&name[colon + 1..], &name[..colon]),
+        None => (name, ""),
+    }
 }
 
 fn predefined(name: &str) -> Option<char> {
