@@ -2,7 +2,7 @@
 //! `SPILL_MIB=512` lets it hold so much state in memory, the rest in the directory `SPILL_DIR`, or `keys.spill` here.
 //!
 //! Each number of keys is counted in a process of its own, so that memory is its own; every key comes once, then keys at random, two
-//! million records at least. The sums are checked.
+//! million records at least, `RECORDS` if it is given. The sums are checked.
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::HashMap;
@@ -61,10 +61,13 @@ async fn count(keys: u64) {
         engine.end_restore(partition).expect("nothing there");
     }
     let before = resident();
-    let all = RECORDS_MIN.max(keys + keys / 2);
+    let given = std::env::var("RECORDS").ok();
+    let given = given.map(|given| given.parse().expect("a number of records"));
+    let all = given.unwrap_or_else(|| RECORDS_MIN.max(keys + keys / 2));
     let (mut seed, mut number, mut took) = (0x9E37_79B9_7F4A_7C15, 0, Duration::ZERO);
     let (mut steady, mut steady_records) = (Duration::ZERO, 0);
-    let (mut sum, mut slowest): (u64, Duration) = (0, Duration::ZERO);
+    let mut sum: u64 = 0;
+    let mut batches: Vec<Duration> = Vec::new();
     let mut totals: HashMap<Vec<u8>, u64> = HashMap::new();
     let is_checked = keys <= 1_000_000;
     while number < all {
@@ -93,7 +96,7 @@ async fn count(keys: u64) {
         let changes = engine.process(&inputs).await.expect("processes");
         let elapsed = begun.elapsed();
         took += elapsed;
-        slowest = slowest.max(elapsed);
+        batches.push(elapsed);
         if number >= keys {
             steady += elapsed;
             steady_records += inputs.len() as u64;
@@ -131,9 +134,13 @@ async fn count(keys: u64) {
         engine.rows(),
         engine.identities()
     );
+    batches.sort_unstable();
+    let [half, most, slowest] = [50, 99, 100].map(|percent| {
+        let batch = batches.get((batches.len() * percent / 100).min(batches.len() - 1));
+        batch.map_or(0, Duration::as_millis)
+    });
     println!(
-        "  slowest batch {} ms; {:?}",
-        slowest.as_millis(),
+        "  batches of {BATCH}: p50 {half} p99 {most} max {slowest} ms; {:?}",
         engine.size()
     );
 }

@@ -179,8 +179,8 @@ impl Classifier {
     }
 
     /// Forgets identities of days before `first`.
-    pub(crate) fn forget_before(&mut self, first: BusinessDay) -> Result<(), ScratchError> {
-        self.seen.forget_before(first.epoch_days())
+    pub(crate) fn forget_before(&mut self, first: BusinessDay) {
+        self.seen.forget_before(first.epoch_days());
     }
 }
 

@@ -1,82 +1,96 @@
 //! Identities of the kept days: in memory, and those that moved out on disk.
+//!
+//! Those in memory are in shards, which move out whole: what a move takes depends on what moves, not on what stays. Which ones are away
+//! matters little: what is new is answered by the filters, wherever the others are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::classify::Seen;
 use crate::record::Identity;
-use crate::spill::{Out, Pair, ScratchError, Shelf};
+use crate::spill::{Out, Runs, ScratchError};
 
 /// What one takes at most: its 32 bytes and one of the table, which is at least 7/16 full.
 pub(crate) const IDENTITY_BYTES: usize = (size_of::<(Identity, Seen)>() + 1) * 16 / 7;
 
+/// A move takes this part of what is in memory, or some of them.
+const SHARDS: usize = 64;
+
+type Shard = HashMap<Identity, Seen, foldhash::fast::RandomState>;
+
 /// Each is in one place: one that moved out never changes, so it need not come back.
 #[derive(Debug)]
 pub(crate) struct Identities {
-    held: HashMap<Identity, Seen, foldhash::fast::RandomState>,
-    shelf: Shelf,
+    shards: Vec<Shard>,
+    /// In all shards.
+    held: usize,
+    /// The shard that moves out next.
+    next: usize,
+    away: Runs,
 }
 
 impl Identities {
     pub(crate) fn new(keep_days: Option<u16>) -> Self {
         Self {
-            held: HashMap::default(),
-            shelf: Shelf::new(keep_days),
+            shards: vec![Shard::default(); SHARDS],
+            held: 0,
+            next: 0,
+            away: Runs::new(keep_days),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.held.len() + self.shelf.away()
+        self.held + self.away.len()
     }
 
     /// In memory, at most.
     pub(crate) fn bytes(&self) -> usize {
-        self.held.len() * IDENTITY_BYTES + self.shelf.bytes()
+        self.held * IDENTITY_BYTES + self.away.bytes()
     }
 
-    pub(crate) fn shelf(&self) -> &Shelf {
-        &self.shelf
+    /// Those that moved out.
+    pub(crate) fn away(&self) -> &Runs {
+        &self.away
     }
 
     pub(crate) fn find(&mut self, identity: &Identity) -> Result<Option<Seen>, ScratchError> {
-        match self.held.get(identity) {
+        match self.shards[shard_of(identity)].get(identity) {
             Some(seen) => Ok(Some(*seen)),
-            None if self.shelf.is_empty() => Ok(None),
-            None => {
-                let found = self.shelf.find(&key_of(*identity), None)?;
-                found
-                    .map(|(_, day, content)| seen_of(day, &content))
-                    .transpose()
-            }
+            None => self.away.find(identity),
         }
     }
 
-    /// One that was not there.
+    /// One that is not away.
     pub(crate) fn insert(&mut self, identity: Identity, seen: Seen) {
-        self.held.insert(identity, seen);
+        let before = self.shards[shard_of(&identity)].insert(identity, seen);
+        self.held += usize::from(before.is_none());
     }
 
     /// As the changelog has them: also again, and then the later one is right.
     pub(crate) fn restore(&mut self, seen: Vec<(Identity, Seen)>) -> Result<(), ScratchError> {
-        if !self.shelf.is_empty() {
-            for (identity, _) in &seen {
-                self.shelf.take(&key_of(*identity))?;
+        for (identity, seen) in seen {
+            if !self.away.is_empty() {
+                self.away.take(&identity)?;
             }
+            self.insert(identity, seen);
         }
-        self.held.extend(seen);
         Ok(())
     }
 
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
-        self.held.clear();
-        self.shelf.clear();
+        self.shards.fill_with(Shard::default);
+        self.held = 0;
+        self.away.clear();
     }
 
     /// Forgets those of days before `first`.
-    pub(crate) fn forget_before(&mut self, first: i32) -> Result<(), ScratchError> {
-        self.held.retain(|_, seen| seen.day >= first);
-        self.held.shrink_to_fit();
-        self.shelf.drop_before(first, false, &mut |_, _| Ok(true))
+    pub(crate) fn forget_before(&mut self, first: i32) {
+        for shard in &mut self.shards {
+            shard.retain(|_, seen| seen.day >= first);
+            shard.shrink_to_fit();
+        }
+        self.held = self.shards.iter().map(Shard::len).sum();
+        self.away.drop_before(first);
     }
 
     /// Goes through all, in no order.
@@ -84,60 +98,36 @@ impl Identities {
         &mut self,
         mut each: impl FnMut(Identity, Seen),
     ) -> Result<(), ScratchError> {
-        for (identity, seen) in &self.held {
+        for (identity, seen) in self.shards.iter().flatten() {
             each(*identity, *seen);
         }
-        self.shelf.each(&mut |key, day, content| {
-            each(identity_of(&key)?, seen_of(day, content)?);
-            Ok(())
-        })
+        self.away.each(|(identity, seen)| each(identity, seen))
     }
 
-    /// Moves so many bytes out, or all that are there: those of the oldest day first.
+    /// Moves so many bytes out, or somewhat more, or all that are there.
     pub(crate) fn move_out(&mut self, out: Out<'_>, bytes: usize) -> Result<(), ScratchError> {
-        let mut wanted = bytes.div_ceil(IDENTITY_BYTES);
-        while wanted > 0 {
-            let Some(oldest) = self.held.values().map(|seen| seen.day).min() else {
-                break;
-            };
-            let moved = self.held.extract_if(|_, seen| seen.day == oldest);
-            let moved = moved.take(wanted);
-            let mut moved: Vec<([u8; 16], u64)> = moved
-                .map(|(identity, seen)| (key_of(identity), seen.content))
-                .collect();
-            wanted -= moved.len();
-            moved.sort_unstable();
-            let pair = |(key, content): ([u8; 16], u64)| -> Pair {
-                (Box::new(key), content.to_le_bytes().to_vec())
-            };
-            let count = moved.len();
-            self.shelf
-                .put(out, oldest, count, moved.into_iter().map(pair))?;
+        let wanted = bytes.div_ceil(IDENTITY_BYTES).min(self.held);
+        let mut by_day = BTreeMap::<i32, Vec<(Identity, u64)>>::new();
+        let mut moved = 0;
+        while moved < wanted {
+            let shard = std::mem::take(&mut self.shards[self.next]);
+            self.next = (self.next + 1) % SHARDS;
+            moved += shard.len();
+            for (identity, seen) in shard {
+                let of_day = by_day.entry(seen.day).or_default();
+                of_day.push((identity, seen.content));
+            }
         }
-        self.held.shrink_to_fit();
+        self.held -= moved;
+        for (day, mut entries) in by_day {
+            entries.sort_unstable();
+            self.away.put(out, day, &entries)?;
+        }
         Ok(())
     }
 }
 
-fn key_of([low, high]: Identity) -> [u8; 16] {
-    let mut key = [0; 16];
-    let (first, second) = key.split_at_mut(8);
-    first.copy_from_slice(&low.to_be_bytes());
-    second.copy_from_slice(&high.to_be_bytes());
-    key
-}
-
-fn identity_of(key: &[u8]) -> Result<Identity, ScratchError> {
-    match key.as_chunks::<8>() {
-        ([low, high], []) => Ok([low, high].map(|word| u64::from_be_bytes(*word))),
-        _ => Err(ScratchError::Damaged),
-    }
-}
-
-fn seen_of(day: i32, content: &[u8]) -> Result<Seen, ScratchError> {
-    let content = content.try_into().map_err(|_| ScratchError::Damaged)?;
-    Ok(Seen {
-        content: u64::from_le_bytes(content),
-        day,
-    })
+/// By other bits than those that runs are sorted by: each shard has keys of the whole range.
+fn shard_of([_, low]: &Identity) -> usize {
+    (*low % SHARDS as u64) as usize
 }

@@ -1,7 +1,8 @@
-//! State that is more than the memory it may take: maps whose coldest entries lie in scratch tables on disk.
+//! State that is more than the memory it may take: maps whose coldest entries lie in scratch files on disk, rows in tables ([`Shelf`]),
+//! identities in sorted runs ([`Runs`]).
 //!
-//! The changelog is the truth, and the tables are scratch: nothing in them is forced to disk, outlives its process or is read by another.
-//! The engine knows them as [`Scratch`] alone; [`Spill::open`] gives it files of SQLite.
+//! The changelog is the truth, and the files are scratch: nothing in them is forced to disk, outlives its process or is read by another.
+//! The engine knows them as [`Scratch`] alone; [`Spill::open`] gives it a directory.
 //!
 //! # Invariants
 //!
@@ -10,7 +11,9 @@
 //! - **A filter is asked before the disk**: what is new costs no read. Its bytes, and what a table takes in memory, count as state.
 //! - **A failure ends the life of the engine**, which is restored from the changelog: there is never a total without a row's past.
 
+mod directory;
 mod filter;
+mod runs;
 mod shelf;
 mod sqlite;
 
@@ -19,6 +22,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use runs::Runs;
 pub(crate) use shelf::Shelf;
 
 /// Where state goes that is more than the memory it may take.
@@ -55,10 +59,20 @@ pub enum ScratchError {
 /// A key and its value.
 pub(crate) type Pair = (Box<[u8]>, Vec<u8>);
 
-/// Makes tables.
+/// Makes tables and files.
 pub(crate) trait Scratch: fmt::Debug + Send + Sync {
     /// A new one, which is gone when it is dropped.
     fn table(&self) -> Result<Box<dyn Table>, ScratchError>;
+    /// As [`Scratch::table`].
+    fn file(&self) -> Result<Box<dyn ScratchFile>, ScratchError>;
+}
+
+/// Bytes on disk.
+pub(crate) trait ScratchFile: fmt::Debug + Send + Sync {
+    /// Adds bytes at the end.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), ScratchError>;
+    /// Reads what was appended at an offset; an error where it is less than `bytes`.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), ScratchError>;
 }
 
 /// Values by key, on disk.
@@ -84,9 +98,6 @@ pub struct Spill {
     pub(crate) scratch: Arc<dyn Scratch>,
 }
 
-/// Most bytes that move out at once: about half a second of work, which the batch waits for.
-const MOVE_BYTES_MAX: usize = 64 << 20;
-
 impl Spill {
     /// With files of SQLite. What an earlier process left in the directory is deleted.
     ///
@@ -96,7 +107,7 @@ impl Spill {
     pub fn open(options: &SpillOptions) -> Result<Self, ScratchError> {
         Ok(Self {
             memory_bytes_max: options.memory_bytes_max,
-            scratch: Arc::new(sqlite::Directory::open(&options.directory)?),
+            scratch: Arc::new(directory::Directory::open(&options.directory)?),
         })
     }
 
@@ -109,12 +120,14 @@ impl Spill {
         }
     }
 
-    /// How many bytes have to move out when so many are held: so many that it is not soon again.
+    /// How many bytes are more than may be when so many are held.
     pub(crate) fn excess(&self, held: usize) -> usize {
-        match held.checked_sub(self.memory_bytes_max) {
-            None | Some(0) => 0,
-            Some(above) => above + (self.memory_bytes_max / 8).min(MOVE_BYTES_MAX),
-        }
+        held.saturating_sub(self.memory_bytes_max)
+    }
+
+    /// How many more than have to move out when some have, of at most `most`: so many that it is not soon again.
+    pub(crate) fn beyond(&self, most: usize) -> usize {
+        (self.memory_bytes_max / 8).min(most)
     }
 
     /// With the filters at so many bytes.
@@ -175,6 +188,27 @@ pub(crate) mod testing {
         fn table(&self) -> Result<Box<dyn Table>, ScratchError> {
             call(&self.0)?;
             Ok(Box::new(InMemory(Arc::clone(&self.0), BTreeMap::new())))
+        }
+        fn file(&self) -> Result<Box<dyn ScratchFile>, ScratchError> {
+            call(&self.0)?;
+            Ok(Box::new(Bytes(Arc::clone(&self.0), Vec::new())))
+        }
+    }
+
+    #[derive(Debug)]
+    struct Bytes(Arc<AtomicI64>, Vec<u8>);
+
+    impl ScratchFile for Bytes {
+        fn append(&mut self, bytes: &[u8]) -> Result<(), ScratchError> {
+            call(&self.0)?;
+            self.1.extend_from_slice(bytes);
+            Ok(())
+        }
+        fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), ScratchError> {
+            call(&self.0)?;
+            let from = usize::try_from(offset).expect("small");
+            bytes.copy_from_slice(&self.1[from..from + bytes.len()]);
+            Ok(())
         }
     }
 

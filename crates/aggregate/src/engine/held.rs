@@ -51,9 +51,9 @@ pub(super) fn size_of_state(rows: &Rows, identities: &Identities) -> StateSize {
         rows: rows.len(),
         identities: identities.len(),
         rows_spilled: rows.shelf().away(),
-        identities_spilled: identities.shelf().away(),
+        identities_spilled: identities.away().len(),
         memory_bytes: bytes_of(rows, identities),
-        disk_bytes: rows.shelf().disk_bytes() + identities.shelf().disk_bytes(),
+        disk_bytes: rows.shelf().disk_bytes() + identities.away().disk_bytes(),
     }
 }
 
@@ -74,33 +74,36 @@ impl Held<'_> {
     }
 
     fn filter_bytes(&self) -> usize {
-        self.rows.shelf().filter_bytes() + self.classifier.seen.shelf().filter_bytes()
+        self.rows.shelf().filter_bytes() + self.classifier.seen.away().filter_bytes()
     }
 
     /// What could move out.
     fn movable_bytes(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Identities => self.classifier.seen.bytes() - self.classifier.seen.shelf().bytes(),
+            Kind::Identities => self.classifier.seen.bytes() - self.classifier.seen.away().bytes(),
             Kind::ColdRows | Kind::Rows => self.rows.bytes() - self.rows.shelf().bytes(),
         }
     }
 }
 
+/// Bytes of rows that move out beyond what has to. The more, the fewer pages of their tables are written twice, but the batch waits.
+const ROWS_AT_ONCE_BYTES: usize = 64 << 20;
+/// As [`ROWS_AT_ONCE_BYTES`], of identities, which costs the same however few they are: about a tenth of a second.
+const IDENTITIES_AT_ONCE_BYTES: usize = 16 << 20;
+
 /// Moves state out until it takes no more memory than it may, or nothing is left that could.
 pub(super) fn settle(held: &mut [Held<'_>], spill: &Spill) -> Result<(), ScratchError> {
     loop {
-        let bytes = held.iter().map(Held::bytes).sum();
-        let excess = spill.excess(bytes);
-        if excess == 0 {
-            return Ok(());
-        }
         for kind in [Kind::Identities, Kind::ColdRows, Kind::Rows] {
-            let now: usize = held.iter().map(Held::bytes).sum();
-            let left = (now + excess).saturating_sub(bytes);
-            if left == 0 {
+            let excess = spill.excess(held.iter().map(Held::bytes).sum());
+            if excess == 0 {
                 return Ok(());
             }
-            move_out(held, spill, kind, left)?;
+            let at_once = match kind {
+                Kind::Identities => IDENTITIES_AT_ONCE_BYTES,
+                Kind::ColdRows | Kind::Rows => ROWS_AT_ONCE_BYTES,
+            };
+            move_out(held, spill, kind, excess + spill.beyond(at_once))?;
         }
         // Tables that were made may take more than what moved there.
         let movable =

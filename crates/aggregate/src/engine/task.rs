@@ -139,7 +139,7 @@ impl Task {
         }
         self.first_kept = self.classifier.first_kept_day();
         if let Some(first) = self.first_kept {
-            self.classifier.forget_before(first)?;
+            self.classifier.forget_before(first);
             self.rows.forget_before(first)?;
         }
         Ok(Ok(Restored::Current))
@@ -174,7 +174,7 @@ impl Task {
             return Ok(Vec::new());
         };
         self.first_kept = first;
-        self.classifier.forget_before(first_day)?;
+        self.classifier.forget_before(first_day);
         let kept = self.blocks.split_off(&first_day.epoch_days());
         let blocks = std::mem::replace(&mut self.blocks, kept).into_iter();
         let blocks = blocks.flat_map(|(day, offsets)| {

@@ -5,6 +5,8 @@ const BLOCK_BITS: usize = 512;
 const BITS_AN_ENTRY: usize = 12;
 /// With fewer it is made anew, twice as large: 7 % pass.
 const BITS_AN_ENTRY_MIN: usize = 6;
+/// Of a small one: 25 % pass.
+const BITS_AN_ENTRY_SMALL: usize = 4;
 /// Bits that an entry sets.
 const PROBES: u32 = 6;
 
@@ -18,7 +20,16 @@ pub(super) struct Filter {
 impl Filter {
     /// Empty, for so many entries.
     pub(super) fn for_entries(entries: usize) -> Self {
-        let blocks = (entries * BITS_AN_ENTRY).div_ceil(BLOCK_BITS).max(1);
+        Self::with_bits(entries, BITS_AN_ENTRY)
+    }
+
+    /// Empty, for so many entries where memory is short.
+    pub(super) fn small(entries: usize) -> Self {
+        Self::with_bits(entries, BITS_AN_ENTRY_SMALL)
+    }
+
+    fn with_bits(entries: usize, bits_an_entry: usize) -> Self {
+        let blocks = (entries * bits_an_entry).div_ceil(BLOCK_BITS).max(1);
         Self {
             blocks: vec![[0; 8]; blocks],
             entries: 0,
