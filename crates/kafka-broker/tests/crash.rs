@@ -339,6 +339,13 @@ async fn the_journal_is_cut_while_records_come() {
         "{}",
         broker.stats().journal_bytes
     );
+    // The copy is of one moment: no checkpoint is under way, nor due by what is sent behind this one.
+    broker.checkpoint().await.expect("taken");
+    for _ in 0..3 {
+        let produced = raw.produce(None, "plain", 0, batch(NOBODY, 0, false, &[&value]));
+        assert_eq!(produced.await, (0, sent));
+        sent += 1;
+    }
     let crashed = tempfile::tempdir().expect("a directory");
     copy_dir(dir.path(), crashed.path());
     config.data_dir = crashed.path().to_owned();

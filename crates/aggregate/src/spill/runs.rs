@@ -204,6 +204,9 @@ impl Runs {
             runs.retain(|kept| kept.entries(first) > 0);
             !runs.is_empty()
         });
+        let chapters = &self.chapters;
+        self.merges
+            .retain(|merge| chapters.contains_key(&merge.place.0));
     }
 
     /// Goes through all entries, in no order.
