@@ -52,7 +52,7 @@ impl Identities {
         &self.away
     }
 
-    pub(crate) fn find(&mut self, identity: &Identity) -> Result<Option<Seen>, ScratchError> {
+    pub(crate) fn find(&self, identity: &Identity) -> Result<Option<Seen>, ScratchError> {
         match self.shards[shard_of(identity)].get(identity) {
             Some(seen) => Ok(Some(*seen)),
             None => self.away.find(identity),
@@ -94,10 +94,7 @@ impl Identities {
     }
 
     /// Goes through all, in no order.
-    pub(crate) fn each(
-        &mut self,
-        mut each: impl FnMut(Identity, Seen),
-    ) -> Result<(), ScratchError> {
+    pub(crate) fn each(&self, mut each: impl FnMut(Identity, Seen)) -> Result<(), ScratchError> {
         for (identity, seen) in self.shards.iter().flatten() {
             each(*identity, *seen);
         }

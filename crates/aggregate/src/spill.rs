@@ -1,4 +1,4 @@
-//! State that is more than the memory it may take: maps whose coldest entries lie in scratch files on disk, rows in tables ([`Shelf`]),
+//! State that is more than the memory it may take: maps of which a part lies in scratch files on disk, rows in tables ([`Shelf`]),
 //! identities in sorted runs ([`Runs`]).
 //!
 //! The changelog is the truth, and the files are scratch: nothing in them is forced to disk, outlives its process or is read by another.
@@ -8,7 +8,7 @@
 //!
 //! - **No file, no cost.** Until something has moved out a map is the hash map that it was.
 //! - **Memory wins.** An entry that is in memory too is out of date on disk.
-//! - **A filter is asked before the disk**: what is new costs no read. Its bytes, and what a table takes in memory, count as state.
+//! - **A filter is asked before the disk**: what is new costs no read. Its bytes, and what else a file takes in memory, count as state.
 //! - **A failure ends the life of the engine**, which is restored from the changelog: there is never a total without a row's past.
 
 mod directory;
@@ -56,6 +56,27 @@ pub enum ScratchError {
     Damaged,
 }
 
+/// Most chapters of a map whose kept days are limited, but for days that are still to come: each has files, which go with its days.
+const CHAPTERS: u16 = 8;
+
+/// Which days share files.
+#[derive(Debug, Clone, Copy)]
+struct Chapters {
+    days: i32,
+}
+
+impl Chapters {
+    /// For a map that keeps so many days.
+    fn new(keep_days: Option<u16>) -> Self {
+        let days = keep_days.map_or(i32::MAX, |days| i32::from(days.div_ceil(CHAPTERS)));
+        Self { days: days.max(1) }
+    }
+
+    fn of(self, day: i32) -> i32 {
+        day.div_euclid(self.days)
+    }
+}
+
 /// A key and its value.
 pub(crate) type Pair = (Box<[u8]>, Vec<u8>);
 
@@ -99,7 +120,7 @@ pub struct Spill {
 }
 
 impl Spill {
-    /// With files of SQLite. What an earlier process left in the directory is deleted.
+    /// With files in the directory. What an earlier process left there is deleted.
     ///
     /// # Errors
     ///
@@ -139,7 +160,7 @@ impl Spill {
     }
 }
 
-/// The filters grow up to this part of the memory. With still more entries they let more pass, and the disk is asked more often.
+/// The filters have all their bits up to this part of the memory. With still more entries they let more pass, and the disk is asked more often.
 const FILTERS_SHARE: usize = 4;
 
 /// The way out.

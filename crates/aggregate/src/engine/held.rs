@@ -61,7 +61,6 @@ pub(super) fn size_of_state(rows: &Rows, identities: &Identities) -> StateSize {
 /// read again.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// Of the oldest day first.
     Identities,
     /// Those that no batch has changed since the last time.
     ColdRows,

@@ -18,7 +18,7 @@ use std::mem::take;
 use std::sync::Arc;
 
 use super::filter::Filter;
-use super::{Out, ScratchError, ScratchFile};
+use super::{Chapters, Out, ScratchError, ScratchFile};
 use crate::classify::Seen;
 use crate::record::Identity;
 
@@ -36,13 +36,11 @@ const BLOCKS_AT_ONCE: usize = 8;
 const RUNS_MERGED: usize = 4;
 /// Entries of each size of runs that are merged for one that moves out. With one a merge would end when the next of its size begins.
 const PACE: usize = 2;
-/// Most chapters of a map whose kept days are limited, but for days that are still to come.
-const CHAPTERS: u16 = 8;
 
 /// Entries on disk, in chapters of some days.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    days_a_chapter: i32,
+    days: Chapters,
     /// Entries of days before this one are no longer there.
     first: i32,
     chapters: BTreeMap<i32, Vec<Kept>>,
@@ -74,7 +72,6 @@ struct Building {
     run: Run,
     days: BTreeMap<i32, usize>,
     buffer: Vec<u8>,
-    last: Option<Identity>,
 }
 
 /// Runs of a chapter that become one.
@@ -102,7 +99,7 @@ impl Runs {
     /// For a map that keeps so many days.
     pub(crate) fn new(keep_days: Option<u16>) -> Self {
         Self {
-            days_a_chapter: keep_days.map_or(i32::MAX, |days| i32::from(days.div_ceil(CHAPTERS))),
+            days: Chapters::new(keep_days),
             first: i32::MIN,
             chapters: BTreeMap::new(),
             merges: Vec::new(),
@@ -158,7 +155,7 @@ impl Runs {
             };
             building.push((*identity, seen))?;
         }
-        let chapter = day.div_euclid(self.days_a_chapter.max(1));
+        let chapter = self.days.of(day);
         self.chapters
             .entry(chapter)
             .or_default()
@@ -224,15 +221,10 @@ impl Runs {
     fn merge(&mut self, out: Out<'_>, put: usize) -> Result<(), ScratchError> {
         self.begin_merges(out)?;
         let entries = put.saturating_mul(PACE);
-        let mut merges = take(&mut self.merges).into_iter();
-        while let Some(mut merge) = merges.next() {
-            match merge.advance(entries, self.first) {
-                Ok(true) => self.end_merge(merge)?,
-                Ok(false) => self.merges.push(merge),
-                Err(error) => {
-                    self.merges.extend(merges);
-                    return Err(error);
-                }
+        for mut merge in take(&mut self.merges) {
+            match merge.advance(entries, self.first)? {
+                true => self.end_merge(merge)?,
+                false => self.merges.push(merge),
             }
         }
         Ok(())
@@ -357,15 +349,12 @@ impl Building {
             },
             days: BTreeMap::new(),
             buffer: Vec::with_capacity(BLOCKS_AT_ONCE * BLOCK_BYTES),
-            last: None,
         })
     }
 
     /// Adds the next one in the order of the keys.
     fn push(&mut self, entry: Entry) -> Result<(), ScratchError> {
         let (identity, seen) = entry;
-        debug_assert!(self.last < Some(identity), "in the order of the keys");
-        self.last = Some(identity);
         if self.run.entries.is_multiple_of(BLOCK_ENTRIES) {
             self.run.fences.push(identity[0]);
         }
@@ -404,7 +393,9 @@ impl Merge {
     }
 
     fn bytes(&self) -> usize {
-        (RUNS_MERGED + 1) * BLOCKS_AT_ONCE * BLOCK_BYTES + self.building.run.bytes()
+        let gone = self.inputs.iter().map(|input| size_of_val(&*input.gone));
+        let buffers = (RUNS_MERGED + 1) * BLOCKS_AT_ONCE * BLOCK_BYTES;
+        buffers + gone.sum::<usize>() + self.building.run.bytes()
     }
 
     /// Goes on by so many entries; whether it is at its end.
@@ -577,6 +568,27 @@ mod tests {
         for word in [0, 4, 8, 10] {
             assert_eq!(runs.find(&[word, 0]).expect("reads"), None);
         }
+    }
+
+    #[test]
+    fn where_memory_is_short_filters_are_small_and_nothing_is_lost() {
+        let (spill, calls) = testing::spill(1 << 30, i64::MAX);
+        let mut runs = Runs::new(None);
+        let full = spill.out(spill.memory_bytes_max);
+        runs.put(full, 3, &sorted(0..10_000)).expect("writes");
+        assert_eq!(runs.filter_bytes(), 5_056, "4 bits an entry");
+        assert!(
+            (0..10_000).all(|number| runs.find(&entry(number).0).is_ok_and(|seen| seen.is_some()))
+        );
+        let before = calls.load(Relaxed);
+        for number in 10_000..20_000 {
+            assert_eq!(runs.find(&entry(number).0).expect("reads"), None);
+        }
+        let read = before - calls.load(Relaxed);
+        assert!(
+            (1_000..2_500).contains(&read),
+            "{read} of 10,000 were looked for on disk"
+        );
     }
 
     #[test]

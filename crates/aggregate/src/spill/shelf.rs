@@ -7,10 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use rapidhash::v3::rapidhash_v3;
 
 use super::filter::Filter;
-use super::{Out, Pair, ScratchError, Table};
+use super::{Chapters, Out, Pair, ScratchError, Table};
 
-/// Most tables of a map whose kept days are limited, but for days that are still to come: each is a file.
-const CHAPTERS: u16 = 8;
 /// What a table takes in memory: SQLite's connection, statements and cache of pages.
 const TABLE_BYTES: usize = 192 << 10;
 /// The day stands before a value.
@@ -19,7 +17,7 @@ const DAY_BYTES: usize = 4;
 /// Entries of a map on disk, by their days: when those are over their table is dropped.
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    days_a_chapter: i32,
+    days: Chapters,
     chapters: BTreeMap<i32, Chapter>,
 }
 
@@ -40,7 +38,7 @@ impl Shelf {
     /// For a map that keeps so many days.
     pub(crate) fn new(keep_days: Option<u16>) -> Self {
         Self {
-            days_a_chapter: keep_days.map_or(i32::MAX, |days| i32::from(days.div_ceil(CHAPTERS))),
+            days: Chapters::new(keep_days),
             chapters: BTreeMap::new(),
         }
     }
@@ -73,10 +71,6 @@ impl Shelf {
         self.chapters.values().map(table).sum()
     }
 
-    fn chapter_of(&self, day: i32) -> i32 {
-        day.div_euclid(self.days_a_chapter.max(1))
-    }
-
     /// Moves entries of a day here, so many, in the order of their keys.
     pub(crate) fn put(
         &mut self,
@@ -85,7 +79,7 @@ impl Shelf {
         count: usize,
         entries: impl Iterator<Item = Pair>,
     ) -> Result<(), ScratchError> {
-        let number = self.chapter_of(day);
+        let number = self.days.of(day);
         let chapter = match self.chapters.entry(number) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(Chapter {
@@ -121,7 +115,7 @@ impl Shelf {
         day: Option<i32>,
     ) -> Result<Option<(Place, i32, Vec<u8>)>, ScratchError> {
         let hash = rapidhash_v3(key);
-        let only = day.map(|day| self.chapter_of(day));
+        let only = day.map(|day| self.days.of(day));
         let chapters = self.chapters.iter_mut();
         let chapters = chapters.filter(|(number, chapter)| {
             only.is_none_or(|only| only == **number) && chapter.filter.may_have(hash)
@@ -177,7 +171,7 @@ impl Shelf {
         is_told: bool,
         gone: &mut impl FnMut(&[u8], &[u8]) -> Result<bool, ScratchError>,
     ) -> Result<(), ScratchError> {
-        let days = i64::from(self.days_a_chapter.max(1));
+        let days = i64::from(self.days.days);
         let is_over = |number: i32| (i64::from(number) + 1) * days <= i64::from(first);
         if is_told {
             let chapters = self.chapters.iter_mut();
@@ -186,7 +180,7 @@ impl Shelf {
             }
         }
         self.chapters.retain(|number, _| !is_over(*number));
-        let begun = self.chapter_of(first);
+        let begun = self.days.of(first);
         let is_shared = i64::from(begun) * days < i64::from(first);
         match self.chapters.get_mut(&begun).filter(|_| is_shared) {
             Some(chapter) => chapter.drop_before(first, gone),
