@@ -56,8 +56,8 @@ pub use metrics::{
     ClientMetrics, GatewayMetrics, LATENCY_BOUNDS_MICROS, LatencyHook, SourceMetrics,
 };
 pub use options::{
-    GatewayOptions, HttpOptions, IN_FLIGHT_MAX, InvalidOption, PROBE_REQUESTS_MAX, Reply,
-    TcpOptions,
+    GatewayOptions, HttpOptions, IN_FLIGHT_MAX, InvalidOption, PROBE_REFUSALS_PER_SECOND_MAX,
+    PROBE_REQUESTS_MAX, Reply, TcpOptions,
 };
 pub use outbox::{
     Batch, Kept, Outbox, PROPERTY_DETAIL, PROPERTY_FIELD, PROPERTY_ORIGINAL_BYTES, PROPERTY_RECORD,

@@ -64,6 +64,8 @@ pub struct GatewayMetrics {
     pub connections_refused: AtomicU64,
     /// Connections cut because they had waited longest when others wanted their place.
     pub connections_cut: AtomicU64,
+    /// Refused requests of which no probe was kept, because there were too many of them.
+    pub probes_passed_over: AtomicU64,
     /// One entry a configured client.
     pub clients: Vec<ClientMetrics>,
     /// One entry a source that is or was configured. Who counts has the entry itself; the lock is for reading them out.
@@ -98,6 +100,7 @@ impl GatewayMetrics {
             unframed: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
             connections_cut: AtomicU64::new(0),
+            probes_passed_over: AtomicU64::new(0),
             clients: clients
                 .map(|client| ClientMetrics {
                     client: client.into(),

@@ -167,6 +167,8 @@ pub const IN_FLIGHT_MAX: usize = 10_000;
 
 /// Requests of which it may be kept what they went through, at most.
 pub const PROBE_REQUESTS_MAX: usize = 10_000;
+/// Largest `probe.refusals_per_second_max`.
+pub const PROBE_REFUSALS_PER_SECOND_MAX: u32 = 10_000;
 
 /// A setting that parses but cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -236,6 +238,12 @@ impl GatewayOptions {
             "probe.requests_max",
             self.probe.requests_max,
             "at most 10000",
+        )?;
+        check(
+            (1..=PROBE_REFUSALS_PER_SECOND_MAX).contains(&self.probe.refusals_per_second_max),
+            "probe.refusals_per_second_max",
+            self.probe.refusals_per_second_max as usize,
+            "between 1 and 10000 (on_refusal = false keeps none)",
         )?;
         check(
             self.probe.body_bytes_max <= self.probe.bytes_max,
@@ -327,6 +335,16 @@ mod tests {
         options.probe.requests_max = PROBE_REQUESTS_MAX;
         options.probe.body_bytes_max = options.probe.bytes_max;
         assert_eq!(options.validate(), Ok(()));
+        options.probe.refusals_per_second_max = PROBE_REFUSALS_PER_SECOND_MAX;
+        assert_eq!(options.validate(), Ok(()));
+        for outside in [0, PROBE_REFUSALS_PER_SECOND_MAX + 1] {
+            options.probe.refusals_per_second_max = outside;
+            assert_eq!(
+                options.validate().map_err(|error| error.key),
+                Err("probe.refusals_per_second_max")
+            );
+        }
+        options.probe.refusals_per_second_max = 1;
         options.probe.requests_max += 1;
         assert_eq!(
             options.validate().map_err(|error| error.key),

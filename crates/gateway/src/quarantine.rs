@@ -13,6 +13,9 @@ pub(crate) struct Entries {
     pub(crate) records: Vec<RecordRef>,
     pub(crate) reasons: Vec<QuarantineReason>,
     pub(crate) names: Vec<u8>,
+    /// What is kept of the originals, and no byte more: a message that waits in the queue would hold the whole
+    /// buffer that the body came in.
+    pub(crate) kept: Vec<u8>,
 }
 
 impl Entries {
@@ -48,13 +51,15 @@ impl Entries {
         record: u64,
         bytes_max: usize,
     ) {
-        let kept = original.start..original.end.min(original.start + bytes_max);
-        let id = quarantine_id(source, record, original.len(), &body[kept.clone()]);
+        let kept = &body[original.start..original.end.min(original.start + bytes_max)];
+        let id = quarantine_id(source, record, original.len(), kept);
+        let kept_start = self.kept.len() as u32;
+        self.kept.extend_from_slice(kept);
         let start = self.names.len() as u32;
         self.names.extend_from_slice(id.as_bytes());
         let end = self.names.len() as u32;
         self.records.push(RecordRef {
-            body: kept.start as u32..kept.end as u32,
+            body: kept_start..self.kept.len() as u32,
             id: start..end,
             account: end..end,
         });
@@ -79,4 +84,35 @@ fn quarantine_id(source: &str, record: u64, length: usize, kept: &[u8]) -> Strin
     let mut hex = hasher.finalize().to_hex();
     hex.truncate(32);
     format!("q-{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_large_body_only_what_is_refused_is_held() {
+        let mut body = vec![b'.'; 1 << 20];
+        body[10..14].copy_from_slice(b"five");
+        body[500_000..500_003].copy_from_slice(b"six");
+        let refused = [(5, 10..14), (6, 500_000..500_003)].map(|(number, original)| Refused {
+            original,
+            refusal: Refusal {
+                record: Some(number),
+                line: 1,
+                offset: 0,
+                field: None,
+                rule: mapping::rule::MISSING,
+                detail: String::new(),
+            },
+        });
+        let entries = Entries::records("s", &body.into(), &refused, 4);
+        assert_eq!(entries.kept, b"fivesix");
+        let bodies: Vec<_> = entries
+            .records
+            .iter()
+            .map(|record| record.body.clone())
+            .collect();
+        assert_eq!(bodies, [0..4, 4..7]);
+    }
 }

@@ -158,7 +158,7 @@ impl<O: Outbox> Gateway<O> {
         let address = doors.first().map_or(options.address, |door| door.address);
         let state = State {
             budget: Budget::new(options.inflight_bytes_max),
-            probes: Probes::new(options.probe.clone()),
+            probes: Probes::new(options.probe.clone(), Arc::clone(&metrics)),
             options,
             sources,
             outbox,

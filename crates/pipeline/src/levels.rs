@@ -180,6 +180,10 @@ pub(crate) async fn publish_gateway(
                 &metrics.connections_refused,
             ),
             ("gateway_connections_cut_total", &metrics.connections_cut),
+            (
+                "gateway_probes_passed_over_total",
+                &metrics.probes_passed_over,
+            ),
         ] {
             let count = count.load(Ordering::Relaxed);
             telemetry.meter(name, "").set(count.cast_signed());

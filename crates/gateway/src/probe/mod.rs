@@ -29,7 +29,9 @@ use hyper::{Response, StatusCode};
 use mapping::{Format, Refusal};
 use serde::Deserialize;
 
+use crate::metrics::GatewayMetrics;
 use crate::problem::Problem;
+use crate::rate::Rate;
 use crate::trace::trace_id;
 use mask::Digits;
 use view::Input;
@@ -73,6 +75,8 @@ const HEADERS: &[&str] = &[
 pub struct ProbeOptions {
     /// Of each that is refused for what it contains, or of which a record is. true.
     pub on_refusal: bool,
+    /// Most of those that are kept a second, whoever sends them; what it takes to mask them is taken from everybody. 20.
+    pub refusals_per_second_max: u32,
     /// Of one of so many that are accepted; 0: of none. 0.
     pub sample: u32,
     /// Most requests that are kept; 0: none. 200.
@@ -87,6 +91,7 @@ impl Default for ProbeOptions {
     fn default() -> Self {
         Self {
             on_refusal: true,
+            refusals_per_second_max: 20,
             sample: 0,
             requests_max: 200,
             bytes_max: 8 << 20,
@@ -234,6 +239,9 @@ impl<'r> Outcome<'r> {
 pub(crate) struct Probes {
     options: ProbeOptions,
     accepted: AtomicU64,
+    /// How often a refusal is kept.
+    refusals: Rate,
+    metrics: Arc<GatewayMetrics>,
     ring: Mutex<Ring>,
 }
 
@@ -245,10 +253,13 @@ struct Ring {
 }
 
 impl Probes {
-    pub(crate) fn new(options: ProbeOptions) -> Self {
+    pub(crate) fn new(options: ProbeOptions, metrics: Arc<GatewayMetrics>) -> Self {
+        let per_second = options.refusals_per_second_max;
         Self {
             options,
             accepted: AtomicU64::new(0),
+            refusals: Rate::new(per_second, per_second),
+            metrics,
             ring: Mutex::default(),
         }
     }
@@ -273,6 +284,16 @@ impl Probes {
                 .accepted
                 .fetch_add(1, Ordering::Relaxed)
                 .is_multiple_of(sample)
+    }
+
+    /// Whether one that was refused at this time is kept.
+    fn has_room_for_refusal(&self, now: Instant) -> bool {
+        let has_room = self.refusals.take(1, now).is_ok();
+        if !has_room {
+            let passed_over = &self.metrics.probes_passed_over;
+            passed_over.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
     }
 
     fn push(&self, probe: Probe) {
@@ -334,7 +355,7 @@ impl Trail {
         }
         let is_refused = status.is_client_error() || refused > 0;
         self.asked
-            || (is_refused && probes.options.on_refusal)
+            || (is_refused && probes.options.on_refusal && probes.has_room_for_refusal(self.last))
             || (status.is_success() && probes.is_sampled())
     }
 
@@ -462,7 +483,8 @@ mod tests {
     use super::*;
 
     fn probes(options: ProbeOptions) -> Probes {
-        Probes::new(options)
+        let metrics = GatewayMetrics::new(std::iter::empty(), None);
+        Probes::new(options, Arc::new(metrics))
     }
 
     fn keep(probes: &Probes, id: u64, status: u16, body: &str) {
@@ -538,6 +560,28 @@ mod tests {
         });
         assert!(off.begin(false, Instant::now()).is_none());
         assert!(off.begin(true, Instant::now()).is_some());
+    }
+
+    #[test]
+    fn refusals_are_kept_so_often_at_most() {
+        let few = probes(ProbeOptions {
+            refusals_per_second_max: 3,
+            sample: 1,
+            ..ProbeOptions::default()
+        });
+        let begun = Instant::now();
+        let at = |millis| begun + std::time::Duration::from_millis(millis);
+        let kept =
+            [0, 0, 0, 0, 300, 334, 334, 60_000].map(|at_ms| few.has_room_for_refusal(at(at_ms)));
+        assert_eq!(kept, [true, true, true, false, false, true, false, true]);
+        let passed_over = || few.metrics.probes_passed_over.load(Ordering::Relaxed);
+        assert_eq!(passed_over(), 3);
+        // Then nobody is told of those that are refused, but of all others.
+        while few.has_room_for_refusal(at(60_000)) {}
+        (1..=3).for_each(|id| keep(&few, id, 422, "x"));
+        keep(&few, 4, 202, "x");
+        assert_eq!(ids(&few), [4]);
+        assert_eq!(passed_over(), 7);
     }
 
     #[test]
