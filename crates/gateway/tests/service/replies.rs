@@ -234,7 +234,7 @@ async fn what_cannot_be_read_to_its_end_is_refused_as_a_whole() {
         <Rsn>
         <Cd>FF01</Cd>
         </Rsn>
-        <AddtlInf>line 1: not well-formed: syntax error: tag not closed: `&gt;` not found before end of input (xml)</AddtlInf>
+        <AddtlInf>line 1: the text ends inside of the end of &quot;Document&quot;, before its &gt; (xml)</AddtlInf>
         </StsRsnInf>
         </OrgnlGrpInfAndSts>
         </CstmrPmtStsRpt>

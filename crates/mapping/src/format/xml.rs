@@ -12,17 +12,15 @@
 //! - An element in a namespace that is not accepted is skipped with everything inside; a document
 //!   whose root is in such a namespace is refused.
 
+mod token;
 mod validation;
-
-use quick_xml::XmlVersion;
-use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
-use quick_xml::reader::Reader;
 
 use crate::charset::xml_named;
 use crate::plan::{NodeId, Plan, ROOT, SlotId, XmlPlan, same_name};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Refusal, rule, shown};
 use crate::xsd::{Namespace, Validator};
+use token::{Attribute, Malformed, Token, Tokens};
 
 /// An element at this node is skipped.
 const SKIP: NodeId = NodeId::MAX;
@@ -47,6 +45,13 @@ const ENVELOPES: &[&str] = &[
     "Pyld",
     "BizData",
 ];
+
+/// The begin of an element.
+#[derive(Debug, Clone, Copy)]
+struct Tag<'b, 't> {
+    name: &'b str,
+    attributes: &'t [Attribute<'b>],
+}
 
 /// An element that has begun.
 #[derive(Debug, Clone, Copy)]
@@ -107,8 +112,7 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
         let detail = "a second byte order mark; there is at most one, at the begin";
         return Err(records.refuse(0, None, rule::XML, detail));
     }
-    let mut reader = Reader::from_str(body);
-    reader.config_mut().check_end_names = true;
+    let mut tokens = Tokens::new(body, records.limits.attributes_max);
     let mut decoder = Decoder {
         plan,
         frames: Vec::with_capacity(16),
@@ -124,41 +128,34 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
     };
     records.open_scope(0);
     loop {
-        let start = position(&reader);
-        let event = match reader.read_event() {
-            Ok(event) => event,
-            Err(error) => {
-                let at = usize::try_from(reader.error_position()).unwrap_or(start);
-                return Err(records.refuse(
-                    at,
-                    None,
-                    rule::XML,
-                    format!("not well-formed: {error}"),
-                ));
-            }
+        let token = match tokens.next() {
+            Ok(Some(token)) => token,
+            Ok(None) => break,
+            Err(Malformed { at, rule, what }) => return Err(records.refuse(at, None, rule, what)),
         };
-        let end = position(&reader);
-        match event {
-            Event::Start(element) => decoder.open(records, &element, start)?,
-            Event::Empty(element) => {
-                decoder.open(records, &element, start)?;
-                decoder.close(records, end)?;
+        let (start, end) = (tokens.start(), tokens.end());
+        match token {
+            Token::Begin { name, is_empty } => {
+                let attributes = tokens.attributes();
+                decoder.open(records, Tag { name, attributes }, start)?;
+                if is_empty {
+                    decoder.close(records, end)?;
+                }
             }
-            Event::End(_) => decoder.close(records, end)?,
-            Event::Text(_) => decoder.text(records, start, end)?,
-            Event::CData(data) => {
+            Token::End => decoder.close(records, end)?,
+            Token::Text => decoder.text(records, start, end)?,
+            Token::Section(text) => {
                 decoder.outside(records, start, false)?;
-                decoder.validate_text(records, start, &data)?;
-                decoder.push(records, &data, start)?;
+                decoder.validate_text(records, start, text)?;
+                decoder.push(records, text, start)?;
             }
-            Event::GeneralRef(reference) => decoder.reference(records, &reference, start)?,
-            Event::DocType(_) => {
+            Token::Reference(character) => decoder.reference(records, character, start)?,
+            Token::Doctype => {
                 let detail = "the document has a DOCTYPE; document type definitions are never read";
                 return Err(records.refuse(start, None, rule::DOCTYPE, detail));
             }
-            Event::Decl(declaration) => declared(records, &declaration, start)?,
-            Event::Comment(_) | Event::PI(_) => {}
-            Event::Eof => break,
+            Token::Declaration(encoding) => declared(records, encoding, start)?,
+            Token::Aside => {}
         }
     }
     let end = body.len();
@@ -195,25 +192,21 @@ fn way(plan: &Plan) -> Option<(NodeId, NodeId)> {
     Some((document, inner(document)?))
 }
 
-/// The XML declaration must be first, and name a character set that is read: the text is UTF-8 by now.
+/// The XML declaration must name a character set that is read: the text is UTF-8 by now.
 fn declared(
     records: &mut Assembler<'_, '_>,
-    declaration: &BytesDecl<'_>,
+    encoding: Option<&str>,
     start: usize,
 ) -> Result<(), Refusal> {
-    if start != 0 {
-        let detail = "an XML declaration may stand only at the beginning";
-        return Err(records.refuse(start, None, rule::XML, detail));
-    }
-    let Some(Ok(encoding)) = declaration.encoding() else {
+    let Some(encoding) = encoding else {
         return Ok(());
     };
-    if xml_named(&encoding).is_some_and(|charset| !charset.is_wide() || records.is_wide()) {
+    if xml_named(encoding).is_some_and(|charset| !charset.is_wide() || records.is_wide()) {
         return Ok(());
     }
     let detail = format!(
         "the encoding is {}, read are UTF-8, UTF-16, ISO-8859-1, -2, -15, windows-1250 and -1252",
-        shown(&encoding)
+        shown(encoding)
     );
     Err(records.refuse(start, None, rule::ENCODING, detail))
 }
@@ -231,30 +224,24 @@ fn text_value(
     records.value(slot, Value::Unescaped(text), offset)
 }
 
-fn position(reader: &Reader<&[u8]>) -> usize {
-    // The body was checked to be shorter than 4 GiB.
-    reader.buffer_position() as usize
-}
-
 impl Decoder<'_> {
     fn open(
         &mut self,
         records: &mut Assembler<'_, '_>,
-        element: &BytesStart<'_>,
+        tag: Tag<'_, '_>,
         start: usize,
     ) -> Result<(), Refusal> {
         if self.frames.len() >= records.limits.depth_max {
             let detail = format!("nested deeper than {} levels", records.limits.depth_max);
             return Err(records.refuse(start, None, rule::DEPTH, detail));
         }
-        let name = element.name();
-        name_bytes(records, name.as_ref(), start)?;
+        name_bytes(records, tag.name, start)?;
         let bindings = self.bindings.len() as u32;
-        let has_attributes = !element.attributes_raw().is_empty();
+        let has_attributes = !tag.attributes.is_empty();
         if has_attributes {
-            self.declarations(records, element, start)?;
+            self.declarations(records, tag, start)?;
         }
-        let (local, prefix) = split_name(name.into_inner());
+        let (local, prefix) = split_name(tag.name);
         let parent = match self.frames.last() {
             Some(frame) => frame.node,
             None if self.roots == 0 => ROOT,
@@ -270,7 +257,7 @@ impl Decoder<'_> {
         let is_root = self.frames.is_empty();
         let mut node = SKIP;
         if parent == ROOT && (is_root || self.is_enveloped) {
-            node = self.document(records, element, (local, prefix), start)?;
+            node = self.document(records, tag, (local, prefix), start)?;
         } else if parent != SKIP && self.accepts(prefix) {
             node = records.plan.child(parent, local).unwrap_or(SKIP);
         }
@@ -288,7 +275,7 @@ impl Decoder<'_> {
         }
         if self.validator.is_some() {
             let is_document = parent == ROOT && node != ROOT && (is_root || node != SKIP);
-            self.validate_open(records, element, (local, prefix), start, is_document)?;
+            self.validate_open(records, tag, (local, prefix), start, is_document)?;
         }
         let mut frame = Frame {
             node,
@@ -299,7 +286,7 @@ impl Decoder<'_> {
         if node != SKIP && node != ROOT {
             self.enter(records, &mut frame, start)?;
             if has_attributes && records.plan.nodes[usize::from(node)].has_attributes {
-                self.attributes(records, element, node, start)?;
+                self.attributes(records, tag, node, start)?;
             }
         }
         self.frames.push(frame);
@@ -310,7 +297,7 @@ impl Decoder<'_> {
     fn document(
         &mut self,
         records: &mut Assembler<'_, '_>,
-        element: &BytesStart<'_>,
+        tag: Tag<'_, '_>,
         (local, prefix): (&str, &str),
         start: usize,
     ) -> Result<NodeId, Refusal> {
@@ -329,7 +316,7 @@ impl Decoder<'_> {
             return Ok(ROOT);
         }
         if is_root || known.is_some() {
-            return Err(self.foreign(records, element, start));
+            return Err(self.foreign(records, tag, start));
         }
         Ok(SKIP)
     }
@@ -483,62 +470,35 @@ impl Decoder<'_> {
     fn reference(
         &mut self,
         records: &mut Assembler<'_, '_>,
-        reference: &BytesRef<'_>,
+        character: char,
         start: usize,
     ) -> Result<(), Refusal> {
         self.outside(records, start, false)?;
-        let character = match reference.resolve_char_ref() {
-            Ok(Some(character)) => Some(character),
-            Ok(None) => predefined(reference),
-            Err(_) => None,
-        };
-        let is_allowed = |character: &char| !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
-        let Some(character) = character.filter(is_allowed) else {
-            let name: &str = reference;
-            let detail = format!(
-                "{} is no character reference and none of the five predefined entities",
-                shown(&format!("&{name};"))
-            );
-            return Err(records.refuse(start, None, rule::ENTITY, detail));
-        };
         let mut buffer = [0; 4];
         let text = character.encode_utf8(&mut buffer);
         self.validate_text(records, start, text)?;
         self.push(records, text, start)
     }
 
-    /// Reads all attributes of an element: counts them, and remembers namespace declarations.
+    /// Looks at all attributes of an element, and remembers namespace declarations.
     fn declarations(
         &mut self,
         records: &mut Assembler<'_, '_>,
-        element: &BytesStart<'_>,
+        tag: Tag<'_, '_>,
         start: usize,
     ) -> Result<(), Refusal> {
-        let mut count = 0;
-        for attribute in element.attributes() {
-            let attribute = attribute.map_err(|error| {
-                records.refuse(start, None, rule::XML, format!("not well-formed: {error}"))
-            })?;
-            count += 1;
-            if count > records.limits.attributes_max {
-                let detail = format!(
-                    "an element has more than {} attributes",
-                    records.limits.attributes_max
-                );
-                return Err(records.refuse(start, None, rule::ATTRIBUTES, detail));
-            }
-            let key = attribute.key.as_ref();
-            name_bytes(records, key, start)?;
-            let prefix = match key.strip_prefix("xmlns") {
+        for attribute in tag.attributes {
+            name_bytes(records, attribute.name, start)?;
+            let prefix = match attribute.name.strip_prefix("xmlns") {
                 Some("") => "",
                 Some(rest) if rest.starts_with(':') => &rest[1..],
                 _ => continue,
             };
-            let uri = attribute.value.as_ref();
+            let uri = attribute.value();
             self.bindings.push(Binding {
                 prefix: prefix.into(),
-                accepted: self.plan.namespaces.accept(uri),
-                namespace: self.plan.namespace(uri),
+                accepted: self.plan.namespaces.accept(&uri),
+                namespace: self.plan.namespace(&uri),
             });
         }
         Ok(())
@@ -548,36 +508,19 @@ impl Decoder<'_> {
     fn attributes(
         &mut self,
         records: &mut Assembler<'_, '_>,
-        element: &BytesStart<'_>,
+        tag: Tag<'_, '_>,
         node: NodeId,
         start: usize,
     ) -> Result<(), Refusal> {
-        // Already checked by `declarations`.
-        for attribute in element.attributes().with_checks(false).flatten() {
-            let Some(child) = records
-                .plan
-                .attribute(node, attribute.key.local_name().as_ref())
-            else {
+        for attribute in tag.attributes {
+            let (local, _) = split_name(attribute.name);
+            let Some(child) = records.plan.attribute(node, local) else {
                 continue;
             };
             let Some(slot) = records.plan.nodes[usize::from(child)].slot else {
                 continue;
             };
-            let value = attribute
-                .normalized_value(XmlVersion::Explicit1_0)
-                .map_err(|error| {
-                    let path = records.slot_path(slot);
-                    records.refuse(
-                        start,
-                        Some(path),
-                        rule::ENTITY,
-                        format!("in an attribute: {error}"),
-                    )
-                })?;
-            if value.contains('<') {
-                return Err(records.refuse(start, None, rule::XML, "an attribute contains <"));
-            }
-            records.value(slot, Value::Unescaped(&value), start)?;
+            records.value(slot, Value::Unescaped(&attribute.value()), start)?;
         }
         Ok(())
     }
@@ -594,20 +537,10 @@ impl Decoder<'_> {
             )
     }
 
-    fn foreign(
-        &self,
-        records: &mut Assembler<'_, '_>,
-        element: &BytesStart<'_>,
-        start: usize,
-    ) -> Refusal {
-        let name = element.name();
-        let declared = element.attributes().flatten().find_map(|attribute| {
-            attribute
-                .key
-                .as_ref()
-                .starts_with("xmlns")
-                .then(|| shown_uri(attribute.value.as_ref()))
-        });
+    fn foreign(&self, records: &mut Assembler<'_, '_>, tag: Tag<'_, '_>, start: usize) -> Refusal {
+        let mut attributes = tag.attributes.iter();
+        let declared = attributes.find(|attribute| attribute.name.starts_with("xmlns"));
+        let declared = declared.map(|attribute| shown_uri(&attribute.value()));
         let accepted: Vec<&str> = self
             .plan
             .namespaces
@@ -617,7 +550,7 @@ impl Decoder<'_> {
             .collect();
         let detail = format!(
             "the document {} is in the namespace {}, this source accepts {}",
-            shown(name.as_ref()),
+            shown(tag.name),
             declared.unwrap_or_else(|| "none".to_owned()),
             accepted.join(" and ")
         );
@@ -647,17 +580,6 @@ fn split_name(name: &str) -> (&str, &str) {
         Some(colon) => (&name[colon + 1..], &name[..colon]),
         None => (name, ""),
     }
-}
-
-fn predefined(name: &str) -> Option<char> {
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        _ => return None,
-    })
 }
 
 impl Text {

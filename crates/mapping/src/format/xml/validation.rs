@@ -1,9 +1,6 @@
 //! Hands events of the decoder to the validator, where the source names a schema.
 
-use quick_xml::XmlVersion;
-use quick_xml::events::BytesStart;
-
-use super::Decoder;
+use super::{Decoder, Tag, split_name};
 use crate::plan::same_name;
 use crate::record::Assembler;
 use crate::refusal::{Refusal, rule};
@@ -39,7 +36,7 @@ impl Decoder<'_> {
     pub(super) fn validate_open(
         &mut self,
         records: &mut Assembler<'_, '_>,
-        element: &BytesStart<'_>,
+        tag: Tag<'_, '_>,
         (local, prefix): (&str, &str),
         start: usize,
         is_document: bool,
@@ -53,34 +50,26 @@ impl Decoder<'_> {
         }
         let opened = validator.open(Name { namespace, local });
         opened.map_err(|what| invalid(records, validator.path(), Some(local), &what, start))?;
-        // Well-formed, as `declarations` has seen.
-        for attribute in element.attributes().with_checks(false).flatten() {
-            let key = attribute.key;
-            if key.as_namespace_binding().is_some() {
+        for attribute in tag.attributes {
+            let (local, prefix) = split_name(attribute.name);
+            if prefix == "xmlns" || attribute.name == "xmlns" {
                 continue;
             }
-            let (local, prefix) = key.decompose();
-            let namespace = match &prefix {
-                Some(prefix) => self.namespace_of(prefix.as_ref()),
-                None => Namespace::None,
+            let namespace = match prefix {
+                "" => Namespace::None,
+                prefix => self.namespace_of(prefix),
             };
-            let value = attribute.normalized_value(XmlVersion::Explicit1_0);
-            let value = value.map_err(|error| {
-                let detail = format!("in an attribute: {error}");
-                records.refuse(start, None, rule::ENTITY, detail)
-            })?;
+            let value = attribute.value();
             if let Some(validator) = &mut self.validator {
-                let checked = validator.attribute(namespace, local.as_ref(), &value);
+                let checked = validator.attribute(namespace, local, &value);
                 checked.map_err(|what| invalid(records, validator.path(), None, &what, start))?;
             }
         }
         if let Some(validator) = &self.validator {
             let has = |name: &str| {
-                let mut attributes = element.attributes();
-                let attributes = attributes.with_checks(false).flatten();
-                attributes
-                    .into_iter()
-                    .any(|attribute| attribute.key.as_ref() == name)
+                tag.attributes
+                    .iter()
+                    .any(|attribute| attribute.name == name)
             };
             let ended = validator.attributes_end(&has);
             ended.map_err(|what| invalid(records, validator.path(), None, &what, start))?;
