@@ -1,9 +1,9 @@
 //! What the broker answers to requests no client library would send: zombies, repetitions, garbage.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::raw::{NOBODY, Pid, Raw, batch, frame, text};
+use crate::support::{config, start, until};
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::ResponseError as E;
 use kafka_protocol::messages::{
@@ -11,8 +11,6 @@ use kafka_protocol::messages::{
     ListGroupsRequest, MetadataRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::Request;
-use support::raw::{NOBODY, Pid, Raw, batch, frame, text};
-use support::{config, start, until};
 use tokio::io::AsyncWriteExt;
 
 async fn broker_with(topics: &[&str]) -> (tempfile::TempDir, kafka_broker::Broker) {
@@ -246,7 +244,7 @@ async fn an_open_transaction_outlives_a_clean_stop_but_no_crash() {
 
     // The disk as it is, with whatever of the second record has got there.
     let crashed = tempfile::tempdir().expect("a directory");
-    support::copy_dir(dir.path(), crashed.path());
+    crate::support::copy_dir(dir.path(), crashed.path());
     let copy = start(crashed.path()).await;
     let mut survivor = Raw::connect(&copy).await;
     assert_eq!(

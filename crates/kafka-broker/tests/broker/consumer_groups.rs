@@ -1,10 +1,10 @@
 //! Groups of the new protocol over restarts: members are forgotten, epochs and offsets are not.
 
-mod support;
-
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::raw::{Raw, name, text};
+use crate::support::{client, committed, send, with};
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_protocol::ResponseError as E;
 use kafka_protocol::messages::offset_commit_request::{
@@ -16,11 +16,9 @@ use kafka_protocol::messages::{
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::message::Message;
 use rdkafka::producer::FutureProducer;
-use support::raw::{Raw, name, text};
-use support::{client, committed, send, with};
 
 fn config(dir: &Path) -> BrokerConfig {
-    let mut config = support::config(dir);
+    let mut config = crate::support::config(dir);
     config.consumer_heartbeat_interval = Duration::from_millis(100);
     config
 }
@@ -73,7 +71,7 @@ async fn an_epoch_of_before_a_restart_or_a_crash_is_never_valid_again() {
     assert_eq!(commit(&broker, 1, 7).await, 0);
     // A crash: the directory as it is while the broker runs.
     let crashed = tempfile::tempdir().expect("a directory");
-    support::copy_dir(dir.path(), crashed.path());
+    crate::support::copy_dir(dir.path(), crashed.path());
     broker.shutdown().await;
     let mut old = 1;
     for dir in [dir.path(), crashed.path(), crashed.path()] {
@@ -119,7 +117,7 @@ async fn a_client_goes_on_over_a_restart() {
         assert_eq!(send(&producer, "t", 0, "x").await, number);
         // While the broker is away there are errors, and what was read then comes again; a commit with the epoch of
         // before the restart is refused, and the client learns of the new one only while it polls.
-        support::until(async || {
+        crate::support::until(async || {
             let polled = tokio::time::timeout(Duration::from_millis(100), consumer.recv()).await;
             let message = polled.ok()?.ok()?;
             let sent = consumer.commit_message(&message, CommitMode::Sync);
@@ -147,7 +145,7 @@ async fn offsets_of_a_group_without_members_expire_for_good() {
     assert_eq!(commit(&broker, epoch, 7).await, 0);
     let mut raw = Raw::connect(&broker).await;
     assert_eq!(raw.commit("other", "t", 8).await, 0);
-    support::until(async || {
+    crate::support::until(async || {
         let found = Raw::connect(&broker).await.committed("other", "t").await;
         (found == (0, -1)).then_some(())
     })
@@ -155,7 +153,7 @@ async fn offsets_of_a_group_without_members_expire_for_good() {
     // The member is still there.
     assert_eq!(raw.committed("g", "t").await, (0, 7));
     assert_eq!(say(&broker, -1).await.error_code, 0);
-    support::until(async || {
+    crate::support::until(async || {
         let found = Raw::connect(&broker).await.committed("g", "t").await;
         (found == (0, -1)).then_some(())
     })

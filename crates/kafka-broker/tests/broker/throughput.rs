@@ -1,14 +1,12 @@
-//! Not a test of right or wrong: prints how fast it goes. `cargo test --release --test throughput -- --ignored --nocapture`.
-
-mod support;
+//! Not a test of right or wrong: prints how fast it goes. `cargo test --release -p kafka-broker --test broker throughput -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};
 
+use crate::support::raw::{NOBODY, Raw, batch};
+use crate::support::{PATIENCE, blocking, client, initialised, send, with};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, FutureProducer, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use support::raw::{NOBODY, Raw, batch};
-use support::{PATIENCE, blocking, client, initialised, send, with};
 
 const RECORDS: usize = 1_000_000;
 const PARTITIONS: i32 = 4;
@@ -17,7 +15,7 @@ const PARTITIONS: i32 = 4;
 #[ignore = "a measurement"]
 async fn throughput() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut config = support::config(dir.path());
+    let mut config = crate::support::config(dir.path());
     config.journal_segment_bytes = 128 << 20;
     let broker = kafka_broker::Broker::start(config).await.expect("starts");
     broker

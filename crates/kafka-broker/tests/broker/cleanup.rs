@@ -1,14 +1,12 @@
 //! Compaction and retention against crashes: whatever the moment, what is left is what was there before or after.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::raw::{Pid, Raw, batch, keyed_batch, records};
+use crate::support::{copy_dir, until};
 use kafka_broker::{Broker, BrokerConfig};
-use support::raw::{Pid, Raw, batch, keyed_batch, records};
-use support::{copy_dir, until};
 
 const COMPACTED: [(&str, &str); 4] = [
     ("cleanup.policy", "compact"),
@@ -18,7 +16,7 @@ const COMPACTED: [(&str, &str); 4] = [
 ];
 
 fn eager(dir: &Path) -> BrokerConfig {
-    let mut config = support::config(dir);
+    let mut config = crate::support::config(dir);
     config.segment_bytes = 2 << 10;
     config.journal_segment_bytes = 1 << 20;
     config.batch_bytes_max = 128 << 10;
@@ -282,7 +280,7 @@ async fn what_retention_deletes_stays_deleted_and_its_files_go() {
             None,
             "t",
             0,
-            batch(support::raw::NOBODY, 0, false, &[&value]),
+            batch(crate::support::raw::NOBODY, 0, false, &[&value]),
         )
         .await;
     }

@@ -1,15 +1,13 @@
 //! What is left after a crash at any moment: everything acknowledged, and never half a transaction.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
+use crate::support::copy_dir;
+use crate::support::raw::{NOBODY, Pid, Raw, batch};
 use kafka_broker::{Broker, BrokerConfig};
-use support::copy_dir;
-use support::raw::{NOBODY, Pid, Raw, batch};
 
 fn small(dir: &Path) -> BrokerConfig {
-    let mut config = support::config(dir);
+    let mut config = crate::support::config(dir);
     config.journal_segment_bytes = 1 << 20;
     config.batch_bytes_max = 128 << 10;
     config.segment_bytes = 4 << 10;

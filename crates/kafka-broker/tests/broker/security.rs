@@ -1,12 +1,12 @@
 //! Who may connect, how they say who they are, and what they may do then; and the limits on those who do not.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::raw::{NOBODY, Raw, batch, frame, name, text};
+use crate::support::{config, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -26,8 +26,6 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use ring::{digest, hmac, pbkdf2};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use support::raw::{NOBODY, Raw, batch, frame, name, text};
-use support::{config, until};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -51,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             self.stream.read_exact(&mut bytes).await.ok()?;
             Some(Bytes::from(bytes))
         };
-        let mut answer = tokio::time::timeout(support::PATIENCE, read)
+        let mut answer = tokio::time::timeout(crate::support::PATIENCE, read)
             .await
             .expect("in time")?;
         ResponseHeader::decode(&mut answer, Q::Response::header_version(version))
@@ -250,7 +248,7 @@ async fn those_without_a_name_have_little_time_and_little_room() {
     let mut silent = connect(address).await;
     let closed = silent.stream.read_u8();
     assert!(
-        tokio::time::timeout(support::PATIENCE, closed)
+        tokio::time::timeout(crate::support::PATIENCE, closed)
             .await
             .expect("in time")
             .is_err()
@@ -666,13 +664,13 @@ async fn librdkafka_authenticates_and_is_told_what_it_may_not() {
         ("sasl.password", "bo's secret"),
     ];
     let producer: rdkafka::producer::FutureProducer =
-        support::with(&support::client(&broker), &settings);
-    assert_eq!(support::send(&producer, "in.a", 0, "x").await, 0);
+        crate::support::with(&crate::support::client(&broker), &settings);
+    assert_eq!(crate::support::send(&producer, "in.a", 0, "x").await, 0);
     let record = rdkafka::producer::FutureRecord::<str, str>::to("other")
         .partition(0)
         .payload("x");
     let (error, _) = producer
-        .send(record, support::PATIENCE)
+        .send(record, crate::support::PATIENCE)
         .await
         .expect_err("refused");
     let code = error.rdkafka_error_code();

@@ -1,9 +1,10 @@
 //! Ordinary clients: librdkafka produces, consumes, commits and uses transactions, over restarts.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{
+    PATIENCE, attempt, blocking, client, committed, initialised, read_all, send, start, until, with,
+};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
@@ -11,9 +12,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use support::{
-    PATIENCE, attempt, blocking, client, committed, initialised, read_all, send, start, until, with,
-};
 
 fn values(found: &BTreeMap<i32, Vec<String>>) -> Vec<&str> {
     found.values().flatten().map(String::as_str).collect()
@@ -42,7 +40,7 @@ async fn acknowledged_records_survive_a_restart_and_a_crash() {
     assert_eq!(send(&producer, "t", 0, "b").await, 10);
     // A crash: the directory as it is while the broker runs.
     let crashed = tempfile::tempdir().expect("a directory");
-    support::copy_dir(dir.path(), crashed.path());
+    crate::support::copy_dir(dir.path(), crashed.path());
     let broker = start(crashed.path()).await;
     let found = read_all(&broker, "t", 2, "read_uncommitted").await;
     assert_eq!(found[&0].last().map(String::as_str), Some("b"));
@@ -182,7 +180,7 @@ async fn transactions_commit_abort_and_survive_a_restart() {
     producer.begin_transaction().expect("begun");
     send(&producer, "t", 0, "open").await;
     let crashed = tempfile::tempdir().expect("a directory");
-    support::copy_dir(dir.path(), crashed.path());
+    crate::support::copy_dir(dir.path(), crashed.path());
     let broker = start(crashed.path()).await;
     check_open(&broker).await;
     // The next owner of the id aborts what was open.
