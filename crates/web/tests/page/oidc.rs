@@ -1,11 +1,11 @@
 //! Signing in elsewhere: a browser between our server and an issuer, over real sockets.
 
-mod support;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use crate::support::World;
+use crate::support::server::Server;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,8 +17,6 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use support::World;
-use support::server::Server;
 use web::{AccessOptions, OidcOptions};
 
 /// What the issuer is told to say.

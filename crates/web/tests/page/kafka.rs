@@ -1,20 +1,18 @@
 //! The hand-off over the embedded broker and the real store, through librdkafka.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::support::daily_totals;
 use kafka_broker::{Broker, BrokerConfig};
 use kafka_client::{Cluster, TopicSpec};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use store::{Cell, DayCounts, Row, StoreTarget, Write};
-use support::daily_totals;
 use telemetry::{Telemetry, now_micros};
 use tokio_util::sync::CancellationToken;
 use types::{BusinessDay, Counts, Marker, Version, names};

@@ -1,14 +1,12 @@
 //! The server over real sockets, with a log and a store in memory.
 
-mod support;
-
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::support::server::{PATIENCE, Server, rows, today};
+use crate::support::{World, daily_totals};
 use serde_json::Value;
 use store::{Cell, DayCounts, Row, StoreTarget, Write};
-use support::server::{PATIENCE, Server, rows, today};
-use support::{World, daily_totals};
 use tokio::io::AsyncBufReadExt;
 use types::{BusinessDay, Counts, Version, WorkingDays};
 use web::WebOptions;

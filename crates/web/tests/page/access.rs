@@ -1,15 +1,13 @@
 //! Who may ask, and what operators may do, over real sockets.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
+use crate::support::World;
+use crate::support::server::{Server, today};
 use argon2::password_hash::{PasswordHasher as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use support::World;
-use support::server::{Server, today};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use types::BusinessDay;
@@ -425,7 +423,7 @@ async fn who_sees_a_part_of_the_rows_learns_nothing_of_the_others() {
     let begun = std::time::Instant::now();
     while get("window", &ann).await.1["size"] != 4 {
         assert!(
-            begun.elapsed() < support::server::PATIENCE,
+            begun.elapsed() < crate::support::server::PATIENCE,
             "not all rows came"
         );
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -438,7 +436,10 @@ async fn who_sees_a_part_of_the_rows_learns_nothing_of_the_others() {
         if window["matching"] == 2 {
             break window;
         }
-        assert!(begun.elapsed() < support::server::PATIENCE, "{window}");
+        assert!(
+            begun.elapsed() < crate::support::server::PATIENCE,
+            "{window}"
+        );
     };
     assert_eq!(window["size"], 2, "{window}");
     assert_eq!(
@@ -534,7 +535,7 @@ async fn a_limit_of_a_column_that_no_aggregation_has_does_not_start() {
         store::StoreTarget::sqlite("/nonexistent"),
         kafka_client::Cluster::new("none"),
     );
-    options.aggregations = vec![support::daily_totals()];
+    options.aggregations = vec![crate::support::daily_totals()];
     options.access.limits = vec![ViewerLimit {
         name: "*".to_owned(),
         limit: Limit::new([("acount".to_owned(), vec!["*".to_owned()])].into()),
@@ -568,7 +569,10 @@ async fn a_client_asks_so_often_and_has_so_many_streams() {
     drop(streams);
     let begun = std::time::Instant::now();
     while server.get_with("/api/v1/me", &bob).await.0 == 200 {
-        assert!(begun.elapsed() < support::server::PATIENCE, "it never ends");
+        assert!(
+            begun.elapsed() < crate::support::server::PATIENCE,
+            "it never ends"
+        );
     }
     let (status, head, body) = server.get_with("/api/v1/me", &bob).await;
     assert_eq!(status, 429, "{body}");

@@ -1,13 +1,11 @@
 //! What rows and days were, and the hops, over real sockets; by a clock that the test sets.
 
-mod support;
-
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::support::server::{PATIENCE, Server, today};
+use crate::support::{World, daily_totals};
 use serde::de::DeserializeOwned;
-use support::server::{PATIENCE, Server, today};
-use support::{World, daily_totals};
 use types::BusinessDay;
 use web::{WebOptions, api};
 

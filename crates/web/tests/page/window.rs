@@ -1,14 +1,12 @@
 //! What is looked at: windows, their stream and exports, over real sockets.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::support::server::{Events, PATIENCE, Server, rows, today};
+use crate::support::{World, cents, daily_totals};
 use serde_json::Value;
 use store::{Cell, Row, StoreTarget, Write};
-use support::server::{Events, PATIENCE, Server, rows, today};
-use support::{World, cents, daily_totals};
 use types::{BusinessDay, Version};
 use web::{WebOptions, api};
 
