@@ -1,8 +1,6 @@
 //! Checks of fields, and control totals of documents.
 
-mod common;
-
-use common::{Options, compile, decode, ready_made, sample};
+use crate::common::{Options, compile, decode, ready_made, sample};
 use expect_test::{Expect, expect};
 use mapping::Mapping;
 

@@ -1,10 +1,8 @@
 //! Validation against XML schemas: libxml2's verdicts on changed documents, messages, what is not read.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{Options, cut_and_change, decode, sample};
+use crate::common::{Options, cut_and_change, decode, sample};
 use expect_test::{Expect, expect};
 use mapping::{CompileOptions, Mapping, rule};
 

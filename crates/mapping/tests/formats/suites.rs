@@ -1,9 +1,7 @@
 //! Further files of the public test suites that the samples are from: counts and sums that an independent
 //! program found, or the reason why a file is refused.
 
-mod common;
-
-use common::{Options, decode, ready_made, sample};
+use crate::common::{Options, decode, ready_made, sample};
 
 /// Number of records, and for each currency and sign how many and their sum; or why the file is refused.
 fn counted(source: &str, body: &[u8]) -> String {

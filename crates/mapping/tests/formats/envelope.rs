@@ -1,8 +1,6 @@
 //! Documents inside of envelopes.
 
-mod common;
-
-use common::{Options, decode, ready_made, sample};
+use crate::common::{Options, decode, ready_made, sample};
 use expect_test::expect;
 
 fn text(source: &str, body: &str) -> String {

@@ -1,8 +1,6 @@
 //! Protobuf: messages that Google's own library wrote, and what is no message.
 
-mod common;
-
-use common::{
+use crate::common::{
     Options, beside, check, check_mistakes, compile, cut_and_change, decode, ready_made, sample,
 };
 use expect_test::expect;

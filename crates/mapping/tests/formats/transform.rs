@@ -1,10 +1,6 @@
 //! `[transform]`: a stylesheet before the mapping.
 
-#![cfg(feature = "xslt")]
-
-mod common;
-
-use common::{RECEIVED_AT, compile};
+use crate::common::{RECEIVED_AT, compile};
 use expect_test::{Expect, expect, expect_file};
 use mapping::workbench::{ARRIVAL, example, explain};
 use mapping::{CompileOptions, Context, Format, Limits, Mapping, RecordOutcome};

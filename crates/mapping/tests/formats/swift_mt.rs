@@ -1,8 +1,6 @@
 //! SWIFT MT: messages in, transactions out.
 
-mod common;
-
-use common::{Options, compile, decode, ready_made};
+use crate::common::{Options, compile, decode, ready_made};
 use expect_test::{Expect, expect};
 use mapping::Mapping;
 

@@ -1,8 +1,6 @@
 //! Text formats cut off at every byte and changed at every byte: refused or translated, never a panic.
 
-mod common;
-
-use common::{Options, decode, ready_made, sample};
+use crate::common::{Options, decode, ready_made, sample};
 use mapping::{Mapping, RecordOutcome};
 use types::Amount;
 

@@ -1,12 +1,8 @@
 //! JavaScript in a mapping: what it sees and gives, its limits, and that nothing is left of one record in the next.
 
-#![cfg(feature = "script")]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Options, compile, decode};
+use crate::common::{Options, compile, decode};
 use expect_test::{Expect, expect};
 use mapping::{CompileOptions, Mapping, RecordOutcome, rule, workbench};
 

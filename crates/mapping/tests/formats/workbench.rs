@@ -1,10 +1,8 @@
 //! What people who write mappings see: examples, explanations and drafts.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{compile, ready_made, sample};
+use crate::common::{compile, ready_made, sample};
 use expect_test::{Expect, expect, expect_file};
 use mapping::Mapping;
 use mapping::workbench::{ARRIVAL, arrival, example, explain, infer};

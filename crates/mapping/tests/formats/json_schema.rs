@@ -1,8 +1,6 @@
 //! Records held against a JSON Schema: verdicts, messages, limits, what is not read.
 
-mod common;
-
-use common::{Options, decode};
+use crate::common::{Options, decode};
 use expect_test::{Expect, expect};
 use mapping::{CompileOptions, Mapping, RecordOutcome};
 

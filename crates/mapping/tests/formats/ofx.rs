@@ -1,8 +1,6 @@
 //! OFX: statements in, transactions out.
 
-mod common;
-
-use common::{Options, decode, ready_made, sample};
+use crate::common::{Options, decode, ready_made, sample};
 use expect_test::{Expect, expect};
 use mapping::{Limits, rule};
 

@@ -1,8 +1,6 @@
 //! Avro: files and data that fastavro wrote, and what is no data.
 
-mod common;
-
-use common::{
+use crate::common::{
     Options, beside, check, check_mistakes, compile, cut_and_change, decode, ready_made, sample,
 };
 use expect_test::expect;

@@ -1,8 +1,6 @@
 //! NACHA files as they come, and with a line lost, doubled or changed.
 
-mod common;
-
-use common::{Options, decode, ready_made, sample};
+use crate::common::{Options, decode, ready_made, sample};
 use expect_test::{Expect, expect};
 use mapping::{Mapping, rule};
 

@@ -1,11 +1,9 @@
 //! The ready-made sources give exactly the counts and sums that an independent script found
 //! (`EXPECTED.json` of the samples).
 
-mod common;
-
 use std::collections::HashSet;
 
-use common::{Options, decode, ready_made, sample};
+use crate::common::{Options, decode, ready_made, sample};
 use mapping::rule;
 use types::Amount;
 
@@ -229,7 +227,7 @@ fn every_ready_made_source_compiles() {
         {
             let text = std::fs::read_to_string(&path).expect("readable");
             sources.push(
-                common::compile(&path.to_string_lossy(), &text)
+                crate::common::compile(&path.to_string_lossy(), &text)
                     .source()
                     .to_owned(),
             );

@@ -1,8 +1,6 @@
 //! ISO 8583 messages: moov-io's test messages element by element, encodings, framings, replies.
 
-mod common;
-
-use common::{Options, compile, decode, ready_made, sample};
+use crate::common::{Options, compile, decode, ready_made, sample};
 use expect_test::{Expect, expect};
 use mapping::{Limits, Mapping, Refusal};
 use serde_json::Value;
@@ -411,7 +409,7 @@ fn binary_packed_and_ebcdic_elements() {
             r#"{"mti":"0200","bitmap":"0111000000011000000000000000000000100000100000001000001000010000","elements":{"2":"4111111111111111","3":"000000","4":"000000001250","12":"111500","13":"1123","35":"123=4","41":"TERM1   ","49":"978","55":"9F2602ABCD950180","60":"abcde"}}"#
         ]],
     );
-    common::cut_and_change(&mapping, &body);
+    crate::common::cut_and_change(&mapping, &body);
     // The chip's data is cut.
     let at = body.len() - 12;
     body[at] = 0x9f;
@@ -545,9 +543,9 @@ fn broken_messages_never_panic() {
         sample("iso8583/iso_reversal_message.dat"),
     ]
     .concat();
-    common::cut_and_change(&ready_made("iso8583"), &body);
+    crate::common::cut_and_change(&ready_made("iso8583"), &body);
     let length = (body.len() as u16).to_be_bytes();
-    common::cut_and_change(
+    crate::common::cut_and_change(
         &with("framing = \"length-2\"", ""),
         &[&length[..], &body].concat(),
     );
@@ -564,7 +562,7 @@ fn messages_that_are_passed_over_count() {
     let counted = |mapping: &Mapping, body: &[u8]| {
         let mut new_id = String::new;
         let mut context = mapping::Context {
-            received_at: common::RECEIVED_AT,
+            received_at: crate::common::RECEIVED_AT,
             idempotency_key: None,
             first_record: 1,
             lines: false,

@@ -1,8 +1,6 @@
 //! Records of copybooks: Cobrix's files give exactly what Cobrix has in its expected files.
 
-mod common;
-
-use common::{Options, compile, decode, ready_made, sample};
+use crate::common::{Options, compile, decode, ready_made, sample};
 use expect_test::{Expect, expect};
 use mapping::{Limits, Mapping, Refusal};
 use serde_json::Value;
@@ -526,7 +524,7 @@ fn broken_bodies_never_panic() {
         (&ready_made("copybook"), &file[..200]),
         (&test1, &tables[..2202]),
     ] {
-        common::cut_and_change(mapping, body);
+        crate::common::cut_and_change(mapping, body);
     }
 }
 
@@ -571,8 +569,8 @@ fn records_end_where_their_tables_end() {
         .assert_eq(&shown(b"03"));
     expect!["line 1: the record ends before the last 1 of its GROUP (framing)"]
         .assert_eq(&shown(b"1"));
-    common::cut_and_change(&mapping, b"010" as &[u8]);
-    common::cut_and_change(&mapping, b"21A2BC21A1B");
+    crate::common::cut_and_change(&mapping, b"010" as &[u8]);
+    crate::common::cut_and_change(&mapping, b"21A2BC21A1B");
 }
 
 #[test]

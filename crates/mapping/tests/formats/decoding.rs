@@ -1,8 +1,6 @@
 //! Input text in, output text out, for each format.
 
-mod common;
-
-use common::{Decoded, Options, compile, decode, ready_made};
+use crate::common::{Decoded, Options, compile, decode, ready_made};
 use expect_test::{Expect, expect};
 use mapping::{IdentityKind, Limits, Mapping, RecordOutcome, rule};
 use proptest::prelude::*;

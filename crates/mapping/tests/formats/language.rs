@@ -1,8 +1,6 @@
 //! Conditions, alternatives and patterns: what a mapping can say beside paths.
 
-mod common;
-
-use common::{Options, RECEIVED_AT, compile, decode};
+use crate::common::{Options, RECEIVED_AT, compile, decode};
 use expect_test::{Expect, expect};
 use mapping::{CompileOptions, Context, Counts, Limits, Mapping};
 

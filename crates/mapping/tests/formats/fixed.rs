@@ -1,8 +1,6 @@
 //! Lines of fixed columns: files in, transactions out, and totals compared.
 
-mod common;
-
-use common::{Options, compile, decode};
+use crate::common::{Options, compile, decode};
 use expect_test::{Expect, expect};
 use mapping::{Mapping, RecordOutcome};
 
