@@ -15,6 +15,8 @@
 mod token;
 mod validation;
 
+use std::borrow::Cow;
+
 use crate::charset::xml_named;
 use crate::plan::{NodeId, Plan, ROOT, SlotId, XmlPlan, same_name};
 use crate::record::{Assembler, Value};
@@ -146,8 +148,9 @@ pub(crate) fn decode(records: &mut Assembler<'_, '_>, plan: &XmlPlan) -> Result<
             Token::Text => decoder.text(records, start, end)?,
             Token::Section(text) => {
                 decoder.outside(records, start, false)?;
-                decoder.validate_text(records, start, text)?;
-                decoder.push(records, text, start)?;
+                let text = line_ends(text);
+                decoder.validate_text(records, start, &text)?;
+                decoder.push(records, &text, start)?;
             }
             Token::Reference(character) => decoder.reference(records, character, start)?,
             Token::Doctype => {
@@ -209,6 +212,14 @@ fn declared(
         shown(encoding)
     );
     Err(records.refuse(start, None, rule::ENCODING, detail))
+}
+
+/// Line ends are one character before anything else (XML 1.0, 2.11).
+fn line_ends(text: &str) -> Cow<'_, str> {
+    match text.contains('\r') {
+        true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Hands a text over that is not a piece of the body. Empty is absent: `<Id/>` says nothing.
@@ -375,9 +386,7 @@ impl Decoder<'_> {
             return Ok(());
         };
         let raw = &records.body[start..end];
-        if raw.contains('\r') {
-            // Line ends are normalised before anything else (XML 1.0, 2.11).
-            let text = raw.replace("\r\n", "\n").replace('\r', "\n");
+        if let Cow::Owned(text) = line_ends(raw) {
             return text_value(records, slot, text.trim(), offset);
         }
         let start = start + (raw.len() - raw.trim_start().len());
@@ -418,7 +427,9 @@ impl Decoder<'_> {
     ) -> Result<(), Refusal> {
         let body = records.body;
         if self.frames.is_empty() {
-            return self.outside(records, start, body[start..end].trim().is_empty());
+            let is_space = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' ');
+            let at = start + body[start..end].bytes().take_while(is_space).count();
+            return self.outside(records, at, at == end);
         }
         self.validate_text(records, start, &body[start..end])?;
         if !self.collects() {
@@ -429,12 +440,7 @@ impl Decoder<'_> {
             self.text.offset = start;
             return Ok(());
         }
-        let piece = &body[start..end];
-        if piece.contains('\r') {
-            let normalised = piece.replace("\r\n", "\n").replace('\r', "\n");
-            return self.push(records, &normalised, start);
-        }
-        self.push(records, piece, start)
+        self.push(records, &line_ends(&body[start..end]), start)
     }
 
     /// Adds a piece that does not follow directly in the body.
@@ -452,9 +458,7 @@ impl Decoder<'_> {
             self.text.joined.clear();
             match self.text.body.take() {
                 Some((from, to)) => {
-                    let first = records.body[from..to]
-                        .replace("\r\n", "\n")
-                        .replace('\r', "\n");
+                    let first = line_ends(&records.body[from..to]);
                     self.text.joined.push_str(&first);
                 }
                 None => self.text.offset = start,

@@ -168,18 +168,24 @@ fn xml_text_is_read_as_xml_says() {
          [fields.booked_at]\nfrom = \"/d/@at\"\n[fields.note]\nfrom = \"n\"\noptional = true\n",
     );
     let body = "<?xml version='1.0'?><!-- c --><p:d xmlns:p='urn:t' xmlns:q='urn:other' at='2026-11-23T10:00:00Z'>\r\n\
-        <p:r id='1&amp;2'><q:a>not this</q:a><p:a> x &lt;&#x41;<![CDATA[<&>]]> <!-- -->y </p:a><p:m c='EUR'>1.5</p:m><p:n>l1\r\nl2</p:n></p:r>\
+        <p:r id='1&amp;2'><q:a>not this</q:a><p:a> x &lt;&#x41;<![CDATA[<&>]]> <!-- -->y </p:a><p:m c='EUR'>1.5</p:m><p:n>l1\r\nl2<![CDATA[\r\nl3\r]]>&#13;l4</p:n></p:r>\
         <p:r id='2'><p:a>x</p:a><p:a>y</p:a><p:m c='EUR'>1</p:m></p:r>\
         <p:r id='3'><p:a/><p:m c='EUR'>1</p:m></p:r></p:d>";
     check(
         &mapping,
         body,
         expect![[r#"
-        {"id":"1&2","source":"t","account":"x <A<&> y","amount":"1.50","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z","note":"l1\nl2"}
-        record 2, line 3, field account: the value stands more than once in the record; `repeated = "first"` in the mapping would take the first (repeated)
-        record 3, line 3, field account: account is missing or empty (missing)
+        {"id":"1&2","source":"t","account":"x <A<&> y","amount":"1.50","currency":"EUR","booked_at":"2026-11-23T10:00:00Z","received_at":"2026-11-23T12:00:00.000000Z","note":"l1\nl2\nl3\n\rl4"}
+        record 2, line 4, field account: the value stands more than once in the record; `repeated = "first"` in the mapping would take the first (repeated)
+        record 3, line 4, field account: account is missing or empty (missing)
     "#]],
     );
+    for space in ["\u{a0}", "\u{2003}", "&#32;", "<![CDATA[]]>"] {
+        let body = format!("{body}\n{space}");
+        let text = decode(&mapping, body.as_bytes(), &Options::default()).text();
+        let refused = "line 5: there is text outside of the root element (xml)";
+        assert!(text.trim_end().ends_with(refused), "{text}");
+    }
 }
 
 #[test]
