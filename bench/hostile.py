@@ -4,10 +4,10 @@
 
 Ten good clients post at an even rate in an open loop (latency counts from when a post was due): alone, then beside BAD (1,000) clients that send
 what is in `BAD_HABITS` once a second each, then beside SLOW (2,000) connections that send a byte a second, then alone again. SECONDS (20) each,
-RATE (200) posts a second. Bad and slow ones run in a process of their own, from other addresses (127.0.1.x and 127.0.2.x).
+RATE (200) posts a second. Bad and slow ones run in a process of their own, from other addresses (127.0.1.x and 127.0.2.x), at a lower priority: they stand for other machines.
 
 Ends with 1 if a good post was not accepted, if the sums are wrong, if what was refused was not counted, if the process grew by more than GROWTH_MAX
-(64) MiB, or if p99 beside the bad or the slow ones is more than FACTOR_MAX (2) times that of the same run alone.
+(128) MiB, or if p99 beside the bad or the slow ones is more than FACTOR_MAX (2) times that of the same run alone.
 """
 import asyncio
 import json
@@ -23,7 +23,7 @@ import urllib.request
 
 BAD, SLOW = int(os.environ.get("BAD", 1000)), int(os.environ.get("SLOW", 2000))
 SECONDS, RATE = float(os.environ.get("SECONDS", 20)), int(os.environ.get("RATE", 200))
-FACTOR_MAX, GROWTH_MAX = float(os.environ.get("FACTOR_MAX", 2)), int(os.environ.get("GROWTH_MAX", 256))
+FACTOR_MAX, GROWTH_MAX = float(os.environ.get("FACTOR_MAX", 2)), int(os.environ.get("GROWTH_MAX", 128))
 OFFSET = int(os.environ.get("PORT_OFFSET", 2900))
 PORT, WEB, ADMIN = 8081 + OFFSET, 8080 + OFFSET, 9190 + OFFSET
 GOOD = 10
@@ -140,7 +140,6 @@ def main() -> int:
     if sys.argv[1] in ("bad", "slow"):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        # They stand for other machines: what they take of this one's cores is not taken from the gateway.
         os.nice(10)
         asyncio.run(crowd(bad_client, BAD) if sys.argv[1] == "bad" else crowd(slow_client, SLOW))
     with tempfile.TemporaryDirectory() as directory:

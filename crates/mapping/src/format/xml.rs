@@ -22,7 +22,8 @@ use crate::plan::{NodeId, Plan, ROOT, SlotId, XmlPlan, same_name};
 use crate::record::{Assembler, Value};
 use crate::refusal::{Refusal, rule, shown};
 use crate::xsd::{Namespace, Validator};
-use token::{Attribute, Malformed, Token, Tokens};
+pub(super) use token::predefined;
+use token::{Attribute, Malformed, Token, Tokens, WHITE_SPACE};
 
 /// An element at this node is skipped.
 const SKIP: NodeId = NodeId::MAX;
@@ -427,8 +428,8 @@ impl Decoder<'_> {
     ) -> Result<(), Refusal> {
         let body = records.body;
         if self.frames.is_empty() {
-            let is_space = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' ');
-            let at = start + body[start..end].bytes().take_while(is_space).count();
+            let rest = body[start..end].trim_start_matches(WHITE_SPACE);
+            let at = end - rest.len();
             return self.outside(records, at, at == end);
         }
         self.validate_text(records, start, &body[start..end])?;

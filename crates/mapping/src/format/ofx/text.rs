@@ -1,5 +1,7 @@
 //! What OFX writes in its texts: times, amounts, entities.
 
+use crate::format::xml::predefined;
+
 /// Dates and amounts as everybody writes them; `None` where the text is that already.
 pub(super) fn made_of(name: &str, text: &str) -> Option<String> {
     let bytes = name.as_bytes();
@@ -98,15 +100,10 @@ fn entity(text: &str) -> Option<(char, &str)> {
         .take(NAME_BYTES_MAX)
         .position(|byte| byte == b';')?;
     let name = &text[1..end];
-    let character = match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => ' ',
-        _ => {
-            let number = name.strip_prefix('#')?;
+    let character = match name.strip_prefix('#') {
+        None if name == "nbsp" => ' ',
+        None => predefined(name)?,
+        Some(number) => {
             let code = match number.strip_prefix(['x', 'X']) {
                 Some(hex) => u32::from_str_radix(hex, 16).ok()?,
                 None => number.parse().ok()?,

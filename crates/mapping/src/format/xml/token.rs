@@ -31,6 +31,9 @@ const VALUE: u8 = 16;
 /// A character that no document may have, or the first byte of one.
 const CONTROL: u8 = 32;
 
+/// White space (2.3, production 3): less than Unicode has.
+pub(super) const WHITE_SPACE: [char; 4] = ['\t', '\n', '\r', ' '];
+
 /// What each byte is.
 const CLASSES: [u8; 256] = classes();
 
@@ -303,17 +306,16 @@ impl<'b> Tokens<'b> {
         if is_begun && (seen < 0x80 || is_name(name)) {
             return Ok(name);
         }
-        let found: String = self.body[at..]
-            .chars()
-            .take(1.max(name.chars().count()))
-            .collect();
-        malformed(
-            at,
-            match found.is_empty() {
-                true => format!("the text ends where the name of {of} belongs"),
-                false => format!("{} where the name of {of} belongs", shown(&found)),
-            },
-        )
+        let found = if name.is_empty() {
+            self.character(at)
+        } else {
+            name
+        };
+        let what = match found {
+            "" => format!("the text ends where the name of {of} belongs"),
+            found => format!("{} where the name of {of} belongs", shown(found)),
+        };
+        malformed(at, what)
     }
 
     /// `<name attribute="value" ...>`
@@ -341,7 +343,7 @@ impl<'b> Tokens<'b> {
                 Some(_) => {
                     let what = format!(
                         "{} in the tag {}, where white space, > or an attribute belongs",
-                        shown(&self.character(at)),
+                        shown(self.character(at)),
                         shown(name)
                     );
                     return malformed(at, what);
@@ -359,18 +361,20 @@ impl<'b> Tokens<'b> {
 
     #[cold]
     fn no_tag<T>(&self, at: usize) -> Read<T> {
-        let what = match at < self.body.len() {
-            true => format!(
+        let what = match self.character(at) {
+            "" => "the text ends behind a <".to_owned(),
+            found => format!(
                 "{} behind a <, where a name belongs; a < that is text is written &lt;",
-                shown(&self.character(at))
+                shown(found)
             ),
-            false => "the text ends behind a <".to_owned(),
         };
         malformed(self.start, what)
     }
 
-    fn character(&self, at: usize) -> String {
-        self.body[at..].chars().take(1).collect()
+    /// The character at `at`; nothing at the end.
+    fn character(&self, at: usize) -> &'b str {
+        let length = self.body[at..].chars().next().map_or(0, char::len_utf8);
+        &self.body[at..at + length]
     }
 
     #[inline]
@@ -453,30 +457,29 @@ impl<'b> Tokens<'b> {
         let Some(begun) = self.open.pop() else {
             return malformed(self.at, "an element ends that has not begun");
         };
-        let rest = &self.body.as_bytes()[from..];
-        let end = from + begun.len();
-        if rest.starts_with(begun.as_bytes()) {
-            if rest.get(begun.len()) == Some(&b'>') {
-                self.at = end + 1;
-                return Ok(Token::End);
-            }
-            let end = self.spaces(end);
+        let is_same = self.starts(from, begun);
+        if is_same {
+            let end = self.spaces(from + begun.len());
             if self.byte(end) == Some(b'>') {
                 self.at = end + 1;
                 return Ok(Token::End);
             }
         }
-        let behind = rest.strip_prefix(begun.as_bytes());
-        let is_cut = behind.map_or_else(
-            || begun.as_bytes().starts_with(rest),
-            |behind| behind.iter().all(|byte| is(*byte, SPACE)),
-        );
+        self.no_end_tag(from, begun, is_same)
+    }
+
+    #[cold]
+    fn no_end_tag<T>(&self, from: usize, begun: &str, is_same: bool) -> Read<T> {
+        let is_cut = match is_same {
+            true => self.spaces(from + begun.len()) == self.body.len(),
+            false => begun.starts_with(&self.body[from..]),
+        };
         if is_cut {
             let what = format!(
                 "the text ends inside of the end of {}, before its >",
                 shown(begun)
             );
-            return malformed(self.at, what);
+            return malformed(self.start, what);
         }
         let name = self.name(from, "an element")?;
         let what = match name == begun {
@@ -487,7 +490,7 @@ impl<'b> Tokens<'b> {
                 shown(begun)
             ),
         };
-        malformed(self.at, what)
+        malformed(self.start, what)
     }
 
     /// `<!--`, `<![CDATA[` or `<!DOCTYPE`.
@@ -604,24 +607,25 @@ impl<'b> Tokens<'b> {
             let what = "a & that begins no reference; one that is text is written &amp;";
             return malformed(from, what);
         }
+        let end = from + length + 2;
         let Some(character) = referred(name) else {
             return Err(Malformed {
                 at: from,
                 rule: rule::ENTITY,
                 what: format!(
                     "{} is no character reference and none of the five predefined entities",
-                    shown(&format!("&{name};"))
+                    shown(&self.body[from..end])
                 )
                 .into(),
             });
         };
-        Ok((character, from + length + 2))
+        Ok((character, end))
     }
 }
 
 /// `name="value"` behind white space, if it is the next.
 fn pseudo_attribute<'b>(rest: &mut &'b str, name: &str) -> Option<&'b str> {
-    let space = |text: &'b str| text.trim_start_matches(['\t', '\n', '\r', ' ']);
+    let space = |text: &'b str| text.trim_start_matches(WHITE_SPACE);
     let from = space(rest);
     if from.len() == rest.len() {
         return None;
@@ -644,19 +648,27 @@ fn referred(name: &str) -> Option<char> {
         let number = is_number.then(|| u32::from_str_radix(digits, radix).ok());
         number.flatten().and_then(char::from_u32)
     };
-    let character = match name {
+    let Some(of_number) = name.strip_prefix('#') else {
+        return predefined(name);
+    };
+    let character = match of_number.strip_prefix('x') {
+        Some(digits) => number(digits, 16)?,
+        None => number(of_number, 10)?,
+    };
+    let is_allowed = !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    is_allowed.then_some(character)
+}
+
+/// The five entities that every document has (4.6).
+pub(in crate::format) fn predefined(name: &str) -> Option<char> {
+    Some(match name {
         "amp" => '&',
         "lt" => '<',
         "gt" => '>',
         "quot" => '"',
         "apos" => '\'',
-        _ => match name.strip_prefix("#x") {
-            Some(digits) => number(digits, 16)?,
-            None => number(name.strip_prefix('#')?, 10)?,
-        },
-    };
-    let is_allowed = !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
-    is_allowed.then_some(character)
+        _ => return None,
+    })
 }
 
 /// Whether all characters may stand in a name where they do (2.3, productions 4 and 4a).

@@ -61,7 +61,7 @@ fn tree(body: &str) -> Result<String, String> {
                 depth -= 1;
             }
             Token::Text | Token::Section(_) | Token::Reference(_) if depth == 0 => {
-                if token != Token::Text || !own.trim_matches(['\t', '\n', '\r', ' ']).is_empty() {
+                if token != Token::Text || !own.trim_matches(WHITE_SPACE).is_empty() {
                     return Err("text outside of the root".to_owned());
                 }
             }
